@@ -1,0 +1,59 @@
+# What one does here. Needs Rust, Python 3.11 or newer with venv, and gcc; all else goes into .venv and target.
+
+PYTHON ?= python3
+
+export CARGO_TARGET_DIR := $(CURDIR)/target
+VENV_BIN := $(CURDIR)/.venv/bin
+STACK := $(PYTHON) local/stack.py
+# Tests and checks use the profile of the local stack, so that dependencies are compiled for one only.
+CARGO_FLAGS := --workspace --locked
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo up down status test lint test-rust test-e2e build tools
+
+help: ## say what there is
+	@sed -n 's/^\([a-z0-9-]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
+	@echo 'The local stack heeds these, as in `make up TOP_PORT=4600`:'
+	@printf '  %s\t%s\n' \
+	  PYTHON 'the Python to make .venv with (python3)' \
+	  MINISTACK_PORT 'where the local AWS listens (4566)' \
+	  MINISTACK_BIND 'on which address; 0.0.0.0 lets containers in (127.0.0.1)' \
+	  TOP_PORT 'where the TOP simulator listens (4580)' \
+	  SCTT_SIGNATURE 'on: `make up` checks the signature of what SCTT sends (off)' | expand -t 24
+
+demo: ## play partner notifications through to TOP calls on a local stack; the exit status is the verdict
+	$(STACK) demo
+
+up: ## start the local stack and leave it running; deploy anew if it runs
+	$(STACK) up
+
+down: ## stop it
+	$(STACK) down
+
+status: ## say whether it runs, and what waits in its queues
+	$(STACK) status
+
+test: lint test-rust test-e2e ## all that CI checks
+
+lint: tools ## formatting, clippy, ruff, and the template
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --all-targets --profile local -- -D warnings
+	$(VENV_BIN)/ruff check --no-cache --config local/ruff.toml local tests/e2e
+	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e
+	SAM_CLI_TELEMETRY=0 $(VENV_BIN)/sam validate --lint --region us-east-1 --template-file template.yaml
+
+test-rust: ## unit, property, contract and in-process tests, and the examples in the documentation
+	if cargo nextest --version >/dev/null 2>&1; \
+	then cargo nextest run $(CARGO_FLAGS) --cargo-profile local; \
+	else cargo test $(CARGO_FLAGS) --profile local --tests; fi
+	cargo test $(CARGO_FLAGS) --profile local --doc
+
+test-e2e: tools ## the real template on a local stack of its own
+	$(VENV_BIN)/python -m pytest tests/e2e
+
+build: tools ## release artifacts for AWS: target/lambda/<function>/bootstrap
+	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release $(CARGO_FLAGS) --exclude top-simulator --exclude tests
+
+tools: ## the pinned Python tools in .venv
+	$(STACK) tools

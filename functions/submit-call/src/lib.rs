@@ -1,0 +1,132 @@
+//! `POST /calls/{call}`: asks for one TOP call directly. `GET /calls/{call}/{key}`: how it went.
+
+use lambda_http::http::{HeaderValue, Method, StatusCode};
+use lambda_http::{Body, Request, Response};
+use serde_json::json;
+use shared::call::{CallId, CallKey, CallKind, CallRequest};
+use shared::clock::{SharedClock, SharedRandom};
+use shared::config::CallQueueUrls;
+use shared::delivery::CallMessage;
+use shared::order::{UNUSABLE_ID, is_usable_id};
+use shared::partner::MAX_BODY_BYTES;
+use shared::queue::Queue;
+use shared::record::calls::{Asked, CallState, NewCall, Replace};
+use shared::record::{StoreError, Table};
+use shared::wire::WireError;
+use shared::{answer, view, wire};
+
+/// The header by which a caller says that two requests are one.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+/// The header that says that an answer is not the first to its request.
+const REPLAYED: &str = "Idempotent-Replayed";
+
+/// What the function is made of.
+pub struct SubmitCall {
+    /// Where calls are recorded.
+    pub table: Table,
+    /// Sends their keys.
+    pub sqs: aws_sdk_sqs::Client,
+    /// Where to.
+    pub call_queue_urls: CallQueueUrls,
+    /// Tells the time.
+    pub clock: SharedClock,
+    /// Makes revision tokens.
+    pub random: SharedRandom,
+}
+
+impl SubmitCall {
+    /// Answers a request of the booking system or of a person.
+    pub async fn handle(&self, request: &Request) -> Response<Body> {
+        let Some(kind) = CallKind::named(&answer::path_parameter(request, "call")) else {
+            let message = "there is no such call: use itinerary-postback, ticket-verify or ship-notify";
+            return answer::refusal(StatusCode::NOT_FOUND, None, message);
+        };
+        let answered = match *request.method() {
+            Method::POST => self.post(kind, request).await,
+            Method::GET => self.get(kind, request).await,
+            _ => Ok(answer::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use POST or GET")),
+        };
+        answered.unwrap_or_else(|error| {
+            tracing::error!(call = %kind, %error, "the call could not be read or written");
+            answer::unavailable()
+        })
+    }
+
+    async fn post(&self, kind: CallKind, request: &Request) -> Result<Response<Body>, StoreError> {
+        let bytes = answer::body(request);
+        if bytes.len() > MAX_BODY_BYTES {
+            return Ok(answer::refusal(StatusCode::PAYLOAD_TOO_LARGE, None, "the body is larger than 256 KiB"));
+        }
+        let read = wire::parse_object(bytes)
+            .and_then(|body| CallRequest::from_json(kind, &body))
+            .and_then(|call| Ok((key_of(&call, request)?, call)));
+        let (key, call_request) = match read {
+            Ok(read) => read,
+            Err(problem) => return Ok(answer::bad_body(&problem)),
+        };
+        let id = CallId { call: kind, key };
+        let new = NewCall {
+            id: &id,
+            request: &call_request,
+            asked_by: &answer::caller(request),
+            revision: &format!("{:016x}{:016x}", (self.random)(), (self.random)()),
+        };
+        let asked = self.table.ask(new, Replace::Rejected, self.clock.now()).await?;
+        // A pending call is enqueued again, since its first asker may have failed to do so.
+        let enqueue = match &asked {
+            Asked::Recorded => true,
+            Asked::Same(record) => record.state == CallState::Pending,
+            Asked::Different(_) => false,
+        };
+        let queue = Queue::new(self.sqs.clone(), self.call_queue_urls.of(kind).clone());
+        if enqueue && let Err(error) = queue.send(&CallMessage::from(id.clone())).await {
+            tracing::error!(call = %id, %error, "recorded, but not enqueued: the caller must send again");
+            return Ok(answer::unavailable());
+        }
+        Ok(match asked {
+            Asked::Recorded => {
+                tracing::info!(call = %id, "recorded and enqueued");
+                answer::json(StatusCode::ACCEPTED, &json!({"call": kind, "key": id.key, "state": CallState::Pending}))
+            }
+            Asked::Same(record) => {
+                let mut replayed = answer::json(StatusCode::OK, &view::call(&record));
+                replayed.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+                replayed
+            }
+            Asked::Different(record) => {
+                let message = format!(
+                    "{id} was asked for with another request and is {}: only a rejected call takes a corrected one",
+                    record.state.as_str()
+                );
+                answer::refusal(StatusCode::UNPROCESSABLE_ENTITY, None, &message)
+            }
+        })
+    }
+
+    async fn get(&self, kind: CallKind, request: &Request) -> Result<Response<Body>, StoreError> {
+        let unknown = || answer::refusal(StatusCode::NOT_FOUND, None, "there is no such call");
+        let Ok(key) = CallKey::try_from(answer::path_parameter(request, "key")) else { return Ok(unknown()) };
+        let record = self.table.call(&CallId { call: kind, key }).await?;
+        Ok(record.map_or_else(unknown, |record| answer::json(StatusCode::OK, &view::call(&record))))
+    }
+}
+
+/// The call's key: the business's own where it has one, the caller's otherwise.
+fn key_of(call: &CallRequest, request: &Request) -> Result<CallKey, WireError> {
+    let header = request.headers().get(IDEMPOTENCY_KEY);
+    match (call.business_key()?, header) {
+        (Some(key), None) => Ok(key),
+        (Some(_), Some(_)) => {
+            Err(WireError::at(IDEMPOTENCY_KEY, "is not taken here: the ids in the body make the key of this call"))
+        }
+        (None, None) => Err(WireError::at(
+            IDEMPOTENCY_KEY,
+            "is missing: this call needs one of yours, to tell a repeat from another",
+        )),
+        (None, Some(value)) => {
+            let key = value.to_str().ok().filter(|key| is_usable_id(key)).map(str::to_owned);
+            let unusable = || WireError::at(IDEMPOTENCY_KEY, UNUSABLE_ID);
+            key.and_then(|key| CallKey::try_from(key).ok()).ok_or_else(unusable)
+        }
+    }
+}

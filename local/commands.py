@@ -1,0 +1,94 @@
+"""The driver's commands, each returning its exit status."""
+
+from __future__ import annotations
+
+import os
+
+import ports
+import steps
+from connection import Connection
+from demo import Demo
+from instance import Instance, Settings, build, temporary
+from layout import STACK_JSON
+from relay import Relay
+
+_DEFAULT_PORTS = {"MINISTACK_PORT": 4566, "TOP_PORT": 4580}
+
+
+def up() -> int:
+    """Starts the stack and leaves it running; where it runs already, builds and deploys anew."""
+    instance = Instance("up")
+    with instance.sole_driver():
+        if instance.running:
+            steps.say("The stack runs already: building and deploying it anew")
+            build()
+            connection = instance.deploy()
+        else:
+            instance.stop()
+            settings = Settings.new(*wanted_ports(), sctt_signature=os.environ.get("SCTT_SIGNATURE") == "on")
+            build()
+            connection = instance.launch(settings)
+        connection.write(STACK_JSON)
+    steps.say("The stack is up")
+    _describe(connection)
+    return 0
+
+
+def down() -> int:
+    """Stops the stack, whatever state it is in."""
+    instance = Instance("up")
+    with instance.sole_driver():
+        stopped = instance.stop()
+        STACK_JSON.unlink(missing_ok=True)
+    steps.say(f"Stopped: {', '.join(stopped)}" if stopped else "Nothing of the stack was running")
+    return 0
+
+
+def status() -> int:
+    """Says whether the stack runs and what waits in its queues; the exit status is 0 if it runs."""
+    if not (Instance("up").running and STACK_JSON.is_file()):
+        steps.say("The stack is not running; `make up` starts it")
+        return 1
+    connection = Connection.read(STACK_JSON)
+    steps.say("The stack is running")
+    _describe(connection)
+    aws = Relay(connection).aws
+    for name, url in connection.queues.items():
+        steps.note(f"{name:<34}{len(aws.messages(url))} messages")
+    return 0
+
+
+def demo() -> int:
+    """Plays every scenario on a stack of its own; the exit status is 0 if all went as it should."""
+    with temporary("demo", _demo_settings) as connection:
+        verdict = Demo(Relay(connection)).run()
+    steps.say("All as it should be" if verdict else "NOT all as it should be")
+    return 0 if verdict else 1
+
+
+def _demo_settings() -> Settings:
+    if Instance("up").running:
+        steps.say("The stack of `make up` is running and stays as it is: the demo starts another on free ports")
+        return Settings.new(ports.free(), ports.free(), sctt_signature=True)
+    return Settings.new(*wanted_ports(), sctt_signature=True)
+
+
+def wanted_ports() -> tuple[int, int]:
+    """The ports that the environment names, or the usual ones; raises StepFailed if one is not to be had."""
+    chosen = []
+    for variable, usual in _DEFAULT_PORTS.items():
+        text = os.environ.get(variable) or str(usual)
+        if not (text.isdecimal() and 0 < int(text) < 2**16):
+            raise steps.StepFailed(f"{variable}={text} is not a port number")
+        ports.require_free(int(text), variable)
+        chosen.append(int(text))
+    ministack_port, top_port = chosen
+    return ministack_port, top_port
+
+
+def _describe(connection: Connection) -> None:
+    steps.note(f"API            {connection.api_url}")
+    steps.note(f"TSY posts to   {connection.tsy_url}")
+    steps.note(f"SCTT posts to  {connection.sctt_url}{' (signed)' if connection.sctt_secret else ''}")
+    steps.note(f"TOP's ledger   {connection.top_url.removesuffix('/router/rest')}/_sim/ledger")
+    steps.note(f"All of it      {STACK_JSON}")

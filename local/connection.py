@@ -1,0 +1,40 @@
+"""How to reach a running stack: what stack.json holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Addresses and credentials of one stack. The credentials are random and worth nothing outside it."""
+
+    api_url: str
+    #: The endpoint a partner is given, whole: its token is in the path.
+    tsy_url: str
+    sctt_url: str
+    aws_endpoint_url: str
+    region: str
+    table: str
+    #: Queue name to URL: the four queues, and each one's dead letters as `<name>-dead-letters`.
+    queues: dict[str, str]
+    top_url: str
+    top_app_key: str
+    top_app_secret: str
+    top_session: str
+    #: Empty where the stack runs without SCTT's signature.
+    sctt_merchant_id: str
+    sctt_secret: str
+
+    @staticmethod
+    def read(path: Path) -> Connection:
+        """Reads what `write` wrote."""
+        return Connection(**json.loads(path.read_text()))
+
+    def write(self, path: Path) -> None:
+        """Writes it as JSON, for this user only."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")

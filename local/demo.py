@@ -1,0 +1,124 @@
+"""Plays every scenario on a running stack and shows what came of it, for a person to read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from relay import Relay
+from scenarios import SCENARIOS, ExpectedCall, Scenario, Stage, verify
+from simulator import Entry
+
+#: Wide enough for the tables where the output goes to a file and there is no terminal to ask.
+_WIDTH_WITHOUT_TERMINAL = 150
+
+
+@dataclass
+class _Act:
+    """A scenario, what it was played on, and what is wrong with it, if anything."""
+
+    scenario: Scenario
+    stage: Stage
+    calls: list[ExpectedCall] = field(default_factory=list)
+    problem: str | None = None
+
+
+class Demo:
+    """The demonstration on one stack, whose simulator nobody else may use meanwhile."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._stage = Stage(relay)
+        # What is printed comes from elsewhere: brackets in it are text, not markup.
+        self._console = Console(highlight=False, markup=False)
+        if not self._console.is_terminal:
+            self._console.width = _WIDTH_WITHOUT_TERMINAL
+
+    def run(self) -> bool:
+        """Plays, shows, and returns the verdict: whether all went as it should and nothing else was sent."""
+        self._stage.simulator.reset()
+        acts = [self._act(number, scenario) for number, scenario in enumerate(SCENARIOS, 1)]
+        self._stage.settle()
+        ledger = self._stage.simulator.ledger()
+        for act in acts:
+            self._judge(act, ledger)
+        for act in acts:
+            self._show_orders(act)
+        self._show_ledger(ledger)
+        strays = _strays(acts, ledger)
+        self._show_verdict(acts, strays)
+        return not strays and all(act.problem is None for act in acts)
+
+    def _act(self, number: int, scenario: Scenario) -> _Act:
+        self._console.print(f"==> {number}/{len(SCENARIOS)} {scenario.title}")
+        started = time.monotonic()
+        act = _Act(scenario, Stage(self._relay))
+        try:
+            act.calls = scenario.play(act.stage)
+        except Exception as problem:  # Whatever went wrong, the other scenarios are still worth seeing.
+            act.problem = f"{type(problem).__name__}: {problem}"
+        seconds = time.monotonic() - started
+        self._console.print(f"    {'as it should be' if act.problem is None else act.problem} ({seconds:.1f} s)")
+        return act
+
+    def _judge(self, act: _Act, ledger: Sequence[Entry]) -> None:
+        """Looks at the ledger once more, now that nothing is under way any longer."""
+        try:
+            verify(act.calls, ledger)
+        except AssertionError as problem:
+            act.problem = act.problem or str(problem)
+
+    def _show_orders(self, act: _Act) -> None:
+        for partner, order_id in act.stage.orders:
+            answer = self._relay.ask_order(partner, order_id)
+            if not answer.ok:
+                self._console.print(f"{partner} {order_id}: {answer.status_code} {answer.text}")
+                continue
+            order = answer.json()
+            table = _table(f"{partner} {order_id}: {act.scenario.title}", "at", "what happened", "detail")
+            for moment in order["timeline"]:
+                table.add_row(moment["at"], moment["event"], moment.get("detail") or "")
+            for call in order["calls"]:
+                table.add_row("now", f"{call['call']} is {call['state']}", f"key {call['key']}")
+            self._console.print(table)
+
+    def _show_ledger(self, ledger: Sequence[Entry]) -> None:
+        table = _table("TOP's ledger: every request that the simulator got", "at", "call", "for", "outcome", "effect")
+        for entry in ledger:
+            effect = Text("yes", "green") if entry.effect else Text("none", "yellow")
+            at = entry.at.strftime("%H:%M:%S.%f")[:-3]
+            table.add_row(at, entry.call, entry.business_id, Text(entry.outcome), effect)
+        self._console.print(table)
+
+    def _show_verdict(self, acts: Sequence[_Act], strays: Sequence[Entry]) -> None:
+        table = _table("Verdict", "scenario", "calls expected", "verdict")
+        for act in acts:
+            calls = ", ".join(
+                f"{call.call}: {call.effects} effect, {call.state}" if call.requests else f"{call.call}: none"
+                for call in act.calls
+            )
+            verdict = Text("as it should be", "green") if act.problem is None else Text(act.problem, "red")
+            table.add_row(act.scenario.title, calls, verdict)
+        self._console.print(table)
+        for entry in strays:
+            self._console.print(f"    not expected in the ledger: {entry.call} {entry.business_id} at {entry.at}")
+        passed = sum(act.problem is None for act in acts)
+        self._console.print(f"{passed} of {len(acts)} scenarios as they should be; {len(strays)} calls too many")
+
+
+def _strays(acts: Sequence[_Act], ledger: Sequence[Entry]) -> list[Entry]:
+    """Requests that no scenario accounts for."""
+    expected = {(call.call, call.business_id) for act in acts for call in act.calls}
+    return [entry for entry in ledger if (entry.call, entry.business_id) not in expected]
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=Text(title, "bold"), title_justify="left", expand=True)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

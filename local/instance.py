@@ -1,0 +1,334 @@
+"""One copy of the local stack: MiniStack with the deployed template, and the TOP simulator.
+
+A copy has a name, and its own folder, ports and secrets, so that the one a developer left running (`make up`) and the
+ones that `make demo` and `make test` start for themselves do not meet.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import requests
+
+import aws
+import partners
+import steps
+import tools
+from connection import Connection
+from layout import BINARIES, FUNCTIONS, LOGS, SIMULATOR, STACKS, TEMPLATE
+from processes import Processes
+from waiting import NotReached, eventually
+
+_STACK_NAME = "ticket-relay-local"
+_STAGE = "v1"
+_READY_SECONDS = 30
+_SCTT_MERCHANT_ID = "287729"
+_QUEUES = {
+    "notifications": "Notifications",
+    "itinerary-postback": "ItineraryPostback",
+    "ticket-verify": "TicketVerify",
+    "ship-notify": "ShipNotify",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is chosen once, when a copy is started, and holds until it stops."""
+
+    ministack_port: int
+    top_port: int
+    #: With SCTT's signature a push must be signed, by the right merchant and in time; without, the token is enough.
+    sctt_signature: bool
+    tsy_token: str
+    sctt_token: str
+    sctt_secret: str
+    top_app_key: str
+    top_app_secret: str
+    top_session: str
+
+    @staticmethod
+    def new(ministack_port: int, top_port: int, sctt_signature: bool) -> Settings:
+        """Settings with secrets that nobody used before."""
+        return Settings(
+            ministack_port=ministack_port,
+            top_port=top_port,
+            sctt_signature=sctt_signature,
+            tsy_token=secrets.token_urlsafe(24),
+            sctt_token=secrets.token_urlsafe(24),
+            sctt_secret=secrets.token_hex(16),
+            top_app_key=str(10_000_000 + secrets.randbelow(90_000_000)),
+            top_app_secret=secrets.token_hex(16),
+            top_session=secrets.token_hex(28),
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """Where the local AWS answers."""
+        return f"http://localhost:{self.ministack_port}"
+
+    @property
+    def top_url(self) -> str:
+        """Where the simulator stands in for TOP's gateway."""
+        return f"http://localhost:{self.top_port}/router/rest"
+
+
+def build() -> None:
+    """Builds the functions and the simulator in cargo's profile `local`, which compiles fast."""
+    steps.run(
+        "Build the functions and the TOP simulator (cargo profile `local`)",
+        ["cargo", "build", "--locked", "--profile", "local", "--bins"],
+        "cargo-build.log",
+    )
+
+
+@contextmanager
+def temporary(name: str, choose: Callable[[], Settings]) -> Iterator[Connection]:
+    """A copy of the stack that runs, freshly built and deployed, for as long as the block does.
+
+    `choose` gives its settings; it is asked once what an interrupted run may have left is gone, and its ports free.
+    """
+    instance = Instance(name)
+    with instance.sole_driver():
+        instance.stop()
+        settings = choose()
+        build()
+        try:
+            yield instance.launch(settings)
+        finally:
+            steps.say("Stop the stack")
+            instance.stop()
+
+
+class Instance:
+    """A copy of the stack, running or not."""
+
+    def __init__(self, name: str) -> None:
+        aws.forget_own_account()
+        self.name = name
+        self._directory = STACKS / name
+        self._processes = Processes(self._directory)
+        self._settings_file = self._directory / "settings.json"
+
+    @contextmanager
+    def sole_driver(self) -> Iterator[None]:
+        """Keeps any other driver from starting or stopping this copy; raises StepFailed if one is at it."""
+        STACKS.mkdir(parents=True, exist_ok=True)
+        with (STACKS / f"{self.name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as held:
+                raise steps.StepFailed(f"another command is at work on the stack `{self.name}`: wait for it") from held
+            yield
+
+    @property
+    def running(self) -> bool:
+        """Whether both programs of this copy run."""
+        return self._processes.alive("ministack") and self._processes.alive(SIMULATOR)
+
+    @property
+    def settings(self) -> Settings:
+        """What the running copy was started with."""
+        return Settings(**json.loads(self._settings_file.read_text()))
+
+    def launch(self, settings: Settings) -> Connection:
+        """Starts and deploys; leaves nothing running if that fails."""
+        try:
+            self._start(settings)
+            return self.deploy()
+        except BaseException:
+            self.stop()
+            raise
+
+    def deploy(self) -> Connection:
+        """Deploys template.yaml with the binaries built last, and hands the functions their secrets."""
+        settings = self.settings
+        template = self._staged_template()
+        steps.run(
+            "Deploy template.yaml with `sam deploy`",
+            _sam_deploy(template, settings),
+            f"{self.name}-sam-deploy.log",
+            env={
+                **os.environ,
+                **aws.settings(settings.endpoint),
+                "PATH": f"{tools.BIN}{os.pathsep}{os.environ['PATH']}",
+                "SAM_CLI_TELEMETRY": "0",
+                "SAM_CLI_POLL_DELAY": "1",
+                # Where the SAM CLI keeps its own settings: otherwise the user's home folder.
+                "__SAM_CLI_APP_DIR": str(self._directory / "sam"),
+            },
+        )
+        local = aws.LocalAws(settings.endpoint)
+        outputs = local.stack_outputs(_STACK_NAME)
+        _put_secrets(local, outputs, settings)
+        return _connection(outputs, settings)
+
+    def stop(self) -> list[str]:
+        """Stops what runs of this copy, functions included; returns the names of the programs that did."""
+        return self._processes.stop_all()
+
+    def _start(self, settings: Settings) -> None:
+        """Starts both programs, with nothing left of an earlier run."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory.mkdir(parents=True)
+        self._settings_file.touch(mode=0o600)
+        self._settings_file.write_text(json.dumps(asdict(settings)))
+        steps.say(f"Start MiniStack on port {settings.ministack_port} and the TOP simulator on {settings.top_port}")
+        self._start_ministack(settings)
+        self._start_simulator(settings)
+
+    def _start_ministack(self, settings: Settings) -> None:
+        scratch = self._directory / "ministack"
+        scratch.mkdir()
+        self._processes.start(
+            "ministack",
+            [tools.BIN / "ministack"],
+            # The functions inherit this environment, so it has nothing of the user's but what programs need to run.
+            {
+                **_plain_env(),
+                **aws.settings(settings.endpoint),
+                "GATEWAY_PORT": str(settings.ministack_port),
+                "BIND_HOST": os.environ.get("MINISTACK_BIND", "127.0.0.1"),
+                "TMPDIR": str(scratch),
+                "STATE_DIR": str(scratch / "state"),
+                "S3_DATA_DIR": str(scratch / "s3"),
+                "PERSIST_STATE": "0",
+                # It would listen for MQTT on every address.
+                "IOT_MTLS_ENABLED": "0",
+            },
+            LOGS / f"{self.name}-ministack.log",
+        )
+        self._await_page("ministack", f"{settings.endpoint}/_ministack/ready")
+
+    def _start_simulator(self, settings: Settings) -> None:
+        self._processes.start(
+            SIMULATOR,
+            [BINARIES / SIMULATOR, "--listen", f"127.0.0.1:{settings.top_port}"],
+            {
+                **_plain_env(),
+                "TOP_APP_KEY": settings.top_app_key,
+                "TOP_APP_SECRET": settings.top_app_secret,
+                "TOP_SESSION": settings.top_session,
+            },
+            LOGS / f"{self.name}-{SIMULATOR}.log",
+        )
+        self._await_page(SIMULATOR, f"http://localhost:{settings.top_port}/_sim/health")
+
+    def _await_page(self, name: str, url: str) -> None:
+        """Waits until a program that was just started answers, or has ended."""
+
+        def answers() -> bool:
+            if not self._processes.alive(name):
+                return True
+            try:
+                return requests.get(url, timeout=2).ok
+            except requests.RequestException:
+                return False
+
+        log = LOGS / f"{self.name}-{name}.log"
+        try:
+            eventually(f"{name} answers at {url}", answers, seconds=_READY_SECONDS)
+        except NotReached as silent:
+            raise steps.StepFailed(f"{silent}; its log: {log}") from silent
+        if not self._processes.alive(name):
+            raise steps.StepFailed(f"{name} ended as soon as it was started; its log: {log}")
+
+    def _staged_template(self) -> Path:
+        """Lays the template out with the local binaries where its CodeUri looks for release artifacts.
+
+        A folder of its own, so that what `make build` wrote to target/lambda stays as it is.
+        """
+        deploy = self._directory / "deploy"
+        deploy.mkdir(exist_ok=True)
+        template = deploy / "template.yaml"
+        shutil.copyfile(TEMPLATE, template)
+        for function in FUNCTIONS:
+            bootstrap = deploy / "target" / "lambda" / function / "bootstrap"
+            bootstrap.parent.mkdir(parents=True, exist_ok=True)
+            bootstrap.unlink(missing_ok=True)
+            os.link(BINARIES / function, bootstrap)
+        return template
+
+
+def _plain_env() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+
+
+def _sam_deploy(template: Path, settings: Settings) -> list[str | Path]:
+    command: list[str | Path] = [tools.BIN / "sam", "deploy", "--template-file", template]
+    command += ["--stack-name", _STACK_NAME, "--region", aws.REGION, "--resolve-s3"]
+    command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+    command.append("--parameter-overrides")
+    command += [f'{name}="{value}"' for name, value in _parameters(settings).items()]
+    return command
+
+
+def _parameters(settings: Settings) -> dict[str, str]:
+    """The template's parameters that differ here from its defaults."""
+    parameters = {
+        "TsyTokenHashes": _sha256(settings.tsy_token),
+        "ScttTokenHashes": _sha256(settings.sctt_token),
+        "TopGatewayUrl": settings.top_url,
+        # A time-out of TOP's is a case that one tries here, and nobody wants to wait long for it.
+        "TopTimeoutSeconds": "3",
+        # Fifty deliveries at once are a test, not an attack.
+        "ThrottlingRate": "1000",
+        "ThrottlingBurst": "1000",
+        "LogLevel": "debug",
+    }
+    if settings.sctt_signature:
+        parameters |= {
+            "ScttMerchantId": _SCTT_MERCHANT_ID,
+            "ScttRequestTimeWindowSeconds": "600",
+            "ScttSignTemplate": partners.SCTT_SIGN_TEMPLATE,
+            "ScttSignHash": partners.SCTT_SIGN_HASH,
+        }
+    return parameters
+
+
+def _put_secrets(local: aws.LocalAws, outputs: dict[str, str], settings: Settings) -> None:
+    top = {
+        "app_key": settings.top_app_key,
+        "app_secret": settings.top_app_secret,
+        "session": settings.top_session,
+    }
+    values = {outputs["TopSecretArn"]: top}
+    if settings.sctt_signature:
+        values[outputs["ScttSecretArn"]] = {"secret": settings.sctt_secret}
+    for arn, value in values.items():
+        local.client("secretsmanager").put_secret_value(SecretId=arn, SecretString=json.dumps(value))
+
+
+def _connection(outputs: dict[str, str], settings: Settings) -> Connection:
+    # The real API's name is <id>.execute-api.<region>.amazonaws.com; here its id is part of the path.
+    api_id = outputs["ApiUrl"].split("//", 1)[1].split(".", 1)[0]
+    api_url = f"{settings.endpoint}/_aws/execute-api/{api_id}/{_STAGE}"
+    queues = {name: outputs[f"{output}QueueUrl"] for name, output in _QUEUES.items()}
+    queues |= {f"{name}-dead-letters": outputs[f"{output}DeadLetterQueueUrl"] for name, output in _QUEUES.items()}
+    return Connection(
+        api_url=api_url,
+        tsy_url=f"{api_url}/tsy/{settings.tsy_token}/issue-notify",
+        sctt_url=f"{api_url}/sctt/{settings.sctt_token}/voucher-push",
+        aws_endpoint_url=settings.endpoint,
+        region=aws.REGION,
+        table=outputs["TableName"],
+        queues=queues,
+        top_url=settings.top_url,
+        top_app_key=settings.top_app_key,
+        top_app_secret=settings.top_app_secret,
+        top_session=settings.top_session,
+        sctt_merchant_id=_SCTT_MERCHANT_ID if settings.sctt_signature else "",
+        sctt_secret=settings.sctt_secret if settings.sctt_signature else "",
+    )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,387 @@
+"""The stories that the relay is for: `make demo` shows them, the end-to-end suite asserts them.
+
+A scenario plays one story on a running stack, for ids of its own, waits until the relay says that it is done, and
+returns the calls that must then be in TOP's ledger. Whatever is not as it should be raises AssertionError.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import partners
+from partners import Voucher
+from relay import Relay
+from simulator import Entry, Simulator
+from waiting import eventually
+
+#: Personal data of the scenarios' passengers. Nothing but the table and TOP may ever hold it.
+PASSENGER_NAME = "罗大佑叁柒玖"
+CERTIFICATE_NUMBER = "212100198902171763"
+TICKET_PASSWORDS = ("pwd-sesame-7781", "pwd-sesame-7782")
+
+#: One more than a float can count to: whoever reads it as a float sends another number.
+LARGE_ID = 2**53 + 1
+
+TSY_ACKNOWLEDGEMENT = '{"msg":"success","code":"0"}'
+SCTT_ACKNOWLEDGEMENT = '{"code":0,"msg":"ok","data":null}'
+
+_BAN_SECONDS = 3
+_FAR_SIDE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class ExpectedCall:
+    """What the ledger must show of one call, and how the relay must say that it went."""
+
+    call: str
+    #: The relay's own key of it; empty where the call must not exist.
+    key: str
+    business_id: str
+    state: str = "succeeded"
+    effects: int = 1
+    requests: int = 1
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A story, and the sentence that tells it."""
+
+    title: str
+    play: Callable[[Stage], list[ExpectedCall]]
+
+
+class Stage:
+    """A running stack as one story uses it."""
+
+    def __init__(self, relay: Relay) -> None:
+        self.relay = relay
+        self.simulator = Simulator(relay.connection.top_url)
+        #: The orders that the story is about, each a partner and an id.
+        self.orders: list[tuple[str, str]] = []
+
+    def new_order(self, partner: str) -> str:
+        """The id of an order that no other story has."""
+        order_id = self.new_id("P" if partner == "tsy" else "T")
+        self.orders.append((partner, order_id))
+        return order_id
+
+    def new_id(self, prefix: str) -> str:
+        """An id that no other story has."""
+        return f"{prefix}-{secrets.randbelow(10**9):09}"
+
+    def new_alitrip_id(self) -> str:
+        """An Alitrip order id, which is all digits."""
+        return str(3_892_200_000_000 + secrets.randbelow(10**9))
+
+    def notify_tsy(self, body: dict[str, Any]) -> None:
+        """Sends TSY's notification and sees it acknowledged as TSY expects, byte for byte."""
+        _acknowledged(self.relay.push_tsy(body), TSY_ACKNOWLEDGEMENT)
+
+    def notify_sctt(self, body: dict[str, Any]) -> None:
+        """The same for SCTT."""
+        _acknowledged(self.relay.push_sctt(body), SCTT_ACKNOWLEDGEMENT)
+
+    def link(self, partner: str, order_id: str, link: dict[str, Any]) -> None:
+        """Links an order, which must be accepted."""
+        answer = self.relay.link(partner, order_id, link)
+        assert answer.ok, f"link of {partner} {order_id}: {answer.status_code} {answer.text}"
+
+    def await_notifications(self, partner: str, order_id: str, *states: str) -> list[dict[str, Any]]:
+        """Waits until the order's notifications are in just these states, in any order, and returns them."""
+        return eventually(
+            f"the notifications of {partner} {order_id} are {', '.join(states)}",
+            lambda: self.relay.order(partner, order_id)["notifications"],
+            lambda seen: sorted(one["state"] for one in seen) == sorted(states),
+        )
+
+    def await_calls(self, partner: str, order_id: str, call: str, *states: str) -> list[dict[str, Any]]:
+        """Waits until the order has just as many calls, all of this kind and in these states, and returns them."""
+        return eventually(
+            f"the calls of {partner} {order_id} are {call} {', '.join(states)}",
+            lambda: self.relay.order(partner, order_id)["calls"],
+            lambda seen: sorted((one["call"], one["state"]) for one in seen) == sorted((call, one) for one in states),
+            seconds=_FAR_SIDE_SECONDS,
+        )
+
+    def await_submitted(self, call: str, key: str, state: str) -> dict[str, Any]:
+        """Waits until a submitted call is in `state`, and returns it."""
+        return eventually(
+            f"{call} {key} is {state}",
+            lambda: self.relay.ask_call(call, key).json(),
+            lambda seen: seen["state"] == state,
+            seconds=_FAR_SIDE_SECONDS,
+        )
+
+    def settle(self) -> None:
+        """Waits until no queue holds anything, so that whatever was still to be sent has been."""
+        queues = self.relay.connection.queues
+
+        def look() -> dict[str, int]:
+            return {name: len(self.relay.aws.messages(url)) for name, url in queues.items() if "dead" not in name}
+
+        eventually("the queues are empty", look, lambda seen: not any(seen.values()), seconds=_FAR_SIDE_SECONDS)
+
+    def entries(self, call: str, business_id: str) -> list[Entry]:
+        """What the ledger holds of one call by now."""
+        return entries_of(self.simulator.ledger(), call, business_id)
+
+    def sent(self, call: str, business_id: str) -> dict[str, Any]:
+        """The request that took effect at TOP, of which there must be just one."""
+        [entry] = [entry for entry in self.entries(call, business_id) if entry.effect]
+        return entry.request
+
+
+def entries_of(ledger: Sequence[Entry], call: str, business_id: str) -> list[Entry]:
+    """The ledger's entries of one call."""
+    return [entry for entry in ledger if (entry.call, entry.business_id) == (call, business_id)]
+
+
+def verify(calls: Sequence[ExpectedCall], ledger: Sequence[Entry]) -> None:
+    """Asserts that the ledger holds of each call just what it should: no request and no effect more."""
+    for expected in calls:
+        entries = entries_of(ledger, expected.call, expected.business_id)
+        found = len(entries), sum(entry.effect for entry in entries)
+        assert found == (expected.requests, expected.effects), (
+            f"{expected.call} {expected.business_id}: {found[0]} requests with {found[1]} effects in the ledger, "
+            f"expected {expected.requests} with {expected.effects}"
+        )
+
+
+def happytrip_flight(ticket_numbers: Sequence[str] = ("23142134",)) -> dict[str, Any]:
+    """What the booking system knows of a Happytrip flight."""
+    return {
+        "happytrip_flight": {
+            "tes_head_id": "3021342134",
+            "cwt_account_no": "12342134",
+            "emp_no": "322558",
+            "ht_user_id": "123421",
+            "ticket_no_list": list(ticket_numbers),
+        }
+    }
+
+
+def fliggy_ship(alitrip_order_id: str, tickets: int) -> dict[str, Any]:
+    """What the booking system knows of a ship order for one passenger."""
+    ticket_list = [
+        {
+            "ticket_id": f"2901838383{number}",
+            "ticket_type": "1",
+            "ticket_price": 100,
+            "ticket_sub_type": "11",
+            "ticket_title": "船票",
+        }
+        for number in range(tickets)
+    ]
+    passenger = {
+        "passenger_id": "30303029",
+        "passenger_name": PASSENGER_NAME,
+        "passenger_cert_no": CERTIFICATE_NUMBER,
+        "passenger_cert_type": "1",
+        "ticket_list": ticket_list,
+    }
+    return {
+        "fliggy_ship": {
+            "alitrip_order_id": alitrip_order_id,
+            "agent_order_id": f"A-{alitrip_order_id}",
+            "main_biz_order_id": LARGE_ID,
+            "total_price": 23000,
+            "passenger_list": [passenger],
+        }
+    }
+
+
+def fliggy_ticket(out_order_id: str) -> dict[str, Any]:
+    """What the booking system knows of an admission ticket."""
+    return {"fliggy_ticket": {"order_id": LARGE_ID, "out_order_id": out_order_id}}
+
+
+def ticket_redemption(out_order_id: str) -> dict[str, Any]:
+    """One ticket of an order used at the gate."""
+    return {
+        "check_num": 1,
+        "order_id": LARGE_ID,
+        "return_num": 0,
+        "total_num": 1,
+        "out_order_id": out_order_id,
+        "voucher_infos": [{"confirm_code": "2516352", "used_quantity": 1, "used_date": "2020-01-11 14:00:00"}],
+        "write_off_type": 0,
+    }
+
+
+def vouchers(count: int) -> list[Voucher]:
+    """As many vouchers, each with a ticket password."""
+    return [Voucher(f"e-{number}", password) for number, password in enumerate(TICKET_PASSWORDS[:count])]
+
+
+def _issued_before_its_link(stage: Stage) -> list[ExpectedCall]:
+    order_id = stage.new_order("tsy")
+    stage.notify_tsy(partners.tsy_issued(order_id))
+    stage.await_notifications("tsy", order_id, "waiting")
+    stage.link("tsy", order_id, happytrip_flight())
+    return _posted_back(stage, order_id)
+
+
+def _issued_after_its_link(stage: Stage) -> list[ExpectedCall]:
+    order_id = stage.new_order("tsy")
+    stage.link("tsy", order_id, happytrip_flight(["23142134", "23142135"]))
+    stage.notify_tsy(partners.tsy_issued(order_id))
+    return _posted_back(stage, order_id, ["23142134", "23142135"])
+
+
+def _sent_three_times(stage: Stage) -> list[ExpectedCall]:
+    order_id = stage.new_order("tsy")
+    stage.link("tsy", order_id, happytrip_flight())
+    for _ in range(3):
+        stage.notify_tsy(partners.tsy_issued(order_id))
+    calls = _posted_back(stage, order_id)
+    [notification] = stage.await_notifications("tsy", order_id, "dispatched")
+    assert notification["deliveries"] == 3
+    return calls
+
+
+def _posted_back(stage: Stage, order_id: str, tickets: Sequence[str] = ("23142134",)) -> list[ExpectedCall]:
+    """Sees an issued flight through to its itinerary postback."""
+    [call] = stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
+    stage.await_notifications("tsy", order_id, "dispatched")
+    assert stage.sent("itinerary-postback", order_id) == {
+        "out_relation_order_id": order_id,
+        "tes_head_id": "3021342134",
+        "cwt_account_no": "12342134",
+        "emp_no": "322558",
+        "ht_user_id": "123421",
+        "ticket_no_list": list(tickets),
+    }
+    return [ExpectedCall("itinerary-postback", call["key"], order_id)]
+
+
+def _rejected_by_tsy(stage: Stage) -> list[ExpectedCall]:
+    order_id = stage.new_order("tsy")
+    stage.link("tsy", order_id, happytrip_flight())
+    stage.notify_tsy(partners.tsy_rejected(order_id, "No seats"))
+    stage.await_notifications("tsy", order_id, "attention")
+    assert stage.relay.order("tsy", order_id)["calls"] == []
+    return [ExpectedCall("itinerary-postback", "", order_id, effects=0, requests=0)]
+
+
+def _voucher_for_each_ticket(stage: Stage) -> list[ExpectedCall]:
+    order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
+    stage.link("sctt", order_id, fliggy_ship(alitrip_id, tickets=2))
+    stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, vouchers(2)))
+    calls = _ship_notified(stage, order_id, alitrip_id)
+    sent = stage.sent("ship-notify", alitrip_id)
+    assert sent["success"] is True and sent["main_biz_order_id"] == LARGE_ID
+    assert _tickets(sent) == [("e-0", TICKET_PASSWORDS[0], "2"), ("e-1", TICKET_PASSWORDS[1], "2")]
+    return calls
+
+
+def _one_voucher_for_all_tickets(stage: Stage) -> list[ExpectedCall]:
+    order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
+    stage.link("sctt", order_id, fliggy_ship(alitrip_id, tickets=3))
+    stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, vouchers(1)))
+    calls = _ship_notified(stage, order_id, alitrip_id)
+    sent = stage.sent("ship-notify", alitrip_id)
+    assert (sent["fetch_tickets_number"], sent["fetch_tickets_pwd"]) == ("e-0", TICKET_PASSWORDS[0])
+    assert _tickets(sent) == [(None, None, "2")] * 3
+    return calls
+
+
+def _failed_at_sctt(stage: Stage) -> list[ExpectedCall]:
+    order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
+    stage.link("sctt", order_id, fliggy_ship(alitrip_id, tickets=1))
+    stage.notify_sctt(partners.sctt_push(order_id, partners.FAILED, remark="sold out"))
+    calls = _ship_notified(stage, order_id, alitrip_id)
+    sent = stage.sent("ship-notify", alitrip_id)
+    assert sent["success"] is False and sent["failed_code"]
+    return calls
+
+
+def _redeemed(stage: Stage) -> list[ExpectedCall]:
+    order_id, key = stage.new_order("sctt"), stage.new_id("redemption")
+    stage.link("sctt", order_id, fliggy_ticket(order_id))
+    stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, vouchers(1)))
+    first = stage.relay.submit("ticket-verify", ticket_redemption(order_id), idempotency_key=key)
+    assert first.status_code == 202, f"{first.status_code} {first.text}"
+    again = stage.relay.submit("ticket-verify", ticket_redemption(order_id), idempotency_key=key)
+    assert (again.status_code, again.headers.get("Idempotent-Replayed")) == (200, "true"), again.text
+    stage.await_submitted("ticket-verify", key, "succeeded")
+    sent = stage.sent("ticket-verify", order_id)
+    assert (str(sent["order_id"]), str(sent["return_num"])) == (str(LARGE_ID), "0")
+    return [ExpectedCall("ticket-verify", key, order_id)]
+
+
+def _timed_out_after_effect(stage: Stage) -> list[ExpectedCall]:
+    order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
+    stage.link("sctt", order_id, fliggy_ship(alitrip_id, tickets=1))
+    stage.simulator.fail("ship-notify", alitrip_id, "timeout_after_effect")
+    stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, vouchers(1)))
+    return _ship_notified(stage, order_id, alitrip_id, requests=2)
+
+
+def _banned_for_a_while(stage: Stage) -> list[ExpectedCall]:
+    order_id = stage.new_order("tsy")
+    stage.link("tsy", order_id, happytrip_flight())
+    stage.simulator.fail(
+        "itinerary-postback",
+        order_id,
+        "error",
+        code=7,
+        sub_code="accesscontrol.limited-by-api-access-count",
+        sub_msg=f"This ban will last for {_BAN_SECONDS} more seconds",
+    )
+    stage.notify_tsy(partners.tsy_issued(order_id))
+    [call] = stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
+    banned, accepted = stage.entries("itinerary-postback", order_id)
+    waited = accepted.at - banned.at
+    assert waited.total_seconds() >= _BAN_SECONDS, f"sent again {waited} after a ban of {_BAN_SECONDS} s"
+    return [ExpectedCall("itinerary-postback", call["key"], order_id, requests=2)]
+
+
+def _refused_by_top(stage: Stage) -> list[ExpectedCall]:
+    order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
+    stage.link("sctt", order_id, fliggy_ship(alitrip_id, tickets=1))
+    stage.simulator.fail("ship-notify", alitrip_id, "business_failure")
+    stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, vouchers(1)))
+    calls = _ship_notified(stage, order_id, alitrip_id, state="rejected", effects=0)
+    timeline = stage.relay.order("sctt", order_id)["timeline"]
+    assert any("reject" in moment["event"] for moment in timeline), f"no refusal in the timeline: {timeline}"
+    return calls
+
+
+def _ship_notified(
+    stage: Stage, order_id: str, alitrip_id: str, state: str = "succeeded", effects: int = 1, requests: int = 1
+) -> list[ExpectedCall]:
+    """Sees an order of SCTT's through to its ship notification."""
+    [call] = stage.await_calls("sctt", order_id, "ship-notify", state)
+    stage.await_notifications("sctt", order_id, "dispatched")
+    expected = ExpectedCall("ship-notify", call["key"], alitrip_id, state, effects, requests)
+    return [expected]
+
+
+def _tickets(sent: dict[str, Any]) -> list[tuple[str | None, str | None, str]]:
+    return [
+        (ticket.get("e_ticket_no"), ticket.get("ticket_pwd"), ticket["ticket_status"])
+        for passenger in sent["passenger_list"]
+        for ticket in passenger["ticket_list"]
+    ]
+
+
+def _acknowledged(answer: Any, body: str) -> None:
+    assert (answer.status_code, answer.text) == (200, body), f"answered {answer.status_code} {answer.text}"
+
+
+SCENARIOS = (
+    Scenario("TSY says issued before the order is linked: the call goes out with the link", _issued_before_its_link),
+    Scenario("TSY says issued after the order was linked", _issued_after_its_link),
+    Scenario("TSY sends the same notification three times: one call", _sent_three_times),
+    Scenario("TSY rejects: it asks for a person, since no TOP call tells it", _rejected_by_tsy),
+    Scenario("SCTT booked, as many vouchers as tickets: one voucher for each", _voucher_for_each_ticket),
+    Scenario("SCTT booked, one voucher for several tickets: it is the order's", _one_voucher_for_all_tickets),
+    Scenario("SCTT failed: Fliggy is told so", _failed_at_sctt),
+    Scenario("A ticket is redeemed by submitting the call, twice with one key", _redeemed),
+    Scenario("TOP times out after it acted: sent again, one effect", _timed_out_after_effect),
+    Scenario("TOP bans the caller for 3 seconds (code 7): sent again after them", _banned_for_a_while),
+    Scenario("TOP refuses for business reasons: rejected, and in the timeline", _refused_by_top),
+)

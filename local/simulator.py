@@ -1,0 +1,92 @@
+"""The TOP simulator's own pages: its ledger, and the faults it is told to show."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+_HTTP_TIMEOUT_SECONDS = 10
+
+#: The TOP method of each call, and the parameter that holds its request (None where the fields are flat).
+METHODS = {
+    "itinerary-postback": ("alibaba.happytrip.flight.order.itinerary.postback", "flight_itinerary_request"),
+    "ticket-verify": ("taobao.travel.ticket.order.verify", None),
+    "ship-notify": ("alitrip.ship.order.notify", "confirm_book_r_q"),
+}
+_BUSINESS_ID = {
+    "itinerary-postback": "out_relation_order_id",
+    "ticket-verify": "out_order_id",
+    "ship-notify": "alitrip_order_id",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One request that the simulator got."""
+
+    at: datetime
+    method: str
+    params: dict[str, str]
+    outcome: str
+    effect: bool
+
+    @property
+    def call(self) -> str:
+        """The relay's name of the method, or the method itself where it is none of the three."""
+        return next((call for call, (method, _) in METHODS.items() if method == self.method), self.method)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The request in TOP's field names, taken out of its wrapper."""
+        wrapper = METHODS[self.call][1]
+        if wrapper is None:
+            return self.params
+        return json.loads(self.params[wrapper])
+
+    @property
+    def business_id(self) -> str:
+        """The id by which a person knows what the request is about."""
+        try:
+            return str(self.request[_BUSINESS_ID[self.call]])
+        except (KeyError, ValueError):
+            return ""
+
+
+class Simulator:
+    """A running simulator, known by its gateway URL."""
+
+    def __init__(self, top_url: str) -> None:
+        parts = urlsplit(top_url)
+        self._pages = f"{parts.scheme}://{parts.netloc}/_sim"
+
+    def ledger(self) -> list[Entry]:
+        """Every request so far, in order."""
+        answer = requests.get(f"{self._pages}/ledger", timeout=_HTTP_TIMEOUT_SECONDS)
+        answer.raise_for_status()
+        return [
+            Entry(
+                datetime.fromisoformat(call["at"]),
+                call["method"],
+                call["params"],
+                call["outcome"],
+                call["effect"],
+            )
+            for call in answer.json()["calls"]
+        ]
+
+    def fail(self, call: str, business_id: str, fault: str, times: int = 1, **details: Any) -> None:
+        """Tells it to show `fault` to the next `times` requests of this one call."""
+        order = {"method": METHODS[call][0], "match": business_id, "times": times, "fault": fault, **details}
+        self._post("faults", [order])
+
+    def reset(self) -> None:
+        """Forgets the ledger and the faults not yet shown."""
+        self._post("reset", None)
+
+    def _post(self, page: str, body: Any) -> None:
+        requests.post(f"{self._pages}/{page}", json=body, timeout=_HTTP_TIMEOUT_SECONDS).raise_for_status()

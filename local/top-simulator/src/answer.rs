@@ -1,0 +1,144 @@
+//! What goes back to the caller: TOP's envelopes, errors and their spelling.
+
+use serde_json::{Map, Value, json};
+
+use crate::pages::Api;
+
+/// What the simulator does with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Answers.
+    Reply {
+        /// The HTTP status. TOP answers 200 for its own errors too.
+        status: u16,
+        /// The body: JSON, or XML where the caller did not ask for JSON.
+        body: Vec<u8>,
+        /// Milliseconds to wait before answering.
+        after_ms: u64,
+    },
+    /// Never answers: the caller runs into its time-out.
+    Hang,
+}
+
+/// The content of TOP's `error_response`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TopError {
+    pub(crate) code: i64,
+    pub(crate) msg: String,
+    pub(crate) sub_code: Option<String>,
+    pub(crate) sub_msg: Option<String>,
+}
+
+impl TopError {
+    pub(crate) fn new(code: i64, msg: &str) -> Self {
+        Self { code, msg: msg.to_owned(), sub_code: None, sub_msg: None }
+    }
+
+    /// Adds a `sub_msg`. It names parameters, never their values.
+    pub(crate) fn because(mut self, sub_msg: impl Into<String>) -> Self {
+        self.sub_msg = Some(sub_msg.into());
+        self
+    }
+
+    /// The error that all three pages show as their sample: code 50 with
+    /// `isv.invalid-parameter`.
+    pub(crate) fn invalid_parameter(what: impl std::fmt::Display) -> Self {
+        Self {
+            sub_code: Some("isv.invalid-parameter".to_owned()),
+            ..Self::new(50, "Remote service error").because(format!("非法参数: {what}"))
+        }
+    }
+}
+
+/// How this caller wants its answer, and the id that the answer carries.
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    /// `format=json`; TOP's default is XML.
+    pub(crate) json: bool,
+    /// `simplify=true`: no root key around a success.
+    pub(crate) simplify: bool,
+    /// Unique to this answer.
+    pub(crate) request_id: String,
+}
+
+impl Envelope {
+    /// An `error_response`, in the caller's format.
+    pub(crate) fn error(&self, error: &TopError) -> Answer {
+        let mut content = Map::new();
+        content.insert("code".to_owned(), json!(error.code));
+        content.insert("msg".to_owned(), json!(error.msg));
+        if let Some(sub_code) = &error.sub_code {
+            content.insert("sub_code".to_owned(), json!(sub_code));
+        }
+        if let Some(sub_msg) = &error.sub_msg {
+            content.insert("sub_msg".to_owned(), json!(sub_msg));
+        }
+        content.insert("request_id".to_owned(), json!(self.request_id));
+        reply(if self.json { json!({ "error_response": content }).to_string() } else { xml_error(&content) })
+    }
+
+    /// The method's response. A business failure has the same envelope as a
+    /// success, so `simplify` unwraps both.
+    pub(crate) fn response(&self, api: Api, mut content: Map<String, Value>) -> Answer {
+        content.insert("request_id".to_owned(), json!(self.request_id));
+        reply(if self.simplify {
+            Value::Object(content).to_string()
+        } else {
+            json!({ api.root_key(): content }).to_string()
+        })
+    }
+}
+
+fn reply(body: String) -> Answer {
+    Answer::Reply { status: 200, body: body.into_bytes(), after_ms: 0 }
+}
+
+fn xml_error(content: &Map<String, Value>) -> String {
+    let elements: String = content
+        .iter()
+        .map(|(name, value)| {
+            let text = value.as_str().map_or(value.to_string(), str::to_owned);
+            let text = text.replace('&', "&amp;").replace('<', "&lt;");
+            format!("<{name}>{text}</{name}>")
+        })
+        .collect();
+    format!(r#"<?xml version="1.0" encoding="utf-8" ?><error_response>{elements}</error_response>"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(answer: &Answer) -> &str {
+        match answer {
+            Answer::Reply { body, .. } => std::str::from_utf8(body).unwrap(),
+            Answer::Hang => panic!("no answer"),
+        }
+    }
+
+    fn envelope(json: bool, simplify: bool) -> Envelope {
+        Envelope { json, simplify, request_id: "r1".to_owned() }
+    }
+
+    #[test]
+    fn simplify_unwraps_a_response_but_not_an_error() {
+        let content = || json!({"is_success": true}).as_object().unwrap().clone();
+        let wrapped = envelope(true, false).response(Api::TicketVerify, content());
+        assert_eq!(text(&wrapped), r#"{"travel_ticket_order_verify_response":{"is_success":true,"request_id":"r1"}}"#);
+        let plain = envelope(true, true).response(Api::TicketVerify, content());
+        assert_eq!(text(&plain), r#"{"is_success":true,"request_id":"r1"}"#);
+        let error = envelope(true, true).error(&TopError::new(25, "Invalid signature"));
+        assert_eq!(text(&error), r#"{"error_response":{"code":25,"msg":"Invalid signature","request_id":"r1"}}"#);
+    }
+
+    #[test]
+    fn without_json_asked_for_an_error_is_xml() {
+        let error = envelope(false, false).error(&TopError::new(23, "Invalid format").because("a<b&c"));
+        assert_eq!(
+            text(&error),
+            "<?xml version=\"1.0\" encoding=\"utf-8\" ?><error_response><code>23</code>\
+             <msg>Invalid format</msg><sub_msg>a&lt;b&amp;c</sub_msg>\
+             <request_id>r1</request_id></error_response>"
+        );
+    }
+}

@@ -1,0 +1,216 @@
+//! How the three APIs behave once a request is acceptable: what changes on
+//! TOP's side, and what does not because it was told before.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::pages::Api;
+
+/// Everything that took effect so far.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// By `alitrip_order_id`.
+    ships: BTreeMap<String, ShipOrder>,
+    /// Cumulative redemptions, by order and confirmation code.
+    redeemed: BTreeMap<(String, String), i64>,
+    /// The last content by `out_relation_order_id`.
+    itineraries: BTreeMap<String, Value>,
+}
+
+/// What TOP knows of a ship order's issue.
+#[derive(Debug)]
+enum ShipOrder {
+    /// Told to have failed, with this content; may still become issued.
+    Failed(Value),
+    /// Issued: final.
+    Issued,
+}
+
+impl Effects {
+    /// Carries out an accepted request and tells whether anything changed.
+    pub(crate) fn apply(&mut self, api: Api, content: &Map<String, Value>) -> bool {
+        let wrapped = |name| content.get(name).unwrap_or(&Value::Null);
+        match api {
+            Api::ShipNotify => self.notify(wrapped("confirm_book_r_q")),
+            Api::TicketVerify => self.verify(content),
+            Api::ItineraryPostback => self.post_itinerary(wrapped("flight_itinerary_request")),
+        }
+    }
+
+    /// The page: idempotent on `alitrip_order_id`; a failed call may be
+    /// repeated; after the first success nothing is updated any more.
+    fn notify(&mut self, order: &Value) -> bool {
+        let id = text(order, "alitrip_order_id");
+        let told =
+            if order["success"] == Value::Bool(true) { ShipOrder::Issued } else { ShipOrder::Failed(order.clone()) };
+        let changes = match (self.ships.get(&id), &told) {
+            (Some(ShipOrder::Issued), _) => false,
+            (Some(ShipOrder::Failed(before)), ShipOrder::Failed(now)) => before != now,
+            _ => true,
+        };
+        if changes {
+            self.ships.insert(id, told);
+        }
+        changes
+    }
+
+    /// `write_off_type` 0 or absent: quantities of this write-off, so each call
+    /// counts. 1: totals ("used already + this time"), so only a rise counts.
+    fn verify(&mut self, redemption: &Map<String, Value>) -> bool {
+        let cumulative = redemption.get("write_off_type").and_then(Value::as_i64) == Some(1);
+        let order = redemption
+            .get("order_id")
+            .map(|id| format!("order_id {id}"))
+            .or_else(|| redemption.get("out_order_id").map(|id| format!("out_order_id {id}")))
+            .unwrap_or_default();
+        let mut changes = !cumulative;
+        for (code, quantity) in quantities(redemption) {
+            let total = self.redeemed.entry((order.clone(), code)).or_default();
+            let raised = if cumulative { quantity } else { total.saturating_add(quantity) };
+            changes |= raised > *total;
+            *total = raised.max(*total);
+        }
+        changes
+    }
+
+    /// Undocumented; as the design assumes, the same content again is harmless
+    /// and another content (a re-issued ticket) replaces what was there.
+    fn post_itinerary(&mut self, itinerary: &Value) -> bool {
+        let before = self.itineraries.insert(text(itinerary, "out_relation_order_id"), itinerary.clone());
+        before.as_ref() != Some(itinerary)
+    }
+}
+
+/// Quantities by confirmation code: from `voucher_infos`, or, without them,
+/// from the older flat fields. One that is not told counts as 1 (inferred).
+fn quantities(redemption: &Map<String, Value>) -> BTreeMap<String, i64> {
+    let older = json!([{
+        "confirm_code": redemption.get("confirm_code"),
+        "used_quantity": redemption.get("check_num"),
+    }]);
+    let vouchers = redemption
+        .get("voucher_infos")
+        .filter(|list| list.as_array().is_some_and(|list| !list.is_empty()))
+        .unwrap_or(&older);
+    let mut quantities = BTreeMap::new();
+    for voucher in vouchers.as_array().into_iter().flatten() {
+        let total: &mut i64 = quantities.entry(text(voucher, "confirm_code")).or_default();
+        *total = total.saturating_add(voucher["used_quantity"].as_i64().unwrap_or(1));
+    }
+    quantities
+}
+
+fn text(object: &Value, field: &str) -> String {
+    object[field].as_str().unwrap_or_default().to_owned()
+}
+
+/// The content of the response to an accepted request. A ship order that was
+/// issued before gets its first result again, which was this one.
+pub(crate) fn success(api: Api) -> Map<String, Value> {
+    object(match api {
+        Api::ShipNotify => json!({"ret_code": "0", "ret_msg": "success", "ret_success": true}),
+        Api::TicketVerify => json!({"is_success": true}),
+        // Nobody says what `content` holds; this is the page's sample.
+        Api::ItineraryPostback => json!({"ht_success": true, "content": "2342314"}),
+    })
+}
+
+/// The content of the response that refuses in the method's own words.
+pub(crate) fn business_failure(api: Api, code: &str, msg: &str) -> Map<String, Value> {
+    object(match api {
+        Api::ShipNotify => json!({"ret_code": code, "ret_msg": msg, "ret_success": false}),
+        // The page has no fields for a reason.
+        Api::TicketVerify => json!({"is_success": false}),
+        Api::ItineraryPostback => json!({
+            "ht_success": false, "ht_error_code": code, "error_msg": msg,
+            "stack_trace": "simulated.Refusal: vendor internals that must not be passed on",
+        }),
+    })
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(api: Api, steps: &[(Value, bool)]) {
+        let mut effects = Effects::default();
+        for (number, (content, effect)) in steps.iter().enumerate() {
+            let changed = effects.apply(api, content.as_object().unwrap());
+            assert_eq!(changed, *effect, "step {number}: {content}");
+        }
+    }
+
+    #[test]
+    fn a_ship_order_is_issued_once_even_after_failures() {
+        let told = |id: &str, success: bool, reason: &str| json!({"confirm_book_r_q": {"alitrip_order_id": id, "success": success, "failed_code": reason}});
+        run(
+            Api::ShipNotify,
+            &[
+                (told("1", false, "a"), true),
+                (told("1", false, "a"), false),
+                (told("1", false, "b"), true),
+                (told("1", true, ""), true),
+                (told("1", true, ""), false),
+                (told("1", true, "other"), false),
+                (told("1", false, "a"), false),
+                (told("2", true, ""), true),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_plain_write_off_counts_every_time() {
+        let once =
+            json!({"order_id": 1, "write_off_type": 0, "voucher_infos": [{"confirm_code": "c", "used_quantity": 1}]});
+        let unsaid = json!({"order_id": 1, "check_num": 1});
+        run(Api::TicketVerify, &[(once.clone(), true), (once, true), (unsaid.clone(), true), (unsaid, true)]);
+    }
+
+    #[test]
+    fn a_cumulative_write_off_counts_only_when_a_total_rises() {
+        let total = |order: i64, code: &str, quantity: i64| json!({"order_id": order, "write_off_type": 1, "voucher_infos": [{"confirm_code": code, "used_quantity": quantity}]});
+        let older =
+            |total: i64| json!({"out_order_id": "o", "write_off_type": 1, "confirm_code": "c", "check_num": total});
+        let plain = json!({"order_id": 1, "confirm_code": "c", "check_num": 1});
+        run(
+            Api::TicketVerify,
+            &[
+                (total(1, "c", 1), true),
+                (total(1, "c", 1), false),
+                (total(1, "c", 2), true),
+                (total(1, "c", 1), false),
+                (total(1, "d", 1), true),
+                (total(2, "c", 1), true),
+                (plain, true),
+                (total(1, "c", 3), false),
+                (total(1, "c", 4), true),
+                (older(1), true),
+                (older(1), false),
+                (older(2), true),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_itinerary_counts_when_it_differs_from_the_last() {
+        let posted = |id: &str, ticket: &str| json!({"flight_itinerary_request": {"out_relation_order_id": id, "ticket_no_list": [ticket]}});
+        run(
+            Api::ItineraryPostback,
+            &[
+                (posted("1", "a"), true),
+                (posted("1", "a"), false),
+                (posted("1", "b"), true),
+                (posted("2", "b"), true),
+                (posted("1", "a"), true),
+            ],
+        );
+    }
+}

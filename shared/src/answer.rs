@@ -1,0 +1,70 @@
+//! HTTP answers, and what a request says of who sent it.
+
+use lambda_http::http::{StatusCode, header};
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Request, RequestExt as _, Response};
+use serde_json::{Value, json};
+
+use crate::wire::WireError;
+
+/// An answer of this status with this JSON.
+#[must_use]
+pub fn raw(status: StatusCode, body: impl Into<String>) -> Response<Body> {
+    let mut response = Response::new(Body::Text(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An answer of this status with this JSON.
+#[must_use]
+pub fn json(status: StatusCode, body: &Value) -> Response<Body> {
+    raw(status, body.to_string())
+}
+
+/// A refusal of the company's own systems: what is wrong and, where it is a field, which. `message` must hold
+/// nothing personal.
+#[must_use]
+pub fn refusal(status: StatusCode, field: Option<&str>, message: &str) -> Response<Body> {
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut error = json!({"status": status.as_u16(), "error": reason, "message": message});
+    if let Some(field) = field {
+        error["field"] = field.into();
+    }
+    json(status, &error)
+}
+
+/// A refusal of a body, naming the field at fault.
+#[must_use]
+pub fn bad_body(error: &WireError) -> Response<Body> {
+    let field = (!error.field.is_empty()).then_some(error.field.as_str());
+    refusal(StatusCode::BAD_REQUEST, field, &error.to_string())
+}
+
+/// The answer when the table or a queue failed. The cause is in the log, not in the answer.
+#[must_use]
+pub fn unavailable() -> Response<Body> {
+    refusal(StatusCode::INTERNAL_SERVER_ERROR, None, "the request could not be stored; send it again")
+}
+
+/// A parameter of the request's path, decoded as API Gateway gives it; empty if there is none.
+#[must_use]
+pub fn path_parameter(request: &Request, name: &str) -> String {
+    request.path_parameters().first(name).unwrap_or_default().to_owned()
+}
+
+/// The IAM identity that signed the request, as API Gateway verified it.
+#[must_use]
+pub fn caller(request: &Request) -> String {
+    let identity = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.identity.user_arn.clone(),
+        _ => None,
+    };
+    identity.unwrap_or_else(|| "unknown identity".to_owned())
+}
+
+/// The bytes of a request's body, decoded from base64 where API Gateway encoded them.
+#[must_use]
+pub fn body(request: &Request) -> &[u8] {
+    request.body()
+}

@@ -1,0 +1,375 @@
+//! Configuration: read from the environment once, at start, and checked as a whole. The one module that reads
+//! the environment.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use thiserror::Error;
+use tracing::Level;
+
+use crate::call::CallKind;
+use crate::partner::authentication::{ScttChecks, SignatureFormula, SignatureHash, TokenHashes};
+use crate::top::sign::SignMethod;
+
+/// What is wrong with a function's environment: all of it, so that it is mended in one go.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the function's environment cannot be used:\n{}", .0.join("\n"))]
+pub struct ConfigError(pub Vec<String>);
+
+/// Where variables come from: the process's environment, or a test's own.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Looks a variable up in the process's environment.
+#[must_use]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Reads variables and collects what is wrong with them.
+struct Reader<'a> {
+    lookup: Lookup<'a>,
+    problems: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    const fn new(lookup: Lookup<'a>) -> Self {
+        Self { lookup, problems: Vec::new() }
+    }
+
+    fn optional(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|value| !value.is_empty())
+    }
+
+    fn required(&mut self, name: &str) -> String {
+        self.optional(name).unwrap_or_else(|| {
+            self.problems.push(format!("{name} is not set: deploy template.yaml, which sets it"));
+            String::new()
+        })
+    }
+
+    fn parsed<T, E: Display>(&mut self, name: &str, default: T, parse: impl FnOnce(&str) -> Result<T, E>) -> T {
+        match self.optional(name).map(|value| parse(&value)) {
+            None => default,
+            Some(Ok(value)) => value,
+            Some(Err(problem)) => {
+                self.problems.push(format!("{name}: {problem}"));
+                default
+            }
+        }
+    }
+
+    fn seconds(&mut self, name: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> Duration {
+        let parse = |value: &str| match value.parse() {
+            Ok(seconds) if range.contains(&seconds) => Ok(seconds),
+            _ => Err(format!("must be a whole number of seconds from {} to {}", range.start(), range.end())),
+        };
+        Duration::from_secs(self.parsed(name, default, parse))
+    }
+
+    fn done<T>(self, config: T) -> Result<T, ConfigError> {
+        if self.problems.is_empty() { Ok(config) } else { Err(ConfigError(self.problems)) }
+    }
+
+    fn table(&mut self) -> TableConfig {
+        let parse = |value: &str| match value.parse() {
+            Ok(days) if (1..=3650).contains(&days) => Ok(days),
+            _ => Err("must be a whole number of days from 1 to 3650"),
+        };
+        TableConfig {
+            name: self.required("TABLE_NAME"),
+            retention: Duration::from_secs(self.parsed("RETENTION_DAYS", 180, parse) * 24 * 3600),
+        }
+    }
+
+    fn tokens(&mut self, name: &str) -> TokenHashes {
+        self.parsed(name, TokenHashes::default(), TokenHashes::parse)
+    }
+}
+
+/// How much is logged: `LOG_LEVEL`, one of error, warn, info, debug and trace; info if it is none of them, since
+/// a function that does not start for its log level would be worse.
+#[must_use]
+pub fn log_level(lookup: Lookup<'_>) -> Level {
+    lookup("LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(Level::INFO)
+}
+
+/// The table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableConfig {
+    /// Its name: `TABLE_NAME`.
+    pub name: String,
+    /// How long a finished record stays: `RETENTION_DAYS`.
+    pub retention: Duration,
+}
+
+/// Of `tsy-issue-notify`.
+#[derive(Debug, Clone)]
+pub struct TsyConfig {
+    /// The table.
+    pub table: TableConfig,
+    /// `NOTIFICATIONS_QUEUE_URL`
+    pub notifications_queue_url: String,
+    /// `TSY_TOKEN_HASHES`
+    pub tokens: TokenHashes,
+}
+
+impl TsyConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let config = Self {
+            table: reader.table(),
+            notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
+            tokens: reader.tokens("TSY_TOKEN_HASHES"),
+        };
+        reader.done(config)
+    }
+}
+
+/// Of `sctt-voucher-push`.
+#[derive(Debug, Clone)]
+pub struct ScttConfig {
+    /// The table.
+    pub table: TableConfig,
+    /// `NOTIFICATIONS_QUEUE_URL`
+    pub notifications_queue_url: String,
+    /// `SCTT_TOKEN_HASHES`
+    pub tokens: TokenHashes,
+    /// `SCTT_MERCHANT_ID`, `SCTT_REQUEST_TIME_WINDOW_SECONDS`, `SCTT_SIGN_TEMPLATE` and `SCTT_SIGN_HASH`; each
+    /// is off when empty or 0.
+    pub checks: ScttChecks,
+    /// `SCTT_SECRET_ID`: needed where a signature is checked.
+    pub secret_id: Option<String>,
+}
+
+impl ScttConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let window = reader.seconds("SCTT_REQUEST_TIME_WINDOW_SECONDS", 0, 0..=86_400);
+        let hash = reader.parsed("SCTT_SIGN_HASH", SignatureHash::Md5, |name| match name {
+            "md5" => Ok(SignatureHash::Md5),
+            "sha256" => Ok(SignatureHash::Sha256),
+            _ => Err("must be md5 or sha256"),
+        });
+        let formula = reader.parsed("SCTT_SIGN_TEMPLATE", None, |text| SignatureFormula::parse(text, hash));
+        let secret_id = if formula.is_some() { Some(reader.required("SCTT_SECRET_ID")) } else { None };
+        let config = Self {
+            table: reader.table(),
+            notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
+            tokens: reader.tokens("SCTT_TOKEN_HASHES"),
+            checks: ScttChecks {
+                merchant_id: reader.optional("SCTT_MERCHANT_ID"),
+                request_time_window: (!window.is_zero()).then_some(window),
+                formula,
+            },
+            secret_id,
+        };
+        reader.done(config)
+    }
+}
+
+/// Of `order-link`.
+#[derive(Debug, Clone)]
+pub struct OrderLinkConfig {
+    /// The table.
+    pub table: TableConfig,
+    /// `NOTIFICATIONS_QUEUE_URL`
+    pub notifications_queue_url: String,
+}
+
+impl OrderLinkConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let config =
+            Self { table: reader.table(), notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL") };
+        reader.done(config)
+    }
+}
+
+/// The queue of each call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallQueueUrls {
+    /// `ITINERARY_POSTBACK_QUEUE_URL`
+    pub itinerary_postback: String,
+    /// `TICKET_VERIFY_QUEUE_URL`
+    pub ticket_verify: String,
+    /// `SHIP_NOTIFY_QUEUE_URL`
+    pub ship_notify: String,
+}
+
+impl CallQueueUrls {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            itinerary_postback: reader.required("ITINERARY_POSTBACK_QUEUE_URL"),
+            ticket_verify: reader.required("TICKET_VERIFY_QUEUE_URL"),
+            ship_notify: reader.required("SHIP_NOTIFY_QUEUE_URL"),
+        }
+    }
+
+    /// The queue of that call.
+    #[must_use]
+    pub const fn of(&self, kind: CallKind) -> &String {
+        match kind {
+            CallKind::ItineraryPostback => &self.itinerary_postback,
+            CallKind::TicketVerify => &self.ticket_verify,
+            CallKind::ShipNotify => &self.ship_notify,
+        }
+    }
+}
+
+/// Of `submit-call`.
+#[derive(Debug, Clone)]
+pub struct SubmitCallConfig {
+    /// The table.
+    pub table: TableConfig,
+    /// The queues of the calls.
+    pub call_queue_urls: CallQueueUrls,
+}
+
+impl SubmitCallConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let config = Self { table: reader.table(), call_queue_urls: CallQueueUrls::read(&mut reader) };
+        reader.done(config)
+    }
+}
+
+/// Of `dispatch`.
+#[derive(Debug, Clone)]
+pub struct DispatchConfig {
+    /// The table.
+    pub table: TableConfig,
+    /// `NOTIFICATIONS_QUEUE_URL`: where its messages come from.
+    pub notifications_queue_url: String,
+    /// The queues of the calls that a notification can lead to (a redemption is submitted, never decided).
+    pub itinerary_postback_queue_url: String,
+    /// `SHIP_NOTIFY_QUEUE_URL`
+    pub ship_notify_queue_url: String,
+    /// `SHIP_FAILED_CODE`: tells TOP why issuing failed where the link does not.
+    pub ship_failed_code: Option<String>,
+}
+
+impl DispatchConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let config = Self {
+            table: reader.table(),
+            notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
+            itinerary_postback_queue_url: reader.required("ITINERARY_POSTBACK_QUEUE_URL"),
+            ship_notify_queue_url: reader.required("SHIP_NOTIFY_QUEUE_URL"),
+            ship_failed_code: reader.optional("SHIP_FAILED_CODE"),
+        };
+        reader.done(config)
+    }
+}
+
+/// Of each function that calls TOP.
+#[derive(Debug, Clone)]
+pub struct CallConfig {
+    /// The table.
+    pub table: TableConfig,
+    /// `QUEUE_URL`: where its messages come from.
+    pub queue_url: String,
+    /// `TOP_GATEWAY_URL`
+    pub top_gateway_url: String,
+    /// `TOP_SIGN_METHOD`
+    pub top_sign_method: SignMethod,
+    /// `TOP_TIMEOUT_SECONDS`: how long TOP may take to answer.
+    pub top_timeout: Duration,
+    /// `TOP_SECRET_ID`
+    pub top_secret_id: String,
+}
+
+impl CallConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let top_gateway_url = reader.required("TOP_GATEWAY_URL");
+        let known_scheme = top_gateway_url.starts_with("https://") || top_gateway_url.starts_with("http://");
+        if !top_gateway_url.is_empty() && !known_scheme {
+            reader.problems.push("TOP_GATEWAY_URL: must begin with https:// (or http:// for a local one)".to_owned());
+        }
+        let sign_method = |name: &str| SignMethod::named(name).ok_or("must be md5, hmac or hmac-sha256");
+        let config = Self {
+            table: reader.table(),
+            queue_url: reader.required("QUEUE_URL"),
+            top_gateway_url,
+            top_sign_method: reader.parsed("TOP_SIGN_METHOD", SignMethod::HmacSha256, sign_method),
+            top_timeout: reader.seconds("TOP_TIMEOUT_SECONDS", 10, 1..=15),
+            top_secret_id: reader.required("TOP_SECRET_ID"),
+        };
+        reader.done(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn lookup<'a>(variables: &'a HashMap<&str, &str>) -> impl Fn(&str) -> Option<String> + 'a {
+        |name| variables.get(name).map(|value| (*value).to_owned())
+    }
+
+    #[test]
+    fn everything_wrong_with_an_environment_is_told_at_once() {
+        let variables = HashMap::from([
+            ("TABLE_NAME", "t"),
+            ("QUEUE_URL", ""),
+            ("TOP_GATEWAY_URL", "gw.api.taobao.com"),
+            ("TOP_SIGN_METHOD", "sha1"),
+            ("TOP_TIMEOUT_SECONDS", "0"),
+            ("RETENTION_DAYS", "x"),
+        ]);
+        let ConfigError(problems) = CallConfig::read(&lookup(&variables)).unwrap_err();
+        let named: Vec<_> = problems.iter().map(|problem| problem.split([':', ' ']).next().unwrap()).collect();
+        assert_eq!(
+            named,
+            [
+                "TOP_GATEWAY_URL",
+                "RETENTION_DAYS",
+                "QUEUE_URL",
+                "TOP_SIGN_METHOD",
+                "TOP_TIMEOUT_SECONDS",
+                "TOP_SECRET_ID"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_signature_formula_needs_its_secret() {
+        let mut variables =
+            HashMap::from([("TABLE_NAME", "t"), ("NOTIFICATIONS_QUEUE_URL", "q"), ("SCTT_SIGN_TEMPLATE", "{secret}")]);
+        assert!(ScttConfig::read(&lookup(&variables)).unwrap_err().to_string().contains("SCTT_SECRET_ID"));
+        variables.insert("SCTT_SECRET_ID", "s");
+        assert!(ScttConfig::read(&lookup(&variables)).is_ok());
+    }
+
+    #[test]
+    fn an_unset_token_closes_an_endpoint_and_does_not_stop_it() {
+        let variables = HashMap::from([("TABLE_NAME", "t"), ("NOTIFICATIONS_QUEUE_URL", "q")]);
+        assert!(TsyConfig::read(&lookup(&variables)).unwrap().tokens.is_empty());
+    }
+}

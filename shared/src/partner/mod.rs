@@ -1,0 +1,58 @@
+//! The partners who call us: their wire types, how they show who they are, and how they are answered.
+
+pub mod authentication;
+pub mod sctt;
+pub mod tsy;
+
+use lambda_http::http::StatusCode;
+
+use crate::order::Partner;
+
+/// Largest notification body taken, in bytes. It must fit a DynamoDB item (400 KB) beside the rest of its record.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+impl Partner {
+    /// The body that acknowledges a notification, byte for byte as the partner's page shows it. TSY's `code`
+    /// is a string, SCTT's a number.
+    #[must_use]
+    pub const fn acknowledgement(self) -> &'static str {
+        match self {
+            Self::Tsy => r#"{"msg":"success","code":"0"}"#,
+            Self::Sctt => r#"{"code":0,"msg":"ok","data":null}"#,
+        }
+    }
+
+    /// The body of a refusal in the partner's own shape. `message` must hold nothing personal.
+    #[must_use]
+    pub fn refusal(self, status: StatusCode, message: &str) -> String {
+        let message = serde_json::Value::from(message);
+        let code = status.as_u16();
+        match self {
+            Self::Tsy => format!(r#"{{"msg":{message},"code":"{code}"}}"#),
+            Self::Sctt => format!(r#"{{"code":{code},"msg":{message},"data":null}}"#),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgements_are_those_of_the_partners_pages() {
+        let bodies: serde_json::Value =
+            serde_json::from_str(include_str!("../../testdata/inbound-bodies.json")).unwrap();
+        for (partner, name) in [(Partner::Tsy, "tsy_ack"), (Partner::Sctt, "sctt_ack")] {
+            assert_eq!(partner.acknowledgement(), bodies[name].to_string());
+        }
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_partners_shape() {
+        assert_eq!(
+            Partner::Tsy.refusal(StatusCode::BAD_REQUEST, "say \"why\""),
+            r#"{"msg":"say \"why\"","code":"400"}"#
+        );
+        assert_eq!(Partner::Sctt.refusal(StatusCode::UNAUTHORIZED, "no"), r#"{"code":401,"msg":"no","data":null}"#);
+    }
+}

@@ -1,0 +1,214 @@
+//! SCTT voucher push: an order's status, and its vouchers once it is booked.
+//!
+//! Source: SCTT's page "voucher push". Its sample leaves out `merchant_id`, `request_time` and `sign`, which
+//! its table lists, so they are optional here and checked only where configured ([`super::authentication`]).
+
+use serde::Deserialize;
+use serde_json::{Number, Value};
+
+use crate::order::{OrderId, UNUSABLE_ID};
+use crate::wire::{self, WireError};
+
+/// The name of this notification in record keys.
+pub const VOUCHER_PUSH: &str = "voucher-push";
+
+/// `order_status`: the order waits to be booked.
+pub const WAITING: i64 = 1;
+/// `order_status`: the order is booked.
+pub const BOOKED: i64 = 2;
+/// `order_status`: booking failed.
+pub const FAILED: i64 = 3;
+/// `order_status`: the order was cancelled.
+pub const CANCELLED: i64 = 4;
+
+/// What SCTT says of an order. Members that are not listed are kept with the record.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct VoucherPush {
+    /// The company's number at SCTT.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub merchant_id: Option<String>,
+    /// When this delivery was sent: `yyyy-MM-dd HH:mm:ss`, taken to be GMT+8 (the page names no zone).
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub request_time: Option<String>,
+    /// The signature, upper-case hex.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub sign: Option<String>,
+    /// Our order id.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub trade_number: Option<String>,
+    /// SCTT's order number.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub order_code: Option<String>,
+    /// The order's price: a decimal amount of `order_currency`.
+    #[serde(default, deserialize_with = "wire::optional_decimal")]
+    pub total_price: Option<Number>,
+    /// A three-letter code by the page, though its sample shows `A$`.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub order_currency: Option<String>,
+    /// 1 waiting, 2 booked, 3 failed, 4 cancelled.
+    #[serde(deserialize_with = "wire::integer")]
+    pub order_status: i64,
+    /// How vouchers are had; 1 is at once.
+    #[serde(default, deserialize_with = "wire::optional_integer")]
+    pub certificate_mode: Option<i64>,
+    /// Address of the itinerary.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub travel_itinerary_url: Option<String>,
+    /// Groups of vouchers.
+    #[serde(default, deserialize_with = "wire::list")]
+    pub vouchers: Vec<VoucherGroup>,
+    /// What is left of the company's credit: a decimal amount.
+    #[serde(default, deserialize_with = "wire::optional_decimal")]
+    pub surplus_quota: Option<Number>,
+    /// 1 never, 2 by hand, 3 by rule, 4 no change, 5 free before a date is booked.
+    #[serde(default, deserialize_with = "wire::optional_integer")]
+    pub cancel_type: Option<i64>,
+    /// Why it was refused.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub remark: Option<String>,
+    /// Rules of cancelling.
+    #[serde(default, deserialize_with = "wire::list")]
+    pub cancels: Vec<CancelRule>,
+}
+
+/// A confirmation with its vouchers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct VoucherGroup {
+    /// Address of the confirmation.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub confirmation_url: Option<String>,
+    /// Remarks on it.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub confirm_remarks: Option<String>,
+    /// Its vouchers.
+    #[serde(default, deserialize_with = "wire::list")]
+    pub voucherlist: Vec<Voucher>,
+}
+
+/// One voucher.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Voucher {
+    /// 1 PDF, 2 bar code, 3 QR code, 4 confirmation number, 5 URL.
+    #[serde(deserialize_with = "wire::integer")]
+    pub voucher_type: i64,
+    /// Filled for 1 and 5.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub voucher_url: Option<String>,
+    /// Confirmation number; filled for 2, 3 and 4.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub voucher_confirmation: Option<String>,
+    /// Verification number; filled for 2, 3 and 4.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub voucher_verification: Option<String>,
+}
+
+/// One rule of cancelling.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct CancelRule {
+    /// 1 to 5; what each means is not published.
+    #[serde(default, deserialize_with = "wire::optional_integer")]
+    pub canr_type: Option<i64>,
+    /// First day, or days before.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub canr_startday: Option<String>,
+    /// Last day.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub canr_endday: Option<String>,
+    /// Share kept.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub canr_percent: Option<String>,
+    /// In words.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub canr_text: Option<String>,
+}
+
+impl VoucherPush {
+    /// Reads a notification and whose order it is about.
+    ///
+    /// # Errors
+    /// Names the field that is missing, of the wrong type, or no usable id.
+    pub fn from_json(body: &Value) -> Result<(OrderId, Self), WireError> {
+        let push: Self = wire::read(body)?;
+        let (field, id) = match (&push.trade_number, &push.order_code) {
+            (Some(number), _) if !number.is_empty() => ("trade_number", number.clone()),
+            (_, Some(code)) if !code.is_empty() => ("order_code", code.clone()),
+            _ => return Err(WireError::at("trade_number", "is missing, and so is order_code: send one of them")),
+        };
+        Ok((OrderId::try_from(id).map_err(|_| WireError::at(field, UNUSABLE_ID))?, push))
+    }
+
+    /// All vouchers, over all groups, in the order of the push.
+    pub fn vouchers(&self) -> impl Iterator<Item = &Voucher> {
+        self.vouchers.iter().flat_map(|group| &group.voucherlist)
+    }
+}
+
+impl Voucher {
+    /// Confirmation and verification number, if this is a kind of voucher that has them and they are filled.
+    #[must_use]
+    pub fn codes(&self) -> Option<VoucherCodes> {
+        let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let (confirmation, verification) = (filled(&self.voucher_confirmation), filled(&self.voucher_verification));
+        let has_codes = matches!(self.voucher_type, 2..=4) && (confirmation.is_some() || verification.is_some());
+        has_codes.then_some(VoucherCodes { confirmation, verification })
+    }
+}
+
+/// What a traveller shows to be let on board.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VoucherCodes {
+    /// Confirmation number.
+    pub confirmation: Option<String>,
+    /// Verification number.
+    pub verification: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn samples() -> Value {
+        serde_json::from_str(include_str!("../../testdata/inbound-bodies.json")).unwrap()
+    }
+
+    #[test]
+    fn the_published_sample_reads_with_and_without_its_authentication_fields() {
+        for name in ["sctt_voucher_push", "sctt_voucher_push_seed_shape_without_auth_fields"] {
+            let (order_id, push) = VoucherPush::from_json(&samples()[name]).unwrap();
+            assert_eq!((order_id.as_str(), push.order_status), ("T-1", BOOKED));
+            let codes: Vec<_> = push.vouchers().filter_map(Voucher::codes).collect();
+            assert_eq!(codes, [VoucherCodes { confirmation: Some("1213".into()), verification: Some("31".into()) }]);
+        }
+    }
+
+    #[test]
+    fn the_order_code_names_the_order_where_the_trade_number_is_empty() {
+        for body in [
+            json!({"trade_number": "", "order_code": 9007199254740993_i64, "order_status": "2"}),
+            json!({"trade_number": null, "order_code": "9007199254740993", "order_status": 2}),
+        ] {
+            assert_eq!(VoucherPush::from_json(&body).unwrap().0.as_str(), "9007199254740993");
+        }
+    }
+
+    #[test]
+    fn a_field_missing_or_of_the_wrong_type_is_named() {
+        for (body, message) in [
+            (json!({"order_status": 2}), "field trade_number is missing, and so is order_code: send one of them"),
+            (json!({"trade_number": "T"}), "field order_status is missing"),
+            (json!({"trade_number": "T", "order_status": "two"}), "field order_status must be a whole number"),
+            (json!({"trade_number": "T", "order_status": 2, "vouchers": {}}), "field vouchers must be a list"),
+            (
+                json!({"trade_number": "T", "order_status": 2, "vouchers": [{"voucherlist": [{"voucher_type": []}]}]}),
+                "field vouchers[0].voucherlist[0].voucher_type must be a whole number",
+            ),
+            (
+                json!({"trade_number": "a\tb", "order_status": 2}),
+                "field trade_number must be 1 to 256 bytes long without control characters",
+            ),
+        ] {
+            assert_eq!(VoucherPush::from_json(&body).unwrap_err().to_string(), message);
+        }
+    }
+}

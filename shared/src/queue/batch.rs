@@ -1,0 +1,159 @@
+//! Runs a batch of messages, each on its own: what fails, panics or runs out of time fails alone, and is
+//! returned to the queue for when it is due (`ReportBatchItemFailures`).
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
+use futures_util::future::FutureExt as _;
+use futures_util::stream::{self, StreamExt as _};
+use serde::de::DeserializeOwned;
+
+use crate::clock::{EpochMillis, SharedClock, SharedRandom};
+use crate::queue::{Queue, backoff};
+
+/// Longest time that a message may be kept invisible, by SQS: 12 hours from when it was received.
+const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 3600 - 300);
+/// Kept back at the end of the invocation to return what was not done.
+const RESERVE: Duration = Duration::from_secs(3);
+/// A record is not started with less than this left before the reserve.
+const LEAST_TO_START: Duration = Duration::from_secs(2);
+/// Most records of a batch that are worked on at once: all of the largest batch that the template asks for.
+const CONCURRENCY: usize = 10;
+
+/// One message of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message<K> {
+    /// The record's key that it carries.
+    pub key: K,
+    /// The queue's id of it.
+    pub id: String,
+    /// How often it was received, this time included.
+    pub receive_count: u32,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// There is nothing more to do: the queue forgets it.
+    Done,
+    /// It must come again after this.
+    Again(Duration),
+}
+
+/// Runs batches of one queue.
+#[derive(Clone)]
+pub struct BatchRunner {
+    queue: Queue,
+    clock: SharedClock,
+    random: SharedRandom,
+}
+
+impl std::fmt::Debug for BatchRunner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BatchRunner").field("queue", &self.queue.url).finish_non_exhaustive()
+    }
+}
+
+impl BatchRunner {
+    /// A runner for messages received from `queue`.
+    #[must_use]
+    pub const fn new(queue: Queue, clock: SharedClock, random: SharedRandom) -> Self {
+        Self { queue, clock, random }
+    }
+
+    /// Hands each message to `handle`, all at once, until `deadline` (the invocation's end) comes near, and
+    /// reports those that must come again. Their visibility is set to when they are due.
+    pub async fn run<K, F, Fut>(&self, event: SqsEvent, deadline: EpochMillis, handle: F) -> SqsBatchResponse
+    where
+        K: DeserializeOwned,
+        F: Fn(Message<K>) -> Fut,
+        Fut: Future<Output = Handled>,
+    {
+        let handle = &handle;
+        let failures: Vec<(SqsMessage, Duration)> = stream::iter(event.records)
+            .map(|message| async move {
+                let handled = self.run_one(&message, deadline, handle).await;
+                (message, handled)
+            })
+            .buffer_unordered(CONCURRENCY)
+            .filter_map(async |(message, handled)| match handled {
+                Handled::Done => None,
+                Handled::Again(after) => Some((message, after)),
+            })
+            .collect()
+            .await;
+        self.postpone(&failures).await;
+        let mut response = SqsBatchResponse::default();
+        for (message, _) in failures {
+            response.add_failure(message.message_id.unwrap_or_default());
+        }
+        response
+    }
+
+    async fn run_one<K, F, Fut>(&self, message: &SqsMessage, deadline: EpochMillis, handle: &F) -> Handled
+    where
+        K: DeserializeOwned,
+        F: Fn(Message<K>) -> Fut,
+        Fut: Future<Output = Handled>,
+    {
+        let id = message.message_id.clone().unwrap_or_default();
+        let count = message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+        let receive_count = count.unwrap_or(1);
+        let Some(key) = message.body.as_deref().and_then(|body| serde_json::from_str(body).ok()) else {
+            // Nothing will make it readable: let it get to the dead letters soon.
+            tracing::error!(message_id = id, "message carries no record's key; it goes to the dead letters");
+            return Handled::Again(Duration::ZERO);
+        };
+        let left = self.clock.now().until(deadline).saturating_sub(RESERVE);
+        if left < LEAST_TO_START {
+            tracing::warn!(message_id = id, "no time left to start this message; it comes again at once");
+            return Handled::Again(Duration::ZERO);
+        }
+        let work = AssertUnwindSafe(async { handle(Message { key, id: id.clone(), receive_count }).await });
+        match tokio::time::timeout(left, work.catch_unwind()).await {
+            Ok(Ok(handled)) => handled,
+            Ok(Err(_panic)) => {
+                tracing::error!(message_id = id, "a panic stopped this message; it comes again");
+                Handled::Again(backoff::pause(receive_count, (self.random)()))
+            }
+            Err(_elapsed) => {
+                tracing::error!(message_id = id, "the time limit stopped this message; it comes again");
+                Handled::Again(backoff::pause(receive_count, (self.random)()))
+            }
+        }
+    }
+
+    /// Sets when the failed messages become visible again. If that fails they come after the queue's own
+    /// visibility time-out, so the error is only logged.
+    async fn postpone(&self, failures: &[(SqsMessage, Duration)]) {
+        for failures in failures.chunks(super::MAX_ENTRIES) {
+            let entries = failures.iter().enumerate().filter_map(|(index, (message, after))| {
+                // Rounded up: a message that comes a moment too early would cost a receive for nothing.
+                let seconds = after.min(&MAX_VISIBILITY).as_millis().div_ceil(1000);
+                ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(message.receipt_handle.clone().unwrap_or_default())
+                    .visibility_timeout(i32::try_from(seconds).unwrap_or(i32::MAX))
+                    .build()
+                    .ok()
+            });
+            let request = self
+                .queue
+                .client
+                .change_message_visibility_batch()
+                .queue_url(&self.queue.url)
+                .set_entries(Some(entries.collect()));
+            match request.send().await {
+                Ok(output) => {
+                    for failed in output.failed {
+                        tracing::warn!(code = failed.code, "SQS did not postpone a message");
+                    }
+                }
+                Err(error) => tracing::warn!(error = %DisplayErrorContext(&error), "SQS did not postpone messages"),
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Queues: they carry keys, nothing else. Sending, receiving in batches, and when to come again.
+
+pub mod backoff;
+pub mod batch;
+
+use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use serde::Serialize;
+use thiserror::Error;
+
+/// Most messages in one request, by SQS.
+const MAX_ENTRIES: usize = 10;
+
+/// Why a key is not in its queue.
+#[derive(Debug, Error)]
+#[error("SQS did not take {count} of the keys for {queue_url}: {cause}")]
+pub struct SendError {
+    /// How many are missing.
+    pub count: usize,
+    /// Which queue.
+    pub queue_url: String,
+    /// What SQS or the SDK says.
+    pub cause: String,
+}
+
+/// One queue, to send keys to.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    pub(crate) client: aws_sdk_sqs::Client,
+    pub(crate) url: String,
+}
+
+impl Queue {
+    /// The queue at that URL.
+    #[must_use]
+    pub const fn new(client: aws_sdk_sqs::Client, url: String) -> Self {
+        Self { client, url }
+    }
+
+    /// Enqueues a record's key.
+    ///
+    /// # Errors
+    /// If SQS did not take it or its answer was lost: then it may be in the queue, which does no harm.
+    pub async fn send<K: Serialize>(&self, key: &K) -> Result<(), SendError> {
+        let sent = self.client.send_message().queue_url(&self.url).message_body(body(key)).send().await;
+        sent.map(drop).map_err(|error| self.error(1, DisplayErrorContext(&error).to_string()))
+    }
+
+    /// Enqueues several records' keys, ten a request.
+    ///
+    /// # Errors
+    /// If SQS did not take all of them: then some may be in the queue, which does no harm.
+    pub async fn send_all<K: Serialize>(&self, keys: &[K]) -> Result<(), SendError> {
+        for keys in keys.chunks(MAX_ENTRIES) {
+            let entries: Result<Vec<_>, _> = keys
+                .iter()
+                .enumerate()
+                .map(|(index, key)| {
+                    SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body(key)).build()
+                })
+                .collect();
+            let entries = entries.map_err(|error| self.error(keys.len(), error.to_string()))?;
+            let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
+            let failed = sent.map_err(|error| self.error(keys.len(), DisplayErrorContext(&error).to_string()))?.failed;
+            if let Some(first) = failed.first() {
+                return Err(self.error(failed.len(), first.code.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn error(&self, count: usize, cause: String) -> SendError {
+        SendError { count, queue_url: self.url.clone(), cause }
+    }
+}
+
+/// Serialising our own keys, structs of strings, cannot fail.
+fn body<K: Serialize>(key: &K) -> String {
+    serde_json::to_string(key).unwrap_or_default()
+}

@@ -1,0 +1,592 @@
+//! A call's record: asked for once, claimed by one owner at a time, finished by that owner only.
+//!
+//! pending → in_progress(owner, lease) → succeeded | rejected | unknown, or back to pending.
+//!
+//! The owner token fences: a sender that was slow, frozen or presumed dead cannot write over what its successor
+//! found out. It also recognises one's own write after the SDK repeated a request whose answer was lost.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use serde::{Deserialize, Serialize};
+
+use crate::call::{CallId, CallKey, CallKind, CallRequest, Resend};
+use crate::clock::EpochMillis;
+use crate::digest::sha256_hex;
+use crate::record::{Item, StoreError, Table, n, read, s};
+use crate::top::error::Failure;
+use crate::top::response::Reply;
+
+const SK: &str = "call";
+
+/// Most attempts kept in a record's history; older ones are dropped first. A DynamoDB item holds 400 KB.
+const MAX_HISTORY: usize = 50;
+
+/// How often a write is tried anew after somebody else changed the record in between.
+const MAX_TRIES: usize = 3;
+
+fn pk(id: &CallId) -> String {
+    format!("call#{}#{}", id.call, id.key)
+}
+
+/// Where a call is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// To be sent, not before its time.
+    Pending,
+    /// Being sent by its owner, until the lease runs out.
+    InProgress,
+    /// TOP has it.
+    Succeeded,
+    /// TOP refused it.
+    Rejected,
+    /// Nobody knows whether it took effect, and it must not be sent again: a person must look.
+    Unknown,
+}
+
+impl CallState {
+    /// The name on records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::InProgress => "in_progress",
+            Self::Succeeded => "succeeded",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One attempt, as it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its number, from 1.
+    pub attempt: u32,
+    /// Who made it.
+    pub owner: String,
+    /// When it ended.
+    pub at: EpochMillis,
+    /// `succeeded`, or the class of its failure.
+    pub outcome: String,
+    /// What TOP said, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+/// A call, as its record has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct CallRecord {
+    /// Which call.
+    pub call: CallKind,
+    /// Under which key.
+    pub key: CallKey,
+    /// Where it is on its way.
+    pub state: CallState,
+    /// What it says: JSON in TOP's field names.
+    pub request: String,
+    /// SHA-256 of that JSON.
+    pub request_digest: String,
+    /// Whether it may be sent again when nobody knows whether it took effect.
+    pub resend: Resend,
+    /// Changes whenever the request does.
+    pub revision: String,
+    /// How often it was claimed since the request was set.
+    pub attempt: u32,
+    /// How many of these attempts may have taken effect, as far as anybody knows.
+    pub unsettled: i64,
+    /// When it may be sent next.
+    pub not_before: EpochMillis,
+    /// Who claimed it last.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// When that claim runs out.
+    #[serde(default)]
+    pub lease_until: Option<EpochMillis>,
+    /// Why it is not done, or not done well.
+    #[serde(default)]
+    pub last_error: Option<Failure>,
+    /// What TOP answered to its success.
+    #[serde(default)]
+    pub response: Option<Reply>,
+    /// Its latest attempts, oldest first.
+    #[serde(default)]
+    pub history: Vec<Attempt>,
+    /// Who asked for it: a notification, or an IAM identity.
+    pub asked_by: String,
+    /// When it was asked for.
+    pub created_at: EpochMillis,
+    /// When the record last changed.
+    pub updated_at: EpochMillis,
+}
+
+impl CallRecord {
+    /// Which record this is.
+    #[must_use]
+    pub fn id(&self) -> CallId {
+        CallId { call: self.call, key: self.key.clone() }
+    }
+}
+
+/// A call that somebody asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct NewCall<'a> {
+    /// Under which key.
+    pub id: &'a CallId,
+    /// What it says.
+    pub request: &'a CallRequest,
+    /// Who asks.
+    pub asked_by: &'a str,
+    /// Unique to this asking: recognises one's own write after the SDK repeated it.
+    pub revision: &'a str,
+}
+
+/// Which records give way to another request under their key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// Pending ones that certainly did not take effect yet, and rejected ones.
+    PendingOrRejected,
+    /// Rejected ones.
+    Rejected,
+}
+
+/// What became of asking for a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// It is recorded now, as a new call or in place of another request: enqueue its key.
+    Recorded,
+    /// It was asked for before, with the same request.
+    Same(Box<CallRecord>),
+    /// Its key is taken by another request that does not give way.
+    Different(Box<CallRecord>),
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// It is the caller's: send it.
+    Claimed(Box<CallRecord>),
+    /// It is pending, and not due before this time.
+    NotDue(EpochMillis),
+    /// Somebody else is sending it, until this time at most.
+    Busy(EpochMillis),
+    /// It was claimed, its lease ran out, and it must not be sent again.
+    Abandoned(Box<CallRecord>),
+    /// It is done, one way or the other.
+    Done(CallState),
+    /// There is no such record.
+    Missing,
+}
+
+/// How a claimed call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finish {
+    /// TOP has it.
+    Succeeded(Reply),
+    /// TOP refused it.
+    Rejected(Failure),
+    /// Nobody knows, and it must not be sent again.
+    Unknown(Failure),
+    /// It was not executed: again, not before this time.
+    NotExecuted(EpochMillis, Failure),
+    /// Nobody knows, but it may be sent again, not before this time.
+    Resend(EpochMillis, Failure),
+}
+
+impl Finish {
+    /// The state that the record ends in.
+    #[must_use]
+    pub const fn state(&self) -> CallState {
+        match self {
+            Self::Succeeded(_) => CallState::Succeeded,
+            Self::Rejected(_) => CallState::Rejected,
+            Self::Unknown(_) => CallState::Unknown,
+            Self::NotExecuted(..) | Self::Resend(..) => CallState::Pending,
+        }
+    }
+
+    const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Succeeded(_) => None,
+            Self::Rejected(failure)
+            | Self::Unknown(failure)
+            | Self::NotExecuted(_, failure)
+            | Self::Resend(_, failure) => Some(failure),
+        }
+    }
+}
+
+/// What became of finishing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    /// It is written.
+    Written,
+    /// The claim is no longer the caller's: nothing was changed.
+    Stale,
+}
+
+impl Table {
+    /// Asks for a call: records it as pending unless its key is taken.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost, or the record kept changing.
+    pub async fn ask(&self, new: NewCall<'_>, replace: Replace, now: EpochMillis) -> Result<Asked, StoreError> {
+        let json = new.request.to_json();
+        let digest = sha256_hex(json.as_bytes());
+        for _ in 0..MAX_TRIES {
+            let Some(present) = self.put_call(new, &json, &digest, now).await? else { return Ok(Asked::Recorded) };
+            if present.revision == new.revision {
+                return Ok(Asked::Recorded);
+            }
+            if present.request_digest == digest {
+                return Ok(Asked::Same(Box::new(present)));
+            }
+            let gives_way = match present.state {
+                CallState::Rejected => true,
+                CallState::Pending => replace == Replace::PendingOrRejected && present.unsettled == 0,
+                _ => false,
+            };
+            if !gives_way {
+                return Ok(Asked::Different(Box::new(present)));
+            }
+            if self.replace_call(new, &json, &digest, &present, now).await? {
+                return Ok(Asked::Recorded);
+            }
+        }
+        Err(StoreError::Contended { pk: pk(new.id) })
+    }
+
+    /// Writes a new record; gives the present one if there is one.
+    async fn put_call(
+        &self,
+        new: NewCall<'_>,
+        json: &str,
+        digest: &str,
+        now: EpochMillis,
+    ) -> Result<Option<CallRecord>, StoreError> {
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .item("pk", s(pk(new.id)))
+            .item("sk", s(SK))
+            .item("call", s(new.id.call.as_str()))
+            .item("key", s(new.id.key.as_str()))
+            .item("state", s(CallState::Pending.as_str()))
+            .item("request", s(json))
+            .item("request_digest", s(digest))
+            .item("resend", s(new.request.resend().as_str()))
+            .item("revision", s(new.revision))
+            .item("attempt", n(0))
+            .item("unsettled", n(0))
+            .item("not_before", n(now.0))
+            .item("asked_by", s(new.asked_by))
+            .item("created_at", n(now.0))
+            .item("updated_at", n(now.0))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let error = match result {
+            Ok(_) => return Ok(None),
+            Err(error) => error,
+        };
+        if let Some(PutItemError::ConditionalCheckFailedException(failed)) = error.as_service_error()
+            && let Some(item) = &failed.item
+        {
+            return read(item.clone()).map(Some);
+        }
+        Err(StoreError::of("PutItem of a call")(error))
+    }
+
+    /// Sets another request on a record that gives way; `false` if it changed in between.
+    async fn replace_call(
+        &self,
+        new: NewCall<'_>,
+        json: &str,
+        digest: &str,
+        present: &CallRecord,
+        now: EpochMillis,
+    ) -> Result<bool, StoreError> {
+        let result = self
+            .update_call(new.id)
+            .update_expression(
+                "SET #state = :pending, request = :request, request_digest = :digest, resend = :resend, \
+                 revision = :revision, attempt = :zero, unsettled = :zero, not_before = :now, asked_by = :asked_by, \
+                 updated_at = :now REMOVE #owner, lease_until, last_error, expires_at",
+            )
+            .condition_expression(
+                "revision = :present AND #state = :was AND attempt = :attempts AND unsettled = :unsettled",
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":pending", s(CallState::Pending.as_str()))
+            .expression_attribute_values(":request", s(json))
+            .expression_attribute_values(":digest", s(digest))
+            .expression_attribute_values(":resend", s(new.request.resend().as_str()))
+            .expression_attribute_values(":revision", s(new.revision))
+            .expression_attribute_values(":zero", n(0))
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":asked_by", s(new.asked_by))
+            .expression_attribute_values(":present", s(&present.revision))
+            .expression_attribute_values(":was", s(present.state.as_str()))
+            .expression_attribute_values(":attempts", n(present.attempt.into()))
+            .expression_attribute_values(":unsettled", n(present.unsettled))
+            .send()
+            .await;
+        match before(result.map(drop), "UpdateItem of a call")? {
+            Before::Written => Ok(true),
+            Before::Refused(_) => Ok(false),
+        }
+    }
+
+    /// Claims a call for `owner`, who must have a token of its own for every claim. One request, which also
+    /// reads the request to be sent.
+    ///
+    /// # Errors
+    /// If DynamoDB did not answer: then the claim may be the caller's or not; its lease will run out.
+    pub async fn claim(
+        &self,
+        id: &CallId,
+        owner: &str,
+        lease: Duration,
+        now: EpochMillis,
+    ) -> Result<Claim, StoreError> {
+        let result = self
+            .update_call(id)
+            // `unsettled` counts this attempt until its end is known; if its owner dies, it stays counted.
+            .update_expression(
+                "SET #state = :in_progress, #owner = :owner, lease_until = :lease, updated_at = :now \
+                 ADD attempt :one, unsettled :one",
+            )
+            .condition_expression(
+                "(#state = :pending AND not_before <= :now) OR \
+                 (#state = :in_progress AND lease_until < :now AND resend = :again)",
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":in_progress", s(CallState::InProgress.as_str()))
+            .expression_attribute_values(":pending", s(CallState::Pending.as_str()))
+            .expression_attribute_values(":again", s(Resend::Again.as_str()))
+            .expression_attribute_values(":owner", s(owner))
+            .expression_attribute_values(":lease", n(now.plus(lease).0))
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":one", n(1))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        let result = match result {
+            Ok(output) => {
+                return read(output.attributes.unwrap_or_default()).map(|record| Claim::Claimed(Box::new(record)));
+            }
+            Err(error) => before(Err(error), "UpdateItem of a call")?,
+        };
+        let Before::Refused(Some(present)) = result else { return Ok(Claim::Missing) };
+        Ok(match (present.state, present.lease_until) {
+            // The claim was written, its answer was lost, and the SDK sent it again.
+            (CallState::InProgress, _) if present.owner.as_deref() == Some(owner) => Claim::Claimed(present),
+            (CallState::InProgress, Some(until)) if until >= now => Claim::Busy(until),
+            (CallState::InProgress, _) => Claim::Abandoned(present),
+            (CallState::Pending, _) => Claim::NotDue(present.not_before),
+            (state, _) => Claim::Done(state),
+        })
+    }
+
+    /// Finishes a claimed call. Only its owner can; a stale one changes nothing.
+    ///
+    /// # Errors
+    /// If DynamoDB did not answer: then the record may be finished or not; its lease will run out.
+    pub async fn finish(
+        &self,
+        claimed: &CallRecord,
+        finish: &Finish,
+        outcome: &str,
+        now: EpochMillis,
+    ) -> Result<Finished, StoreError> {
+        let owner = claimed.owner.as_deref().unwrap_or_default();
+        let state = finish.state();
+        let entry = Attempt {
+            attempt: claimed.attempt,
+            owner: owner.to_owned(),
+            at: now,
+            outcome: outcome.to_owned(),
+            error: finish.failure().cloned(),
+        };
+        // The history is the owner's to write, so it can be written whole.
+        let skipped = (claimed.history.len() + 1).saturating_sub(MAX_HISTORY);
+        let history: Vec<_> = claimed.history.iter().skip(skipped).chain([&entry]).collect();
+        let mut set = "SET #state = :state, updated_at = :now, history = :history".to_owned();
+        let mut remove = " REMOVE lease_until".to_owned();
+        let mut update = self.update_call(&claimed.id()).expression_attribute_values(":history", attribute(&history)?);
+        if let Some(failure) = finish.failure() {
+            set.push_str(", last_error = :error");
+            update = update.expression_attribute_values(":error", attribute(failure)?);
+        } else {
+            remove.push_str(", last_error");
+        }
+        if let Finish::Succeeded(reply) = finish {
+            set.push_str(", response = :response");
+            update = update.expression_attribute_values(":response", attribute(reply)?);
+        }
+        if let Finish::NotExecuted(not_before, _) | Finish::Resend(not_before, _) = finish {
+            set.push_str(", not_before = :not_before");
+            update = update.expression_attribute_values(":not_before", n(not_before.0));
+        }
+        // What needs a person does not expire.
+        if matches!(state, CallState::Succeeded | CallState::Rejected) {
+            set.push_str(", expires_at = :expires");
+            update = update.expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()));
+        }
+        let settled = if matches!(finish, Finish::NotExecuted(..)) { " ADD unsettled :minus_one" } else { "" };
+        if !settled.is_empty() {
+            update = update.expression_attribute_values(":minus_one", n(-1));
+        }
+        let result = update
+            .update_expression(format!("{set}{remove}{settled}"))
+            .condition_expression("#owner = :owner AND #state = :in_progress")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", s(owner))
+            .expression_attribute_values(":in_progress", s(CallState::InProgress.as_str()))
+            .expression_attribute_values(":state", s(state.as_str()))
+            .expression_attribute_values(":now", n(now.0))
+            .send()
+            .await;
+        Ok(match before(result.map(drop), "UpdateItem of a call")? {
+            Before::Written => Finished::Written,
+            // Written, its answer lost, and sent again by the SDK: the owner token is still ours.
+            Before::Refused(Some(present)) if present.owner.as_deref() == Some(owner) && present.state == state => {
+                Finished::Written
+            }
+            Before::Refused(_) => Finished::Stale,
+        })
+    }
+
+    /// Marks a call as unknown whose sender's lease ran out and which must not be sent again.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn give_up(
+        &self,
+        abandoned: &CallRecord,
+        failure: &Failure,
+        now: EpochMillis,
+    ) -> Result<Finished, StoreError> {
+        let result = self
+            .update_call(&abandoned.id())
+            .update_expression("SET #state = :unknown, last_error = :error, updated_at = :now REMOVE lease_until")
+            .condition_expression("#owner = :owner AND #state = :in_progress AND lease_until < :now")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":unknown", s(CallState::Unknown.as_str()))
+            .expression_attribute_values(":in_progress", s(CallState::InProgress.as_str()))
+            .expression_attribute_values(":owner", s(abandoned.owner.as_deref().unwrap_or_default()))
+            .expression_attribute_values(":error", attribute(failure)?)
+            .expression_attribute_values(":now", n(now.0))
+            .send()
+            .await;
+        Ok(match before(result.map(drop), "UpdateItem of a call")? {
+            Before::Written => Finished::Written,
+            Before::Refused(_) => Finished::Stale,
+        })
+    }
+
+    /// Reads one call, as it is now.
+    ///
+    /// # Errors
+    /// If DynamoDB did not answer, or the item is not one of ours.
+    pub async fn call(&self, id: &CallId) -> Result<Option<CallRecord>, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key("pk", s(pk(id)))
+            .key("sk", s(SK))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(StoreError::of("GetItem of a call"))?;
+        output.item.map(read).transpose()
+    }
+
+    /// Reads several calls, as they are now; those that do not exist are left out.
+    ///
+    /// # Errors
+    /// If DynamoDB did not answer, or an item is not one of ours.
+    pub async fn calls(&self, ids: impl IntoIterator<Item = &CallId>) -> Result<Vec<CallRecord>, StoreError> {
+        let keys: Vec<Item> =
+            ids.into_iter().map(|id| Item::from([("pk".into(), s(pk(id))), ("sk".into(), s(SK))])).collect();
+        let mut records = Vec::new();
+        // BatchGetItem takes 100 keys at most, and may leave some for another request.
+        for keys in keys.chunks(100) {
+            let mut wanted = keys.to_vec();
+            for _ in 0..MAX_TRIES {
+                let request = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
+                let request = request.map_err(|error| StoreError::Request {
+                    operation: "BatchGetItem of calls",
+                    cause: error.to_string(),
+                })?;
+                let output = self
+                    .client
+                    .batch_get_item()
+                    .request_items(&self.name, request)
+                    .send()
+                    .await
+                    .map_err(StoreError::of("BatchGetItem of calls"))?;
+                for item in output.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+                    records.push(read(item)?);
+                }
+                wanted = output.unprocessed_keys.into_iter().flatten().flat_map(|(_, rest)| rest.keys).collect();
+                if wanted.is_empty() {
+                    break;
+                }
+            }
+            if !wanted.is_empty() {
+                let cause = "it left keys unprocessed again and again".to_owned();
+                return Err(StoreError::Request { operation: "BatchGetItem of calls", cause });
+            }
+        }
+        Ok(records)
+    }
+
+    fn update_call(&self, id: &CallId) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", s(pk(id)))
+            .key("sk", s(SK))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+}
+
+/// What a conditional write found.
+enum Before {
+    Written,
+    /// The condition failed; the record as it is, if there is one.
+    Refused(Option<Box<CallRecord>>),
+}
+
+fn before<R>(result: Result<(), SdkError<UpdateItemError, R>>, operation: &'static str) -> Result<Before, StoreError>
+where
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    let error = match result {
+        Ok(()) => return Ok(Before::Written),
+        Err(error) => error,
+    };
+    if let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() {
+        let present = failed.item.clone().filter(|item| !item.is_empty());
+        return present.map(|item| read(item).map(Box::new)).transpose().map(Before::Refused);
+    }
+    Err(StoreError::of(operation)(error))
+}
+
+fn attribute<T: Serialize>(value: T) -> Result<aws_sdk_dynamodb::types::AttributeValue, StoreError> {
+    serde_dynamo::to_attribute_value(value)
+        .map_err(|error| StoreError::Request { operation: "serialising a record", cause: error.to_string() })
+}

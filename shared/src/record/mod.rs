@@ -1,0 +1,93 @@
+//! The table: what is known of each order, and each call. It carries the facts; the queues carry only keys.
+//!
+//! | item | pk | sk |
+//! |---|---|---|
+//! | what the booking system knows | `order#{partner}#{order_id}` | `link` |
+//! | a notification | `order#{partner}#{order_id}` | `notification#{kind}#{digest}` |
+//! | a TOP call | `call#{call}#{key}` | `call` |
+//! | a body that could not be read | `quarantine#{partner}` | time + digest |
+//!
+//! Every write is one conditional request, so that whoever comes twice, late or out of order changes nothing.
+
+pub mod calls;
+pub mod orders;
+pub mod quarantine;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+/// An item as DynamoDB gives it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// Why the table could not be read or written.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// DynamoDB did not do it, or its answer was lost.
+    #[error("DynamoDB {operation} failed: {cause}")]
+    Request {
+        /// Which operation.
+        operation: &'static str,
+        /// What the SDK says.
+        cause: String,
+    },
+    /// An item is not what this version writes. The cause is not told, since it could quote the item.
+    #[error("the item {pk} / {sk} is not one that this version of ticket-relay writes; mend or remove it")]
+    Foreign {
+        /// Its partition key.
+        pk: String,
+        /// Its sort key.
+        sk: String,
+    },
+    /// Others changed the item again and again while this change was tried.
+    #[error("the item {pk} kept changing while it was to be written; try again")]
+    Contended {
+        /// Its partition key.
+        pk: String,
+    },
+}
+
+impl StoreError {
+    fn of<E, R>(operation: &'static str) -> impl FnOnce(SdkError<E, R>) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        move |error| Self::Request { operation, cause: DisplayErrorContext(&error).to_string() }
+    }
+}
+
+/// The table, and how long a finished record stays in it.
+#[derive(Debug, Clone)]
+pub struct Table {
+    client: aws_sdk_dynamodb::Client,
+    name: String,
+    retention: Duration,
+}
+
+impl Table {
+    /// The table of that name. `retention` is how long a record stays after the write that finished it; what is
+    /// unfinished never expires.
+    #[must_use]
+    pub const fn new(client: aws_sdk_dynamodb::Client, name: String, retention: Duration) -> Self {
+        Self { client, name, retention }
+    }
+}
+
+fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+fn n(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+fn read<T: DeserializeOwned>(item: Item) -> Result<T, StoreError> {
+    let key = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+    let (pk, sk) = (key("pk"), key("sk"));
+    serde_dynamo::from_item(item).map_err(|_| StoreError::Foreign { pk, sk })
+}

@@ -1,0 +1,99 @@
+//! Keeping secrets and personal data out of logs, queues, errors and metrics.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// What stands where something must not be shown.
+pub const MASK: &str = "[redacted]";
+
+/// A value that does not show itself: `Debug` and `Display` print a mask. [`Redacted::reveal`] is the one way
+/// to it, so that every use can be searched for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Redacted<T>(T);
+
+impl<T> Redacted<T> {
+    /// Hides `value`.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value itself, for the one place that needs it.
+    pub const fn reveal(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> fmt::Debug for Redacted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl<T> fmt::Display for Redacted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+/// Members that hold a person's data or what is as good as a ticket, in the partners' and TOP's names.
+const PERSONAL: [&str; 16] = [
+    "passenger_name",
+    "passenger_cert_no",
+    "ticket_pwd",
+    "fetch_tickets_pwd",
+    "fetch_tickets_number",
+    "e_ticket_no",
+    "ticket_no",
+    "ticket_no_list",
+    "confirm_code",
+    "voucher_confirmation",
+    "voucher_verification",
+    "voucher_url",
+    "confirmation_url",
+    "travel_itinerary_url",
+    "order_attr",
+    "sign",
+];
+
+/// Replaces personal members of `value`, at every level, by [`MASK`]. Empty ones stay, so that an operator
+/// still sees what was not sent.
+pub fn mask_personal(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members.iter_mut() {
+                if PERSONAL.contains(&name.as_str()) {
+                    if !matches!(member, Value::Null) && member.as_str() != Some("") {
+                        *member = Value::String(MASK.to_owned());
+                    }
+                } else {
+                    mask_personal(member);
+                }
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(mask_personal),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_redacted_value_does_not_show_itself() {
+        let secret = Redacted::new("planted".to_owned());
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "[redacted] [redacted] Some([redacted])");
+        assert_eq!(secret.reveal(), "planted");
+    }
+
+    #[test]
+    fn personal_members_are_masked_at_every_level_and_empty_ones_stay() {
+        let mut value = json!({"a":[{"passenger_name":"planted","ticket_list":[{"ticket_pwd":"planted","ticket_id":"7"}]}],"ticket_no":""});
+        mask_personal(&mut value);
+        assert!(!value.to_string().contains("planted"));
+        assert_eq!(value["a"][0]["ticket_list"][0]["ticket_id"], "7");
+        assert_eq!(value["ticket_no"], "");
+    }
+}

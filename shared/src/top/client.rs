@@ -1,0 +1,120 @@
+//! Sends a request to TOP's gateway, once, and says whether it can have arrived.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_http_client::{Connector, tls};
+use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use hyper_util::client::legacy::Error as HyperClientError;
+use lambda_http::http::{Request, header};
+use thiserror::Error;
+
+use crate::top::form::CONTENT_TYPE;
+
+/// How long a connection to the gateway may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Largest answer read. TOP's answers to these calls have some hundred bytes.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// TOP's answer as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawAnswer {
+    /// HTTP's status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum SendError {
+    /// The request never left: nothing can have happened at TOP.
+    #[error("the request was not sent: {0}")]
+    NotSent(String),
+    /// It left, or may have: TOP may have acted on it.
+    #[error("the request was sent, but no whole answer came: {0}")]
+    NoAnswer(String),
+}
+
+/// A client of one gateway. Connections are kept and used again.
+#[derive(Debug, Clone)]
+pub struct TopClient {
+    connector: SharedHttpConnector,
+    url: String,
+}
+
+impl TopClient {
+    /// A client of the gateway at `url`, over `connector`.
+    #[must_use]
+    pub const fn new(connector: SharedHttpConnector, url: String) -> Self {
+        Self { connector, url }
+    }
+
+    /// A client with connections of its own. It uses the HTTP and TLS stack of the AWS SDK, so that a function
+    /// has one of each.
+    #[must_use]
+    pub fn over_network(url: String) -> Self {
+        let connector = Connector::builder()
+            .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
+            .sleep_impl(TokioSleep::new());
+        let connector = if url.starts_with("https:") {
+            connector.tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc)).build()
+        } else {
+            connector.build_http()
+        };
+        Self::new(SharedHttpConnector::new(connector), url)
+    }
+
+    /// Sends a form and waits at most `timeout` for the whole answer. Never sends twice by itself: only the
+    /// caller knows whether that would do no harm.
+    ///
+    /// # Errors
+    /// Says whether the request can have arrived.
+    pub async fn send(&self, form: String, timeout: Duration) -> Result<RawAnswer, SendError> {
+        let request = Request::post(&self.url)
+            .header(header::CONTENT_TYPE, CONTENT_TYPE)
+            .header(header::CONTENT_LENGTH, form.len())
+            .header(header::ACCEPT, "application/json")
+            .body(SdkBody::from(form))
+            .map_err(|error| SendError::NotSent(error.to_string()))?;
+        let request = HttpRequest::try_from(request).map_err(|error| SendError::NotSent(error.to_string()))?;
+        match tokio::time::timeout(timeout, self.exchange(request)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(SendError::NoAnswer(format!("time-out after {} ms", timeout.as_millis()))),
+        }
+    }
+
+    async fn exchange(&self, request: HttpRequest) -> Result<RawAnswer, SendError> {
+        let response = self.connector.call(request).await.map_err(|error| {
+            let chain = chain(&error);
+            if failed_to_connect(&error) { SendError::NotSent(chain) } else { SendError::NoAnswer(chain) }
+        })?;
+        let status = response.status().as_u16();
+        let mut chunks = ByteStream::new(response.into_body());
+        let mut body = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            body.extend(chunk.map_err(|error| SendError::NoAnswer(chain(&error)))?);
+            if body.len() > MAX_ANSWER_BYTES {
+                return Err(SendError::NoAnswer(format!("the answer has more than {MAX_ANSWER_BYTES} bytes")));
+            }
+        }
+        Ok(RawAnswer { status, body })
+    }
+}
+
+/// Whether the error lies in making the connection, before anything could be written to it.
+fn failed_to_connect(error: &(dyn StdError + 'static)) -> bool {
+    sources(error).any(|source| source.downcast_ref::<HyperClientError>().is_some_and(HyperClientError::is_connect))
+}
+
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    sources(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn sources<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
+}

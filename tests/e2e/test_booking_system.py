@@ -1,0 +1,146 @@
+"""The company's booking system: it links orders, submits calls and asks how they went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+import partners
+import scenarios
+from relay import Relay
+from scenarios import LARGE_ID, Stage
+
+
+def test_a_request_without_an_iam_signature_is_refused(relay: Relay) -> None:
+    api = relay.connection.api_url
+    for method, path in (
+        ("GET", "/orders/tsy/P-1"),
+        ("PUT", "/orders/tsy/P-1"),
+        ("POST", "/calls/ship-notify"),
+        ("GET", "/calls/ship-notify/1-issued"),
+    ):
+        assert requests.request(method, api + path, data="{}", timeout=30).status_code == 403
+
+
+def test_an_order_that_nobody_mentioned_is_not_found(stage: Stage) -> None:
+    assert stage.relay.ask_order("tsy", stage.new_id("P")).status_code == 404
+    assert stage.relay.ask_order("nobody", stage.new_id("P")).status_code == 404
+
+
+def test_a_linked_order_tells_its_link(stage: Stage) -> None:
+    order_id = stage.new_order("sctt")
+    link = scenarios.fliggy_ship(stage.new_alitrip_id(), tickets=1)
+    stage.link("sctt", order_id, link)
+    order = stage.relay.order("sctt", order_id)
+    assert (order["partner"], order["order_id"]) == ("sctt", order_id)
+    assert order["link"]["fliggy_ship"]["main_biz_order_id"] == LARGE_ID
+    assert order["notifications"] == [] and order["calls"] == []
+
+
+def test_a_later_link_replaces_the_one_before(stage: Stage) -> None:
+    order_id = stage.new_order("tsy")
+    stage.link("tsy", order_id, scenarios.happytrip_flight([]))
+    stage.notify_tsy(partners.tsy_issued(order_id))
+    stage.await_notifications("tsy", order_id, "waiting")
+    stage.link("tsy", order_id, scenarios.happytrip_flight(["781-1234567890"]))
+    stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
+    assert stage.sent("itinerary-postback", order_id)["ticket_no_list"] == ["781-1234567890"]
+
+
+def _ship_link(**changes: Any) -> dict[str, Any]:
+    link = scenarios.fliggy_ship("1", tickets=1)
+    link["fliggy_ship"].update(changes)
+    return link
+
+
+@pytest.mark.parametrize(
+    ("partner", "link", "field"),
+    [
+        ("tsy", b"", "empty"),
+        ("tsy", b"{", "JSON"),
+        ("tsy", [], "object"),
+        ("tsy", {}, ""),
+        ("tsy", {"train": {}}, "train"),
+        ("tsy", {"happytrip_flight": {"cwt_account_no": "1", "ticket_no_list": []}}, "tes_head_id"),
+        ("sctt", _ship_link(surprise=1), "surprise"),
+        ("sctt", _ship_link(alitrip_order_id=None), "alitrip_order_id"),
+        ("sctt", _ship_link(total_price="much"), "total_price"),
+        ("sctt", _ship_link(passenger_list=[{"ticket_list": [{"ticket_id": "1"}]}]), "ticket_list[0]"),
+        ("sctt", {"fliggy_ticket": {"order_id": "one"}}, "order_id"),
+    ],
+)
+def test_a_link_that_is_wrong_is_refused_naming_the_field(stage: Stage, partner: str, link: Any, field: str) -> None:
+    order_id = stage.new_id("X")
+    answer = stage.relay.link(partner, order_id, link)
+    assert answer.status_code == 400, answer.text
+    assert field in answer.text
+    assert stage.relay.ask_order(partner, order_id).status_code == 404
+
+
+def test_a_submitted_call_is_answered_the_same_again_and_refused_with_another_body(stage: Stage) -> None:
+    order_id, key = stage.new_order("sctt"), stage.new_id("redemption")
+    redemption = scenarios.ticket_redemption(order_id)
+    first = stage.relay.submit("ticket-verify", redemption, idempotency_key=key)
+    assert first.status_code == 202 and "Idempotent-Replayed" not in first.headers
+    stage.await_submitted("ticket-verify", key, "succeeded")
+    again = stage.relay.submit("ticket-verify", redemption, idempotency_key=key)
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (200, "true")
+    assert again.json()["state"] == "succeeded"
+    other = stage.relay.submit("ticket-verify", {**redemption, "check_num": 2}, idempotency_key=key)
+    assert other.status_code == 422, other.text
+    stage.settle()
+    assert len(stage.entries("ticket-verify", order_id)) == 1
+
+
+def test_a_rejected_call_may_be_submitted_again_corrected(stage: Stage) -> None:
+    order_id, key = stage.new_order("sctt"), stage.new_id("redemption")
+    stage.simulator.fail("ticket-verify", order_id, "business_failure")
+    stage.relay.submit("ticket-verify", scenarios.ticket_redemption(order_id), idempotency_key=key)
+    stage.await_submitted("ticket-verify", key, "rejected")
+    corrected = {**scenarios.ticket_redemption(order_id), "total_num": 2}
+    answer = stage.relay.submit("ticket-verify", corrected, idempotency_key=key)
+    assert answer.status_code == 202, answer.text
+    stage.await_submitted("ticket-verify", key, "succeeded")
+    assert str(stage.sent("ticket-verify", order_id)["total_num"]) == "2"
+
+
+def test_a_ship_notification_may_be_submitted_under_its_business_key(stage: Stage) -> None:
+    alitrip_id = stage.new_alitrip_id()
+    request = {"alitrip_order_id": alitrip_id, "agent_order_id": "A-1", "success": False, "failed_code": "1"}
+    assert stage.relay.submit("ship-notify", request).status_code == 202
+    stage.await_submitted("ship-notify", f"{alitrip_id}-failed", "succeeded")
+    assert stage.sent("ship-notify", alitrip_id)["success"] is False
+
+
+@pytest.mark.parametrize(
+    ("call", "request_body", "key", "field"),
+    [
+        ("ticket-verify", {"check_num": 1}, None, "Idempotency-Key"),
+        ("ship-notify", {"alitrip_order_id": "1", "agent_order_id": "1", "success": True}, "k", "Idempotency-Key"),
+        ("ship-notify", {"alitrip_order_id": "1", "success": True}, None, "agent_order_id"),
+        ("ship-notify", {"alitrip_order_id": "1", "agent_order_id": "1"}, None, "success"),
+        ("itinerary-postback", {"out_relation_order_id": "1", "tes_head_id": "1"}, None, "ticket_no_list"),
+        ("ticket-verify", {"check_num": "one"}, "k-1", "check_num"),
+        ("ticket-verify", {"voucher_infos": {}}, "k-2", "voucher_infos"),
+        ("ticket-verify", {"surprise": 1}, "k-3", "surprise"),
+        ("ticket-verify", b"", "k-4", "empty"),
+        ("ticket-verify", b"[", "k-5", "JSON"),
+        ("ticket-verify", [], "k-6", "object"),
+    ],
+)
+def test_a_call_that_is_wrong_is_refused_naming_the_field(
+    relay: Relay, call: str, request_body: Any, key: str | None, field: str
+) -> None:
+    answer = relay.submit(call, request_body, idempotency_key=key)
+    assert answer.status_code == 400, answer.text
+    assert field in answer.text
+    if key is not None:
+        assert relay.ask_call(call, key).status_code == 404
+
+
+def test_a_call_that_does_not_exist_is_not_found(stage: Stage) -> None:
+    assert stage.relay.ask_call("ship-notify", stage.new_id("none")).status_code == 404
+    assert stage.relay.ask_call("train-notify", "1").status_code == 404
+    assert stage.relay.submit("train-notify", {}).status_code == 404

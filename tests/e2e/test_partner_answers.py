@@ -1,0 +1,181 @@
+"""What the two partners are answered, through the real gateway, whatever they send."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import partners
+import scenarios
+from scenarios import LARGE_ID, Stage
+
+_TOO_LARGE = 300 * 1024
+_WINDOW_SECONDS = 600
+
+#: Bodies that are not a notification, and what the answer must name.
+_NOT_A_NOTIFICATION = [
+    pytest.param(b"", "empty", id="empty"),
+    pytest.param(b"null", "object", id="null"),
+    pytest.param(b"[]", "object", id="a list"),
+    pytest.param(b'"issued"', "object", id="a string"),
+    pytest.param(b'{"orderId":"P-1","type":', "JSON", id="truncated"),
+    pytest.param(b'\xff\xfe{"orderId":"P-1"}', "", id="invalid UTF-8"),
+    pytest.param(b'{"msg":"\x01","orderId":"P-1"}', "JSON", id="a raw control character"),
+]
+
+_TSY_FAULTS = [
+    pytest.param({"orderId": None}, "orderId", id="no order"),
+    pytest.param({"orderId": ""}, "orderId", id="an empty order id"),
+    pytest.param({"orderId": ["P-1"]}, "orderId", id="a list as order id"),
+    pytest.param({"orderId": {"id": "P-1"}}, "orderId", id="an object as order id"),
+    pytest.param({"orderId": "P\u00001"}, "orderId", id="a control character in the order id"),
+    pytest.param({"orderNo": None}, "orderNo", id="no order number"),
+    pytest.param({"type": None}, "type", id="no type"),
+    pytest.param({"type": True}, "type", id="a boolean as type"),
+    pytest.param({"msg": {}}, "msg", id="an object as message"),
+]
+
+_SCTT_FAULTS = [
+    pytest.param({"order_status": None}, "order_status", id="no status"),
+    pytest.param({"order_status": "booked"}, "order_status", id="a word as status"),
+    pytest.param({"order_status": 1.5}, "order_status", id="half a status"),
+    pytest.param({"vouchers": "none"}, "vouchers", id="a string as vouchers"),
+    pytest.param({"vouchers": [{"voucherlist": [{"voucher_type": "QR"}]}]}, "voucher_type", id="a word as type"),
+    pytest.param({"trade_number": None, "order_code": None}, "order_code", id="no order"),
+]
+
+
+def test_a_wrong_token_is_refused_in_the_partners_shape(stage: Stage) -> None:
+    connection, relay = stage.relay.connection, stage.relay
+    for url, push, body in (
+        (connection.tsy_url, relay.push_tsy, partners.tsy_issued("P-1")),
+        (connection.sctt_url, relay.push_sctt_as_is, partners.sctt_push("T-1", partners.BOOKED)),
+    ):
+        base, _, endpoint = url.rpartition("/")
+        for wrong in (base[:-1], base + "x", base.rpartition("/")[0] + "/wrong"):
+            answer = push(body, url=f"{wrong}/{endpoint}")
+            assert answer.status_code == 401
+            assert set(answer.json()) >= {"msg", "code"}
+
+
+def test_one_partners_token_does_not_open_the_others_endpoint(stage: Stage) -> None:
+    connection = stage.relay.connection
+    tsy_token, sctt_token = (url.split("/")[-2] for url in (connection.tsy_url, connection.sctt_url))
+    crossed = connection.tsy_url.replace(tsy_token, sctt_token)
+    assert stage.relay.push_tsy(partners.tsy_issued("P-1"), url=crossed).status_code == 401
+
+
+@pytest.mark.parametrize(("body", "named"), _NOT_A_NOTIFICATION)
+def test_a_body_that_is_no_notification_is_refused_and_kept(stage: Stage, body: bytes, named: str) -> None:
+    _refused_and_kept(stage, "tsy", lambda: stage.relay.push_tsy(body), named)
+    _refused_and_kept(stage, "sctt", lambda: stage.relay.push_sctt_as_is(body), named)
+
+
+@pytest.mark.parametrize(("change", "field"), _TSY_FAULTS)
+def test_tsy_is_told_which_field_is_wrong(stage: Stage, change: dict[str, Any], field: str) -> None:
+    body = _changed(partners.tsy_issued(stage.new_id("P")), change)
+    _refused_and_kept(stage, "tsy", lambda: stage.relay.push_tsy(body), field)
+
+
+@pytest.mark.parametrize(("change", "field"), _SCTT_FAULTS)
+def test_sctt_is_told_which_field_is_wrong(stage: Stage, change: dict[str, Any], field: str) -> None:
+    body = _changed(partners.sctt_push(stage.new_id("T"), partners.BOOKED), change)
+    _refused_and_kept(stage, "sctt", lambda: stage.relay.push_sctt(body), field)
+
+
+def test_a_body_of_300_kib_is_too_large(stage: Stage) -> None:
+    tsy = partners.tsy_rejected(stage.new_id("P"), "x" * _TOO_LARGE)
+    sctt = partners.sctt_push(stage.new_id("T"), partners.BOOKED, remark="x" * _TOO_LARGE)
+    for answer in (stage.relay.push_tsy(tsy), stage.relay.push_sctt(sctt)):
+        assert answer.status_code == 413
+        assert set(answer.json()) >= {"msg", "code"}
+
+
+def test_fields_that_nobody_knows_are_kept_and_not_refused(stage: Stage) -> None:
+    order_id = stage.new_order("tsy")
+    stage.notify_tsy({**partners.tsy_issued(order_id), "batch": {"number": LARGE_ID}})
+    [notification] = stage.await_notifications("tsy", order_id, "waiting")
+    assert "batch" in notification["payload"]
+
+
+def test_chinese_text_emoji_and_escaped_control_characters_are_taken(stage: Stage) -> None:
+    order_id = stage.new_id("P") + "-票🚢"
+    stage.notify_tsy(partners.tsy_rejected(order_id, "无座 🚫 \u0001 \u2028"))
+    stage.await_notifications("tsy", order_id, "attention")
+
+
+def test_an_id_beyond_what_a_float_holds_keeps_every_digit(stage: Stage) -> None:
+    order_code = LARGE_ID * 10**6 + int(stage.new_id("").strip("-"))
+    stage.notify_sctt(
+        {**partners.sctt_push("", partners.WAITING), "order_code": order_code},
+    )
+    [notification] = stage.await_notifications("sctt", str(order_code), "dispatched")
+    assert notification["kind"] == "voucher-push"
+
+
+def test_numbers_may_come_as_strings_and_strings_as_numbers(stage: Stage) -> None:
+    number = str(LARGE_ID * 10**9 + int(stage.new_id("").strip("-")))
+    stage.notify_tsy({**partners.tsy_issued(number), "orderId": int(number)})
+    stage.await_notifications("tsy", number, "waiting")
+    order_id = stage.new_order("sctt")
+    stage.notify_sctt({**partners.sctt_push(order_id, partners.WAITING), "order_status": "1", "total_price": "120.50"})
+    stage.await_notifications("sctt", order_id, "dispatched")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda signed: {**signed, "sign": "0" * 32}, id="a wrong signature"),
+        pytest.param(lambda signed: _changed(signed, {"sign": None}), id="no signature"),
+        pytest.param(lambda signed: {**signed, "merchant_id": signed["merchant_id"] + 1}, id="another merchant"),
+        pytest.param(lambda signed: _changed(signed, {"merchant_id": None}), id="no merchant"),
+        pytest.param(lambda signed: _changed(signed, {"request_time": None}), id="no time"),
+        pytest.param(lambda signed: {**signed, "request_time": "2023-02-11 11:48:00"}, id="a time not signed"),
+    ],
+)
+def test_a_push_that_is_not_authentic_is_refused(
+    stage: Stage, spoil: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    signed = stage.relay.signer.sign(partners.sctt_push(stage.new_id("T"), partners.BOOKED))
+    _refused(stage.relay.push_sctt_as_is(spoil(signed)), 401)
+
+
+@pytest.mark.parametrize("age_seconds", [_WINDOW_SECONDS + 60, -_WINDOW_SECONDS - 60], ids=["past", "future"])
+def test_a_push_signed_too_far_from_now_is_refused(stage: Stage, age_seconds: int) -> None:
+    push = partners.sctt_push(stage.new_id("T"), partners.BOOKED)
+    _refused(stage.relay.push_sctt_as_is(stage.relay.signer.sign(push, age_seconds)), 401)
+
+
+def test_a_refused_order_is_not_known(stage: Stage) -> None:
+    order_id = stage.new_order("sctt")
+    stage.relay.push_sctt_as_is(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(1)))
+    assert stage.relay.ask_order("sctt", order_id).status_code == 404
+
+
+def _changed(body: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """The body with some fields replaced, those changed to None left out."""
+    return {name: value for name, value in {**body, **change}.items() if value is not None}
+
+
+def _refused_and_kept(stage: Stage, partner: str, push: Callable[[], Any], named: str) -> None:
+    """Asserts that a push is answered 400 naming what is wrong, quarantined, and not enqueued."""
+    kept_before = len(_quarantined(stage, partner))
+    answer = push()
+    _refused(answer, 400)
+    assert named in answer.json()["msg"]
+    assert len(_quarantined(stage, partner)) == kept_before + 1
+    stage.settle()
+
+
+def _refused(answer: Any, status: int) -> None:
+    assert answer.status_code == status, answer.text
+    refusal = json.loads(answer.text)
+    assert isinstance(refusal["msg"], str)
+    assert int(refusal["code"]) == status
+
+
+def _quarantined(stage: Stage, partner: str) -> list[dict[str, Any]]:
+    return stage.relay.aws.records(stage.relay.connection.table, f"quarantine#{partner}")
