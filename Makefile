@@ -53,7 +53,7 @@ test-e2e: tools ## the real template on a local stack of its own
 	$(VENV_BIN)/python -m pytest tests/e2e
 
 build: tools ## release artifacts for AWS: target/lambda/<function>/bootstrap
-	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release $(CARGO_FLAGS) --exclude top-simulator --exclude tests
+	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release $(CARGO_FLAGS) --exclude top-simulator --exclude relay-tests
 
 tools: ## the pinned Python tools in .venv
 	$(STACK) tools

@@ -308,9 +308,8 @@ def _put_secrets(local: aws.LocalAws, outputs: dict[str, str], settings: Setting
 
 
 def _connection(outputs: dict[str, str], settings: Settings) -> Connection:
-    # The real API's name is <id>.execute-api.<region>.amazonaws.com; here its id is part of the path.
-    api_id = outputs["ApiUrl"].split("//", 1)[1].split(".", 1)[0]
-    api_url = f"{settings.endpoint}/_aws/execute-api/{api_id}/{_STAGE}"
+    # Where the output ApiUrl has the real API's host name, the local API has its id in the path.
+    api_url = f"{settings.endpoint}/_aws/execute-api/{outputs['ApiId']}/{_STAGE}"
     queues = {name: outputs[f"{output}QueueUrl"] for name, output in _QUEUES.items()}
     queues |= {f"{name}-dead-letters": outputs[f"{output}DeadLetterQueueUrl"] for name, output in _QUEUES.items()}
     return Connection(

@@ -1,0 +1,241 @@
+//! The far side of every HTTP request: it performs the request, writes it down, and may be told to fail.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use dynoxide::{Database, DynoxideError};
+use shared::clock::SharedClock;
+use top_simulator::{Answer, Simulator};
+use winterbaume_core::MockAws;
+use winterbaume_secretsmanager::SecretsManagerService;
+use winterbaume_sqs::SqsService;
+
+/// One HTTP request, as it was on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// `dynamodb`, `sqs`, `secretsmanager` or `top`.
+    pub service: &'static str,
+    /// Such as `UpdateItem`; of TOP, the path.
+    pub operation: String,
+    /// The body.
+    pub body: String,
+}
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireFault {
+    /// It is performed, and its answer is lost.
+    AnswerLost,
+    /// It is not performed, and the connection breaks.
+    NotPerformed,
+    /// It is not performed, and is answered 500.
+    ServerError,
+    /// It is performed, and no answer ever comes.
+    NoAnswer,
+    /// The code that sends it panics.
+    Panic,
+}
+
+struct Ordered {
+    matches: Box<dyn Fn(&Sent) -> bool + Send>,
+    fault: WireFault,
+    times: usize,
+}
+
+/// All services, what was sent to them, and what shall go wrong.
+pub struct Cloud {
+    database: Database,
+    aws: MockAws,
+    /// TOP.
+    pub top: Mutex<Simulator>,
+    clock: SharedClock,
+    sent: Mutex<Vec<Sent>>,
+    faults: Mutex<Vec<Ordered>>,
+}
+
+impl fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cloud")
+    }
+}
+
+impl Cloud {
+    /// Empty services; TOP tells the time by `clock`.
+    pub fn new(simulator: Simulator, clock: SharedClock) -> Arc<Self> {
+        let aws = MockAws::builder().with_service(SqsService::new()).with_service(SecretsManagerService::new()).build();
+        Arc::new(Self {
+            database: Database::memory().unwrap(),
+            aws,
+            top: Mutex::new(simulator),
+            clock,
+            sent: Mutex::default(),
+            faults: Mutex::default(),
+        })
+    }
+
+    /// Takes what was sent since this was last called.
+    pub fn take_sent(&self) -> Vec<Sent> {
+        std::mem::take(&mut self.sent.lock().unwrap())
+    }
+
+    /// Orders a fault for the next `times` requests that match.
+    pub fn order(&self, fault: WireFault, times: usize, matches: impl Fn(&Sent) -> bool + Send + 'static) {
+        self.faults.lock().unwrap().push(Ordered { matches: Box::new(matches), fault, times });
+    }
+
+    /// The client of AWS's services that SDKs are built with.
+    pub fn http_client(self: &Arc<Self>) -> SharedHttpClient {
+        SharedHttpClient::new(AwsSide { cloud: self.clone() })
+    }
+
+    /// The connector that TOP's client is built with.
+    pub fn top_connector(self: &Arc<Self>) -> SharedHttpConnector {
+        SharedHttpConnector::new(TopSide { cloud: self.clone() })
+    }
+
+    fn note(&self, sent: Sent) -> Option<WireFault> {
+        let mut faults = self.faults.lock().unwrap();
+        let fault = faults.iter_mut().find(|ordered| ordered.times > 0 && (ordered.matches)(&sent)).map(|ordered| {
+            ordered.times -= 1;
+            ordered.fault
+        });
+        self.sent.lock().unwrap().push(sent);
+        fault
+    }
+
+    /// The answer of the embedded DynamoDB.
+    fn dynamodb(&self, operation: &str, body: &str) -> HttpResponse {
+        let (status, body) = match self.perform(operation, body) {
+            Ok(body) => (200, body),
+            Err(error) => (error.status_code(), error.to_json()),
+        };
+        response(status, body)
+    }
+
+    fn perform(&self, operation: &str, body: &str) -> Result<String, DynoxideError> {
+        fn read<T: serde::de::DeserializeOwned>(body: &str) -> T {
+            serde_json::from_str(body).expect("a request of the SDK's")
+        }
+        fn write<T: serde::Serialize>(answer: &T) -> String {
+            serde_json::to_string(answer).expect("an answer")
+        }
+        let database = &self.database;
+        Ok(match operation {
+            "CreateTable" => write(&database.create_table(read(body))?),
+            "PutItem" => write(&database.put_item(read(body))?),
+            "GetItem" => write(&database.get_item(read(body))?),
+            "UpdateItem" => write(&database.update_item(read(body))?),
+            "Query" => write(&database.query(read(body))?),
+            "BatchGetItem" => write(&database.batch_get_item(read(body))?),
+            "Scan" => write(&database.scan(read(body))?),
+            other => panic!("the relay does not use {other}"),
+        })
+    }
+}
+
+fn response(status: u16, body: impl Into<SdkBody>) -> HttpResponse {
+    HttpResponse::new(status.try_into().unwrap(), body.into())
+}
+
+fn body_of(request: &HttpRequest) -> String {
+    String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned()
+}
+
+fn broken() -> ConnectorError {
+    ConnectorError::io("the connection broke".into())
+}
+
+/// Performs a request, or fails as ordered.
+fn answer(fault: Option<WireFault>, perform: impl FnOnce() -> HttpConnectorFuture) -> HttpConnectorFuture {
+    match fault {
+        None => perform(),
+        Some(WireFault::NotPerformed) => HttpConnectorFuture::ready(Err(broken())),
+        Some(WireFault::ServerError) => HttpConnectorFuture::ready(Ok(response(500, "{}"))),
+        Some(WireFault::AnswerLost) => {
+            let performed = perform();
+            HttpConnectorFuture::new(async move {
+                performed.await?;
+                Err(broken())
+            })
+        }
+        Some(WireFault::NoAnswer) => {
+            let performed = perform();
+            HttpConnectorFuture::new(async move {
+                performed.await?;
+                std::future::pending().await
+            })
+        }
+        Some(WireFault::Panic) => {
+            HttpConnectorFuture::new(async { panic!("the test's own panic, which quotes PLANTED-PANIC") })
+        }
+    }
+}
+
+#[derive(Debug)]
+struct AwsSide {
+    cloud: Arc<Cloud>,
+}
+
+impl HttpClient for AwsSide {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let others = self.cloud.aws.http_client().http_connector(settings, components);
+        SharedHttpConnector::new(AwsConnector { cloud: self.cloud.clone(), others })
+    }
+}
+
+#[derive(Debug)]
+struct AwsConnector {
+    cloud: Arc<Cloud>,
+    others: SharedHttpConnector,
+}
+
+impl HttpConnector for AwsConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
+        let (family, operation) = target.split_once('.').unwrap_or_default();
+        let service = match family {
+            "DynamoDB_20120810" => "dynamodb",
+            "AmazonSQS" => "sqs",
+            "secretsmanager" => "secretsmanager",
+            other => panic!("the relay does not use {other}"),
+        };
+        let (operation, body) = (operation.to_owned(), body_of(&request));
+        let fault = self.cloud.note(Sent { service, operation: operation.clone(), body: body.clone() });
+        answer(fault, || match service {
+            "dynamodb" => HttpConnectorFuture::ready(Ok(self.cloud.dynamodb(&operation, &body))),
+            _ => self.others.call(request),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct TopSide {
+    cloud: Arc<Cloud>,
+}
+
+impl HttpConnector for TopSide {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let body = body_of(&request);
+        let sent = Sent { service: "top", operation: request.uri().to_owned(), body: body.clone() };
+        let fault = self.cloud.note(sent);
+        answer(fault, || {
+            let now = self.cloud.clock.now().0;
+            let content_type = request.headers().get("content-type");
+            match self.cloud.top.lock().unwrap().handle(now, content_type, None, body.as_bytes()) {
+                Answer::Hang => HttpConnectorFuture::new(std::future::pending()),
+                Answer::Reply { status, body, after_ms } => HttpConnectorFuture::new(async move {
+                    tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                    Ok(response(status, body))
+                }),
+            }
+        })
+    }
+}

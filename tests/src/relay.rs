@@ -1,0 +1,441 @@
+//! The whole relay in one process: every handler, wired as the template wires them.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_sdk_secretsmanager::config::{Credentials as AwsCredentials, SharedCredentialsProvider};
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use dispatch::Dispatch;
+use lambda_http::{Body as HttpBody, Response};
+use lambda_runtime::{Context, LambdaEvent};
+use order_link::OrderLink;
+use sctt_voucher_push::Endpoint;
+use serde_json::{Value, json};
+use shared::call::{CallId, CallKey, CallKind};
+use shared::clock::{Clock, EpochMillis, SharedClock, SharedRandom};
+use shared::config::CallQueueUrls;
+use shared::delivery::Delivery;
+use shared::digest::sha256_hex;
+use shared::intake::Intake;
+use shared::notification::NotificationKind;
+use shared::partner::authentication::{ScttChecks, TokenHashes};
+use shared::queue::Queue;
+use shared::queue::batch::BatchRunner;
+use shared::record::Table;
+use shared::record::calls::CallRecord;
+use shared::top::client::TopClient;
+use shared::top::credentials::{CachedSecret, ScttSecret};
+use shared::top::sign::SignMethod;
+use submit_call::SubmitCall;
+use top_simulator::{Credentials, Fault, LedgerEntry, Simulator};
+
+use crate::cloud::Cloud;
+use crate::events::{Body, api_request};
+
+/// The token of both endpoints. Planted: it must never be seen outside the request.
+pub const TOKEN: &str = "PLANTED-TOKEN";
+/// TOP's application secret. Planted.
+pub const APP_SECRET: &str = "PLANTED-APP-SECRET";
+/// TOP's session. Planted.
+pub const SESSION: &str = "PLANTED-SESSION";
+/// SCTT's signing secret. Planted.
+pub const SCTT_SECRET: &str = "PLANTED-SCTT-SECRET";
+/// The secret that holds TOP's credentials.
+pub const TOP_SECRET_ID: &str = "top";
+
+/// A clock that a test moves.
+#[derive(Debug)]
+pub struct TestClock(AtomicI64);
+
+impl TestClock {
+    /// Moves it on.
+    pub fn advance(&self, duration: Duration) {
+        self.0.fetch_add(i64::try_from(duration.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> EpochMillis {
+        EpochMillis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Randomness that a test can repeat.
+pub fn counted_random() -> SharedRandom {
+    let count = AtomicU64::new(0);
+    Arc::new(move || count.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+/// Status and body of an answer.
+pub type Answered = (u16, String);
+
+/// The whole relay.
+pub struct Relay {
+    /// The far side of every request.
+    pub cloud: Arc<Cloud>,
+    /// The time, for everything.
+    pub clock: Arc<TestClock>,
+    /// The table.
+    pub table: Table,
+    /// TSY's endpoint.
+    pub tsy: Intake,
+    /// SCTT's endpoint.
+    pub sctt: Endpoint,
+    /// The booking system's side of an order.
+    pub order_link: OrderLink,
+    /// The asking for calls.
+    pub submit_call: SubmitCall,
+    /// The deciding of notifications.
+    pub dispatch: Dispatch,
+    /// Those who call TOP.
+    pub deliveries: Vec<Delivery>,
+    /// SQS, as a test uses it.
+    pub sqs: aws_sdk_sqs::Client,
+    /// DynamoDB, as a test uses it.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    sdk: SdkConfig,
+    queues: Vec<(&'static str, String)>,
+    invocations: AtomicU64,
+    /// Every message that was ever received, for what must not be in one.
+    pub messages: Mutex<Vec<String>>,
+}
+
+fn sdk_config(cloud: &Arc<Cloud>) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(AwsCredentials::new("test", "test", None, None, "test")))
+        .http_client(cloud.http_client())
+        .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
+        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .operation_attempt_timeout(Duration::from_secs(2))
+                .operation_timeout(Duration::from_secs(6))
+                .build(),
+        )
+        .build()
+}
+
+async fn create_table(client: &aws_sdk_dynamodb::Client) {
+    let attribute = |name| {
+        AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build().unwrap()
+    };
+    let key = |name, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
+    client
+        .create_table()
+        .table_name("relay")
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute("pk"))
+        .attribute_definitions(attribute("sk"))
+        .key_schema(key("pk", KeyType::Hash))
+        .key_schema(key("sk", KeyType::Range))
+        .send()
+        .await
+        .unwrap();
+}
+
+impl Relay {
+    /// An empty relay that checks nothing of SCTT's beyond its token.
+    pub async fn new() -> Self {
+        Self::checking(ScttChecks::default()).await
+    }
+
+    /// An empty relay that checks these of SCTT's.
+    pub async fn checking(checks: ScttChecks) -> Self {
+        // 2026-01-01 12:00:00 in China.
+        let clock = Arc::new(TestClock(AtomicI64::new(1_767_240_000_000)));
+        let shared_clock: SharedClock = clock.clone();
+        let random = counted_random();
+        let simulator = Simulator::new(Credentials {
+            app_key: "12345678".to_owned(),
+            app_secret: APP_SECRET.to_owned(),
+            session: SESSION.to_owned(),
+        });
+        let cloud = Cloud::new(simulator, shared_clock.clone());
+        let sdk = sdk_config(&cloud);
+        let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
+        let sqs = aws_sdk_sqs::Client::new(&sdk);
+        let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
+        create_table(&dynamodb).await;
+        let mut queues = Vec::new();
+        for name in ["notifications", "itinerary-postback", "ticket-verify", "ship-notify"] {
+            let created = sqs.create_queue().queue_name(name).send().await.unwrap();
+            queues.push((name, created.queue_url.unwrap()));
+        }
+        let url = |name: &str| queues.iter().find(|(queue, _)| *queue == name).unwrap().1.clone();
+        let top_secret = json!({"app_key": "12345678", "app_secret": APP_SECRET, "session": SESSION});
+        for (name, value) in [(TOP_SECRET_ID, top_secret), ("sctt", json!({"secret": SCTT_SECRET}))] {
+            secrets.create_secret().name(name).secret_string(value.to_string()).send().await.unwrap();
+        }
+        let table = Table::new(dynamodb.clone(), "relay".to_owned(), Duration::from_secs(180 * 24 * 3600));
+        let intake = |kind| Intake {
+            kind,
+            tokens: TokenHashes::parse(&sha256_hex(TOKEN.as_bytes())).unwrap(),
+            table: table.clone(),
+            notifications: Queue::new(sqs.clone(), url("notifications")),
+            clock: shared_clock.clone(),
+        };
+        let secret = checks
+            .formula
+            .is_some()
+            .then(|| CachedSecret::<ScttSecret>::new(secrets.clone(), "sctt".to_owned(), shared_clock.clone()));
+        let delivery = |kind| Delivery {
+            kind,
+            table: table.clone(),
+            credentials: CachedSecret::new(secrets.clone(), TOP_SECRET_ID.to_owned(), shared_clock.clone()),
+            sign_method: SignMethod::HmacSha256,
+            top: TopClient::new(cloud.top_connector(), "http://top.test/router/rest".to_owned()),
+            top_timeout: Duration::from_secs(10),
+            clock: shared_clock.clone(),
+            random: random.clone(),
+            banned_until: AtomicI64::new(0),
+        };
+        let relay = Self {
+            tsy: intake(NotificationKind::IssueNotify),
+            sctt: Endpoint { intake: intake(NotificationKind::VoucherPush), checks, secret },
+            order_link: OrderLink {
+                table: table.clone(),
+                notifications: Queue::new(sqs.clone(), url("notifications")),
+                clock: shared_clock.clone(),
+            },
+            submit_call: SubmitCall {
+                table: table.clone(),
+                sqs: sqs.clone(),
+                call_queue_urls: CallQueueUrls {
+                    itinerary_postback: url("itinerary-postback"),
+                    ticket_verify: url("ticket-verify"),
+                    ship_notify: url("ship-notify"),
+                },
+                clock: shared_clock.clone(),
+                random: random.clone(),
+            },
+            dispatch: Dispatch {
+                table: table.clone(),
+                itinerary_postback: Queue::new(sqs.clone(), url("itinerary-postback")),
+                ship_notify: Queue::new(sqs.clone(), url("ship-notify")),
+                ship_failed_code: Some("DEFAULT".to_owned()),
+                clock: shared_clock.clone(),
+                random: random.clone(),
+            },
+            deliveries: CallKind::ALL.into_iter().map(delivery).collect(),
+            cloud,
+            clock,
+            table,
+            sqs,
+            dynamodb,
+            sdk,
+            queues,
+            invocations: AtomicU64::new(0),
+            messages: Mutex::default(),
+        };
+        relay.cloud.take_sent();
+        relay
+    }
+
+    /// TSY posts a body.
+    pub async fn post_tsy(&self, body: &str) -> Answered {
+        self.post_tsy_as(TOKEN, Body::Text(body)).await
+    }
+
+    /// TSY posts a body under a token.
+    pub async fn post_tsy_as(&self, token: &str, body: Body<'_>) -> Answered {
+        let request = api_request("POST", "/tsy/{token}/issue-notify", json!({"token": token}), json!({}), body);
+        answered(tsy_issue_notify::handle(&self.tsy, &request).await)
+    }
+
+    /// SCTT posts a body.
+    pub async fn post_sctt(&self, body: &str) -> Answered {
+        self.post_sctt_as(TOKEN, Body::Text(body)).await
+    }
+
+    /// SCTT posts a body under a token.
+    pub async fn post_sctt_as(&self, token: &str, body: Body<'_>) -> Answered {
+        let request = api_request("POST", "/sctt/{token}/voucher-push", json!({"token": token}), json!({}), body);
+        answered(self.sctt.handle(&request).await)
+    }
+
+    /// The booking system links an order.
+    pub async fn put_order(&self, partner: &str, order_id: &str, body: &str) -> Answered {
+        let parameters = json!({"partner": partner, "order_id": order_id});
+        let request = api_request("PUT", "/orders/{partner}/{order_id}", parameters, json!({}), Body::Text(body));
+        answered(self.order_link.handle(&request).await)
+    }
+
+    /// A person looks at an order.
+    pub async fn get_order(&self, partner: &str, order_id: &str) -> Answered {
+        let parameters = json!({"partner": partner, "order_id": order_id});
+        let request = api_request("GET", "/orders/{partner}/{order_id}", parameters, json!({}), Body::None);
+        answered(self.order_link.handle(&request).await)
+    }
+
+    /// The state and reason of an order's only notification.
+    pub async fn notification(&self, partner: &str, order_id: &str) -> (String, String) {
+        let (status, body) = self.get_order(partner, order_id).await;
+        assert_eq!(status, 200, "{body}");
+        let order: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(order["notifications"].as_array().unwrap().len(), 1, "{body}");
+        let text = |name: &str| order["notifications"][0][name].as_str().unwrap_or_default().to_owned();
+        (text("state"), text("reason"))
+    }
+
+    /// Asks for a call.
+    pub async fn submit(&self, call: &str, idempotency_key: Option<&str>, body: &str) -> Response<HttpBody> {
+        let headers = idempotency_key.map_or_else(|| json!({}), |key| json!({"Idempotency-Key": key}));
+        let request = api_request("POST", "/calls/{call}", json!({"call": call}), headers, Body::Text(body));
+        self.submit_call.handle(&request).await
+    }
+
+    /// Asks how a call went.
+    pub async fn get_call(&self, call: &str, key: &str) -> Answered {
+        let parameters = json!({"call": call, "key": key});
+        let request = api_request("GET", "/calls/{call}/{key}", parameters, json!({}), Body::None);
+        answered(self.submit_call.handle(&request).await)
+    }
+
+    /// The record of a call.
+    pub async fn call(&self, call: CallKind, key: &str) -> CallRecord {
+        let key = CallKey::try_from(key.to_owned()).unwrap();
+        self.table.call(&CallId { call, key }).await.unwrap().expect("a record of the call")
+    }
+
+    /// Orders faults of TOP, as JSON.
+    pub fn top_faults(&self, faults: Value) {
+        let faults: Vec<Fault> = serde_json::from_value(faults).unwrap();
+        self.cloud.top.lock().unwrap().add_faults(faults);
+    }
+
+    /// TOP's ledger.
+    pub fn ledger(&self) -> Vec<LedgerEntry> {
+        self.cloud.top.lock().unwrap().ledger().to_vec()
+    }
+
+    /// How many requests took effect at TOP.
+    pub fn effects(&self) -> usize {
+        self.ledger().iter().filter(|entry| entry.effect).count()
+    }
+
+    /// The URL of a queue.
+    pub fn queue_url(&self, name: &str) -> &str {
+        &self.queues.iter().find(|(queue, _)| *queue == name).unwrap().1
+    }
+
+    /// Writes a secret of Secrets Manager anew.
+    pub async fn put_secret(&self, id: &str, value: &Value) {
+        let secrets = aws_sdk_secretsmanager::Client::new(&self.sdk);
+        secrets.put_secret_value().secret_id(id).secret_string(value.to_string()).send().await.unwrap();
+    }
+
+    /// Receives up to ten messages of a queue.
+    pub async fn receive(&self, queue: &str) -> Vec<Message> {
+        let received = self
+            .sqs
+            .receive_message()
+            .queue_url(self.queue_url(queue))
+            .max_number_of_messages(10)
+            .visibility_timeout(180)
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .send()
+            .await
+            .unwrap();
+        let messages = received.messages.unwrap_or_default();
+        self.messages.lock().unwrap().extend(messages.iter().filter_map(|message| message.body.clone()));
+        messages
+    }
+
+    /// A Lambda event of these messages, with 30 s to its deadline.
+    pub fn event(&self, messages: &[Message]) -> LambdaEvent<SqsEvent> {
+        self.event_within(messages, Duration::from_secs(30))
+    }
+
+    /// A Lambda event of these messages.
+    pub fn event_within(&self, messages: &[Message], time: Duration) -> LambdaEvent<SqsEvent> {
+        let record = |message: &Message| {
+            json!({
+                "messageId": message.message_id,
+                "receiptHandle": message.receipt_handle,
+                "body": message.body,
+                "attributes": {"ApproximateReceiveCount": message.attributes.as_ref()
+                    .and_then(|attributes| attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount)).map_or("1", String::as_str)},
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+            })
+        };
+        let records: Vec<_> = messages.iter().map(record).collect();
+        let mut context = Context::default();
+        context.request_id = format!("invocation-{}", self.invocations.fetch_add(1, Ordering::Relaxed));
+        context.deadline = u64::try_from(self.clock.now().plus(time).0).unwrap();
+        LambdaEvent::new(serde_json::from_value(json!({"Records": records})).unwrap(), context)
+    }
+
+    /// The runner of a queue's batches.
+    pub fn runner(&self, queue: &str) -> BatchRunner {
+        let queue = Queue::new(self.sqs.clone(), self.queue_url(queue).to_owned());
+        BatchRunner::new(queue, self.clock.clone(), counted_random())
+    }
+
+    /// The function behind a queue handles a batch.
+    pub async fn invoke(&self, queue: &str, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
+        let runner = self.runner(queue);
+        match CallKind::named(queue) {
+            None => self.dispatch.handle(&runner, event).await,
+            Some(kind) => {
+                let delivery = self.deliveries.iter().find(|delivery| delivery.kind == kind).unwrap();
+                delivery.handle(&runner, event).await
+            }
+        }
+    }
+
+    /// One poll of a queue, as Lambda polls it: what the function does not report as failed is deleted; what it
+    /// does becomes visible at once, so that a test need not wait. Gives how many came, and how many failed.
+    pub async fn poll(&self, queue: &str) -> (usize, usize) {
+        let messages = self.receive(queue).await;
+        if messages.is_empty() {
+            return (0, 0);
+        }
+        let response = self.invoke(queue, self.event(&messages)).await;
+        let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        for message in &messages {
+            let handle = message.receipt_handle.clone().unwrap();
+            if message.message_id.as_ref().is_some_and(|id| failed.contains(id)) {
+                let change = self.sqs.change_message_visibility().queue_url(self.queue_url(queue));
+                change.receipt_handle(handle).visibility_timeout(0).send().await.unwrap();
+            } else {
+                let delete = self.sqs.delete_message().queue_url(self.queue_url(queue));
+                delete.receipt_handle(handle).send().await.unwrap();
+            }
+        }
+        (messages.len(), failed.len())
+    }
+
+    /// Polls every queue until all are empty, moving the clock on by 20 s whenever something must come again.
+    pub async fn settle(&self) {
+        let names: Vec<_> = self.queues.iter().map(|(name, _)| *name).collect();
+        for _ in 0..200 {
+            let (mut received, mut failed) = (0, 0);
+            for name in &names {
+                let (came, again) = self.poll(name).await;
+                received += came;
+                failed += again;
+            }
+            if received == 0 {
+                return;
+            }
+            if failed > 0 {
+                self.clock.advance(Duration::from_secs(20));
+            }
+        }
+        panic!("the queues do not become empty");
+    }
+}
+
+/// Status and body of an answer.
+pub fn answered(response: Response<HttpBody>) -> Answered {
+    (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
+}
