@@ -32,7 +32,7 @@ pub fn call(record: &CallRecord) -> Value {
     if let Some(error) = &record.last_error {
         view["last_error"] = json!(error);
     }
-    if let Some(response) = &record.response {
+    if let Some(response) = &record.reply {
         view["response"] = json!(response);
     }
     view
@@ -102,7 +102,7 @@ pub fn timeline(order: &OrderRecords, calls: &[CallRecord]) -> Vec<Value> {
     for call in calls {
         event(call.created_at, format!("{} asked for", call.id()), Some(format!("by {}", call.asked_by)));
         for attempt in &call.history {
-            let detail = match (&attempt.error, &call.response) {
+            let detail = match (&attempt.error, &call.reply) {
                 (Some(error), _) => Some(worded(error)),
                 (None, Some(reply)) => reply.request_id.as_ref().map(|id| format!("TOP request {id}")),
                 (None, None) => None,

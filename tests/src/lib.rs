@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "this crate holds tests and what they stand on")]
 
+pub mod bodies;
 pub mod cloud;
 pub mod events;
 pub mod relay;

@@ -1,11 +1,269 @@
-//! What notifications and submitted calls lead to, from end to end.
+//! What notifications and submitted calls lead to, from end to end: the ledger of TOP is the judge.
 
+use std::time::Duration;
+
+use relay_tests::bodies::{flight, redemption, sctt, ship, ship_call, tsy};
 use relay_tests::relay::Relay;
+use serde_json::{Value, json};
+use shared::call::CallKind;
+use shared::record::calls::CallState;
+
+fn param(entry: &top_simulator::LedgerEntry, name: &str) -> Value {
+    serde_json::from_str(&entry.params[name]).unwrap()
+}
+
 #[tokio::test(start_paused = true)]
-async fn smoke() {
+async fn tsy_issued_before_its_link_exists_goes_out_with_the_link() {
     let relay = Relay::new().await;
-    let answer = relay.post_tsy(r#"{"msg":"","orderNo":"1","orderId":"P-1","type":"issued"}"#).await;
-    assert_eq!(answer, (200, r#"{"msg":"success","code":"0"}"#.to_owned()));
+    relay.post_tsy(&tsy("P-1", "issued")).await;
     relay.settle().await;
     assert_eq!(relay.notification("tsy", "P-1").await.0, "waiting");
+    assert_eq!(relay.effects(), 0);
+    let (status, body) = relay.put_order("tsy", "P-1", &flight()).await;
+    assert_eq!((status, &serde_json::from_str::<Value>(&body).unwrap()["notifications_enqueued"]), (200, &json!(1)));
+    relay.settle().await;
+    assert_eq!(relay.notification("tsy", "P-1").await.0, "dispatched");
+    let ledger = relay.ledger();
+    assert_eq!(ledger.len(), 1);
+    assert!(ledger[0].effect);
+    let sent = param(&ledger[0], "flight_itinerary_request");
+    assert_eq!((&sent["out_relation_order_id"], &sent["ticket_no_list"]), (&json!("P-1"), &json!(["23142134"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tsy_issued_after_its_link_goes_out_at_once_and_once_however_often_it_comes() {
+    let relay = Relay::new().await;
+    relay.put_order("tsy", "P-1", &flight()).await;
+    for _ in 0..3 {
+        assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
+    }
+    relay.settle().await;
+    assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
+    relay.settle().await;
+    assert_eq!((relay.ledger().len(), relay.effects()), (1, 1));
+    let (_, body) = relay.get_order("tsy", "P-1").await;
+    let order: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(order["notifications"][0]["deliveries"], 4);
+    assert_eq!(order["calls"][0]["state"], "succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_without_ticket_numbers_keeps_the_notification_waiting() {
+    let relay = Relay::new().await;
+    relay.put_order("tsy", "P-1", r#"{"happytrip_flight":{"tes_head_id":"1","cwt_account_no":"2"}}"#).await;
+    relay.post_tsy(&tsy("P-1", "issued")).await;
+    relay.settle().await;
+    assert_eq!(
+        relay.notification("tsy", "P-1").await,
+        ("waiting".into(), "the order's link has no ticket numbers yet".into())
+    );
+    relay.put_order("tsy", "P-1", &flight()).await;
+    relay.settle().await;
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tsy_rejected_asks_for_a_person() {
+    let relay = Relay::new().await;
+    relay.post_tsy(&tsy("P-1", "rejected")).await;
+    relay.settle().await;
+    assert_eq!(relay.notification("tsy", "P-1").await.0, "attention");
+    assert_eq!(relay.ledger().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sctt_booked_with_as_many_vouchers_as_tickets_fills_each_ticket() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 2)).await;
+    let answer = relay.post_sctt(&sctt("T-1", 2, 2).to_string()).await;
+    assert_eq!(answer, (200, r#"{"code":0,"msg":"ok","data":null}"#.to_owned()));
+    relay.settle().await;
+    let ledger = relay.ledger();
+    assert_eq!((ledger.len(), relay.effects()), (1, 1));
+    let sent = param(&ledger[0], "confirm_book_r_q");
+    let tickets = sent["passenger_list"][0]["ticket_list"].as_array().unwrap();
+    let codes: Vec<_> = tickets.iter().map(|ticket| ticket["e_ticket_no"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["PLANTED-VOUCHER-1", "PLANTED-VOUCHER-2"]);
+    assert_eq!((&sent["success"], &sent["ticket_count"]), (&json!(true), &json!(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sctt_booked_with_one_voucher_for_several_tickets_fills_the_order() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 3)).await;
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.settle().await;
+    let sent = param(&relay.ledger()[0], "confirm_book_r_q");
+    assert_eq!(sent["fetch_tickets_number"], "PLANTED-VOUCHER-1");
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn vouchers_that_do_not_match_ask_for_a_person_and_a_corrected_link_mends_it() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 3)).await;
+    relay.post_sctt(&sctt("T-1", 2, 2).to_string()).await;
+    relay.settle().await;
+    assert_eq!(relay.notification("sctt", "T-1").await.0, "attention");
+    assert_eq!(relay.ledger().len(), 0);
+    relay.put_order("sctt", "T-1", &ship("38", 2)).await;
+    relay.settle().await;
+    assert_eq!(relay.notification("sctt", "T-1").await.0, "dispatched");
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sctt_failed_then_booked_tells_the_failure_and_then_the_success() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.post_sctt(&sctt("T-1", 3, 0).to_string()).await;
+    relay.settle().await;
+    let sent = param(&relay.ledger()[0], "confirm_book_r_q");
+    assert_eq!((&sent["success"], &sent["failed_code"]), (&json!(false), &json!("DEFAULT")));
+    relay.clock.advance(Duration::from_secs(1));
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.settle().await;
+    assert_eq!((relay.ledger().len(), relay.effects()), (2, 2));
+    assert_eq!(relay.call(CallKind::ShipNotify, "38-issued").await.state, CallState::Succeeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sctt_cancelled_after_the_success_was_told_asks_for_a_person() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.settle().await;
+    relay.clock.advance(Duration::from_secs(1));
+    relay.post_sctt(&sctt("T-1", 4, 0).to_string()).await;
+    relay.settle().await;
+    assert_eq!((relay.ledger().len(), relay.effects()), (1, 1));
+    let (_, body) = relay.get_order("sctt", "T-1").await;
+    let order: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (&order["notifications"][0]["state"], &order["notifications"][1]["state"]),
+        (&json!("dispatched"), &json!("attention"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn corrected_vouchers_replace_those_not_yet_sent_and_ask_for_a_person_after() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    let corrected = |code: &str| {
+        let mut body = sctt("T-1", 2, 1);
+        body["vouchers"][0]["voucherlist"][0]["voucher_confirmation"] = json!(code);
+        body.to_string()
+    };
+    relay.post_sctt(&corrected("first")).await;
+    relay.poll("notifications").await;
+    relay.clock.advance(Duration::from_secs(1));
+    relay.post_sctt(&corrected("second")).await;
+    relay.settle().await;
+    assert_eq!(
+        param(&relay.ledger()[0], "confirm_book_r_q")["passenger_list"][0]["ticket_list"][0]["e_ticket_no"],
+        "second"
+    );
+    relay.clock.advance(Duration::from_secs(1));
+    relay.post_sctt(&corrected("third")).await;
+    relay.settle().await;
+    assert_eq!((relay.ledger().len(), relay.effects()), (1, 1), "TOP takes no correction after a success");
+    let (_, body) = relay.get_order("sctt", "T-1").await;
+    let order: Value = serde_json::from_str(&body).unwrap();
+    let states: Vec<_> =
+        order["notifications"].as_array().unwrap().iter().map(|n| n["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["dispatched", "dispatched", "attention"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pushes_decided_out_of_order_end_with_the_newest_word() {
+    let relay = Relay::new().await;
+    relay.post_sctt(&sctt("T-1", 3, 0).to_string()).await;
+    relay.clock.advance(Duration::from_secs(1));
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.settle().await;
+    // Both waited; the link enqueues both, and the queue may hand them out in any order.
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    let mut messages = relay.receive("notifications").await;
+    messages.sort_by_key(|message| message.body.clone());
+    for message in messages.iter().rev().chain(messages.iter()) {
+        relay.invoke("notifications", relay.event(std::slice::from_ref(message))).await;
+    }
+    relay.settle().await;
+    let told: Vec<_> = relay.ledger().iter().map(|entry| param(entry, "confirm_book_r_q")["success"].clone()).collect();
+    assert_eq!(told, [json!(true)], "the older failure is not told after the success");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redemption_is_submitted_and_made_once() {
+    let relay = Relay::new().await;
+    let response = relay.submit("ticket-verify", Some("r-1"), &redemption(7, 0)).await;
+    assert_eq!(response.status(), 202);
+    relay.settle().await;
+    let again = relay.submit("ticket-verify", Some("r-1"), &redemption(7, 0)).await;
+    assert_eq!((again.status().as_u16(), again.headers()["Idempotent-Replayed"].as_bytes()), (200, &b"true"[..]));
+    relay.settle().await;
+    assert_eq!((relay.ledger().len(), relay.effects()), (1, 1));
+    let (status, body) = relay.get_call("ticket-verify", "r-1").await;
+    assert_eq!((status, &serde_json::from_str::<Value>(&body).unwrap()["state"]), (200, &json!("succeeded")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submitted_call_and_a_notification_that_ask_the_same_are_one_call() {
+    let relay = Relay::new().await;
+    relay.submit("ship-notify", None, &ship_call("38", false)).await;
+    relay.settle().await;
+    relay
+        .put_order(
+            "sctt",
+            "T-1",
+            &json!({"fliggy_ship": {"alitrip_order_id": "38", "agent_order_id": "A-1",
+        "passenger_list": [{"ticket_list": [{"ticket_id": "1", "ticket_type": "1", "ticket_price": 1}]}]}})
+            .to_string(),
+        )
+        .await;
+    relay.post_sctt(&sctt("T-1", 3, 0).to_string()).await;
+    relay.settle().await;
+    // The notification's failure carries the default failed_code, the submitted one none: TOP was told already.
+    assert_eq!(relay.ledger().len(), 1);
+    let (state, reason) = relay.notification("sctt", "T-1").await;
+    assert_eq!(state, "attention");
+    assert_eq!(reason, "ship-notify/38-failed is succeeded with another request, and TOP takes no correction");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_call_takes_a_corrected_body() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([{"fault": "business_failure", "times": 1}]));
+    relay.submit("ship-notify", None, &ship_call("38", true)).await;
+    relay.settle().await;
+    assert_eq!(relay.call(CallKind::ShipNotify, "38-issued").await.state, CallState::Rejected);
+    let corrected = json!({"agent_order_id": "A-2", "alitrip_order_id": "38", "success": true}).to_string();
+    assert_eq!(relay.submit("ship-notify", None, &corrected).await.status(), 202);
+    relay.settle().await;
+    let record = relay.call(CallKind::ShipNotify, "38-issued").await;
+    assert_eq!((record.state, record.history.len()), (CallState::Succeeded, 2));
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifty_deliveries_at_the_same_time_end_in_one_call() {
+    let relay = Relay::new().await;
+    relay.put_order("tsy", "P-1", &flight()).await;
+    let body = tsy("P-1", "issued");
+    let answers = futures_util::future::join_all((0..50).map(|_| relay.post_tsy(&body))).await;
+    assert!(answers.iter().all(|(status, _)| *status == 200));
+    relay.settle().await;
+    assert_eq!((relay.ledger().len(), relay.effects()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_orders_do_not_mix() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.put_order("sctt", "T-2", &ship("39", 1)).await;
+    relay.post_sctt(&sctt("T-2", 2, 1).to_string()).await;
+    relay.settle().await;
+    assert_eq!(param(&relay.ledger()[0], "confirm_book_r_q")["alitrip_order_id"], "39");
+    let (_, body) = relay.get_order("sctt", "T-1").await;
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["notifications"], json!([]));
 }

@@ -89,6 +89,7 @@ pub struct CallRecord {
     /// Where it is on its way.
     pub state: CallState,
     /// What it says: JSON in TOP's field names.
+    #[serde(rename = "request_json")]
     pub request: String,
     /// SHA-256 of that JSON.
     pub request_digest: String,
@@ -113,7 +114,7 @@ pub struct CallRecord {
     pub last_error: Option<Failure>,
     /// What TOP answered to its success.
     #[serde(default)]
-    pub response: Option<Reply>,
+    pub reply: Option<Reply>,
     /// Its latest attempts, oldest first.
     #[serde(default)]
     pub history: Vec<Attempt>,
@@ -278,7 +279,7 @@ impl Table {
             .item("call", s(new.id.call.as_str()))
             .item("key", s(new.id.key.as_str()))
             .item("state", s(CallState::Pending.as_str()))
-            .item("request", s(json))
+            .item("request_json", s(json))
             .item("request_digest", s(digest))
             .item("resend", s(new.request.resend().as_str()))
             .item("revision", s(new.revision))
@@ -316,7 +317,7 @@ impl Table {
         let result = self
             .update_call(new.id)
             .update_expression(
-                "SET #state = :pending, request = :request, request_digest = :digest, resend = :resend, \
+                "SET #state = :pending, request_json = :request, request_digest = :digest, resend = :resend, \
                  revision = :revision, attempt = :zero, unsettled = :zero, not_before = :now, asked_by = :asked_by, \
                  updated_at = :now REMOVE #owner, lease_until, last_error, expires_at",
             )
@@ -430,8 +431,8 @@ impl Table {
             remove.push_str(", last_error");
         }
         if let Finish::Succeeded(reply) = finish {
-            set.push_str(", response = :response");
-            update = update.expression_attribute_values(":response", attribute(reply)?);
+            set.push_str(", reply = :reply");
+            update = update.expression_attribute_values(":reply", attribute(reply)?);
         }
         if let Finish::NotExecuted(not_before, _) | Finish::Resend(not_before, _) = finish {
             set.push_str(", not_before = :not_before");
