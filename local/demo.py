@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from textwrap import shorten
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +19,7 @@ from waiting import NotReached
 
 #: Wide enough for the tables where the output goes to a file and there is no terminal to ask.
 _WIDTH_WITHOUT_TERMINAL = 150
+_PROBLEM_CHARACTERS = 200
 
 
 @dataclass
@@ -93,9 +96,15 @@ class Demo:
             table = _table(f"{partner} {order_id}: {act.scenario.title}", "at", "what happened", "detail")
             for moment in order["timeline"]:
                 table.add_row(moment["at"], moment["event"], moment.get("detail") or "")
-            for call in order["calls"]:
-                table.add_row("now", f"{call['call']} is {call['state']}", f"key {call['key']}")
+            for call in order["calls"] + self._submitted(act, order["calls"]):
+                table.add_row(call["updated_at"], f"{call['call']} is {call['state']}", f"key {call['key']}")
             self._console.print(table)
+
+    def _submitted(self, act: _Act, shown: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The scenario's calls that no notification led to, so that no order tells them."""
+        known = {(call["call"], call["key"]) for call in shown}
+        others = [call for call in act.calls if call.requests and (call.call, call.key) not in known]
+        return [self._relay.ask_call(call.call, call.key).json() for call in others]
 
     def _show_ledger(self, ledger: Sequence[Entry]) -> None:
         table = _table("TOP's ledger: every request that the simulator got", "at", "call", "for", "outcome", "effect")
@@ -112,7 +121,9 @@ class Demo:
                 f"{call.call}: {call.effects} effect, {call.state}" if call.requests else f"{call.call}: none"
                 for call in act.calls
             )
-            verdict = Text("as it should be", "green") if act.problem is None else Text(act.problem, "red")
+            # All of it was said when it happened.
+            problem = act.problem and shorten(act.problem, _PROBLEM_CHARACTERS)
+            verdict = Text(problem, "red") if problem else Text("as it should be", "green")
             table.add_row(act.scenario.title, calls, verdict)
         self._console.print(table)
         for entry in strays:

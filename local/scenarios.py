@@ -29,7 +29,8 @@ TSY_ACKNOWLEDGEMENT = '{"msg":"success","code":"0"}'
 SCTT_ACKNOWLEDGEMENT = '{"code":0,"msg":"ok","data":null}'
 
 _BAN_SECONDS = 3
-_FAR_SIDE_SECONDS = 60.0
+_SOLD_OUT = "2001"
+_FAR_SIDE_SECONDS = 45.0
 
 
 @dataclass(frozen=True)
@@ -290,11 +291,13 @@ def _one_voucher_for_all_tickets(stage: Stage) -> list[ExpectedCall]:
 
 def _failed_at_sctt(stage: Stage) -> list[ExpectedCall]:
     order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
-    stage.link("sctt", order_id, fliggy_ship(alitrip_id, tickets=1))
+    link = fliggy_ship(alitrip_id, tickets=1)
+    link["fliggy_ship"]["failed_code"] = _SOLD_OUT
+    stage.link("sctt", order_id, link)
     stage.notify_sctt(partners.sctt_push(order_id, partners.FAILED, remark="sold out"))
     calls = _ship_notified(stage, order_id, alitrip_id)
     sent = stage.sent("ship-notify", alitrip_id)
-    assert sent["success"] is False and sent["failed_code"]
+    assert (sent["success"], sent["failed_code"]) == (False, _SOLD_OUT)
     return calls
 
 

@@ -1,0 +1,334 @@
+//! What callers get, row by row, and what bad input leads to.
+
+use std::time::Duration;
+
+use relay_tests::bodies::{flight, redemption, sctt, ship, ship_call, tsy};
+use relay_tests::cloud::WireFault;
+use relay_tests::events::Body;
+use relay_tests::relay::{Answered, Relay, SCTT_SECRET, TOKEN, answered};
+use serde_json::{Value, json};
+use shared::partner::authentication::{ScttChecks, SignatureFormula, SignatureHash};
+use shared::redact::Redacted;
+
+const TSY_OK: &str = r#"{"msg":"success","code":"0"}"#;
+const SCTT_OK: &str = r#"{"code":0,"msg":"ok","data":null}"#;
+
+/// The bodies in quarantine, with the reason of each.
+async fn quarantined(relay: &Relay, partner: &str) -> Vec<(Vec<u8>, String)> {
+    let query = relay.dynamodb.query().table_name("relay").key_condition_expression("pk = :pk");
+    let pk = aws_sdk_dynamodb::types::AttributeValue::S(format!("quarantine#{partner}"));
+    let items = query.expression_attribute_values(":pk", pk).send().await.unwrap().items.unwrap_or_default();
+    let read = |item: std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>| {
+        assert!(item.contains_key("expires_at"));
+        (item["body"].as_b().unwrap().clone().into_inner(), item["reason"].as_s().unwrap().clone())
+    };
+    items.into_iter().map(read).collect()
+}
+
+fn tsy_refusal(status: u16, message: &str) -> Answered {
+    (status, json!({"msg": message, "code": status.to_string()}).to_string())
+}
+
+fn sctt_refusal(status: u16, message: &str) -> Answered {
+    (status, json!({"code": status, "msg": message, "data": null}).to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_notification_and_its_resend_get_the_partners_own_success_byte_for_byte() {
+    let relay = Relay::new().await;
+    for _ in 0..3 {
+        assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await, (200, TSY_OK.to_owned()));
+        assert_eq!(relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await, (200, SCTT_OK.to_owned()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_token_gets_401_and_leaves_no_trace() {
+    let relay = Relay::new().await;
+    for token in ["", "wrong", "PLANTED-TOKEN "] {
+        let body = tsy("P-1", "issued");
+        assert_eq!(relay.post_tsy_as(token, Body::Text(&body)).await, tsy_refusal(401, "not authorized"));
+        assert_eq!(relay.post_sctt_as(token, Body::Text("{")).await, sctt_refusal(401, "not authorized"));
+    }
+    assert_eq!(relay.cloud.take_sent(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_body_gets_400_naming_the_field_and_is_kept_whole() {
+    let relay = Relay::new().await;
+    let cases = [
+        ("", "the body is empty: send a JSON object"),
+        ("null", "the body must be a JSON object"),
+        ("[]", "the body must be a JSON object"),
+        ("42", "the body must be a JSON object"),
+        (r#"{"msg":"","orderNo":"1","orderId":"P-1","ty"#, "the body is not valid JSON at line 1, column 43"),
+        (r#"{"msg":"","orderNo":"1","type":"issued"}"#, "field orderId is missing"),
+        (
+            r#"{"msg":"","orderNo":"1","orderId":"","type":"issued"}"#,
+            "field orderId must be a string that is not empty",
+        ),
+        (r#"{"msg":"","orderNo":"1","orderId":{"a":1},"type":"issued"}"#, "field orderId must be a string"),
+        (r#"{"msg":"","orderNo":"1","orderId":"P-1","type":7.5e3000}"#, ""),
+        (
+            r#"{"msg":"","orderNo":"1","orderId":"a\u0007b","type":"issued"}"#,
+            "field orderId must be 1 to 256 bytes long without control characters",
+        ),
+        (
+            r#"{"msg":"","orderNo":"1","orderId":"\ud800","type":"issued"}"#,
+            "the body is not valid JSON at line 1, column 42",
+        ),
+    ];
+    let mut kept = 0;
+    for (body, message) in cases {
+        let (status, answer) = relay.post_tsy(body).await;
+        if message.is_empty() {
+            // A number where a string belongs is taken with every digit: the type is then an unknown one.
+            assert_eq!(status, 200, "{answer}");
+            continue;
+        }
+        assert_eq!((status, answer), tsy_refusal(400, message), "{body}");
+        kept += 1;
+        relay.clock.advance(Duration::from_millis(1));
+        let quarantined = quarantined(&relay, "tsy").await;
+        assert_eq!(quarantined.len(), kept);
+        assert_eq!(quarantined.last().unwrap(), &(body.as_bytes().to_vec(), message.to_owned()));
+    }
+    let (status, answer) =
+        relay.post_sctt(r#"{"trade_number":"T-1","order_status":2,"vouchers":[{"voucherlist":[{}]}]}"#).await;
+    assert_eq!((status, answer), sctt_refusal(400, "field vouchers[0].voucherlist[0].voucher_type is missing"));
+    assert_eq!(quarantined(&relay, "sctt").await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_body_is_not_enqueued() {
+    let relay = Relay::new().await;
+    relay.post_tsy("{").await;
+    assert!(relay.receive("notifications").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_of_300_kib_gets_413_and_one_of_256_kib_is_taken() {
+    let relay = Relay::new().await;
+    let body = |bytes: usize| {
+        let mut body = sctt("T-1", 1, 0);
+        body["remark"] = json!("");
+        let rest = body.to_string().len();
+        body["remark"] = json!("x".repeat(bytes - rest));
+        body.to_string()
+    };
+    assert_eq!(relay.post_sctt(&body(300 * 1024)).await, sctt_refusal(413, "the body is larger than 256 KiB"));
+    assert_eq!(relay.post_sctt(&body(256 * 1024 + 1)).await.0, 413);
+    assert_eq!(relay.cloud.take_sent(), []);
+    assert_eq!(relay.post_sctt(&body(256 * 1024)).await, (200, SCTT_OK.to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn base64_bodies_of_api_gateway_are_decoded_and_invalid_utf8_in_them_is_refused() {
+    let relay = Relay::new().await;
+    // {"msg":"","orderNo":"1","orderId":"P-1","type":"rejected"}
+    let encoded = "eyJtc2ciOiIiLCJvcmRlck5vIjoiMSIsIm9yZGVySWQiOiJQLTEiLCJ0eXBlIjoicmVqZWN0ZWQifQ==";
+    assert_eq!(relay.post_tsy_as(TOKEN, Body::Base64(encoded)).await, (200, TSY_OK.to_owned()));
+    relay.settle().await;
+    assert_eq!(relay.notification("tsy", "P-1").await.0, "attention");
+    // {"a":"<ff>"}
+    assert_eq!(
+        relay.post_tsy_as(TOKEN, Body::Base64("eyJhIjoi/yJ9")).await,
+        tsy_refusal(400, "the body is not UTF-8 from byte 6 on")
+    );
+    assert_eq!(quarantined(&relay, "tsy").await[0].0, b"{\"a\":\"\xff\"}");
+    assert_eq!(relay.post_tsy_as(TOKEN, Body::None).await.0, 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_fields_chinese_emoji_and_ids_beyond_two_to_the_53_are_kept() {
+    let relay = Relay::new().await;
+    let body = r#"{"msg":"出票 🎫","orderNo":90071992547409931234,"orderId":9007199254740993,"type":"rejected","new":{"x":[1.50,null]}}"#;
+    assert_eq!(relay.post_tsy(body).await.0, 200);
+    let (status, answer) = relay.get_order("tsy", "9007199254740993").await;
+    assert_eq!(status, 200);
+    let order: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(order["notifications"][0]["payload"], serde_json::from_str::<Value>(body).unwrap());
+    let chinese = tsy("订单-🎫 1/2#3", "rejected");
+    assert_eq!(relay.post_tsy(&chinese).await.0, 200);
+    assert_eq!(relay.get_order("tsy", "订单-🎫 1/2#3").await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_table_or_the_queue_fails_nothing_is_acknowledged_and_a_resend_mends_it() {
+    let relay = Relay::new().await;
+    let body = tsy("P-1", "rejected");
+    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "dynamodb");
+    assert_eq!(relay.post_tsy(&body).await, tsy_refusal(500, "could not be stored; send it again"));
+    assert_eq!(relay.get_order("tsy", "P-1").await.0, 404);
+    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "sqs");
+    assert_eq!(relay.post_tsy(&body).await.0, 500);
+    assert!(relay.receive("notifications").await.is_empty());
+    assert_eq!(relay.post_tsy(&body).await, (200, TSY_OK.to_owned()));
+    relay.settle().await;
+    assert_eq!(relay.notification("tsy", "P-1").await.0, "attention");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_body_that_cannot_be_kept_is_to_be_sent_again() {
+    let relay = Relay::new().await;
+    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "dynamodb");
+    assert_eq!(relay.post_sctt("{").await, sctt_refusal(500, "could not be stored; send it again"));
+}
+
+fn checks() -> (ScttChecks, SignatureFormula) {
+    let formula = SignatureFormula::parse("{merchant_id}{request_time}{secret}", SignatureHash::Md5).unwrap().unwrap();
+    let checks = ScttChecks {
+        merchant_id: Some("287729".to_owned()),
+        request_time_window: Some(Duration::from_secs(300)),
+        formula: Some(formula.clone()),
+    };
+    (checks, formula)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_is_taken_only_with_the_merchant_time_and_signature_that_are_configured() {
+    let (checks, formula) = checks();
+    let relay = Relay::checking(checks).await;
+    let signed = |change: &dyn Fn(&mut Value)| {
+        let mut body = sctt("T-1", 2, 1);
+        body["sign"] = json!(formula.sign(&body, &Redacted::new(SCTT_SECRET.to_owned())));
+        change(&mut body);
+        body.to_string()
+    };
+    assert_eq!(relay.post_sctt(&signed(&|_| ())).await, (200, SCTT_OK.to_owned()));
+    let refused: [&dyn Fn(&mut Value); 5] = [
+        &|body| body["sign"] = json!("0".repeat(32)),
+        &|body| drop(body.as_object_mut().unwrap().remove("sign")),
+        &|body| body["merchant_id"] = json!(1),
+        &|body| body["request_time"] = json!("2026-01-01 12:05:01"),
+        &|body| drop(body.as_object_mut().unwrap().remove("request_time")),
+    ];
+    for change in refused {
+        assert_eq!(relay.post_sctt(&signed(change)).await, sctt_refusal(401, "not authorized"));
+    }
+    let messages = relay.receive("notifications").await;
+    assert_eq!(messages.len(), 1, "only the first was taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_cannot_be_read_refuses_no_push_for_good() {
+    let relay = Relay::checking(checks().0).await;
+    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "secretsmanager");
+    assert_eq!(relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await.0, 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_with_an_order_is_told() {
+    let relay = Relay::new().await;
+    let field = |answer: Answered| {
+        let body: Value = serde_json::from_str(&answer.1).unwrap();
+        (answer.0, body["field"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(relay.put_order("acme", "1", &flight()).await.0, 404);
+    assert_eq!(field(relay.put_order("tsy", "", &flight()).await), (400, "order_id".to_owned()));
+    assert_eq!(field(relay.put_order("tsy", "1", "{").await), (400, String::new()));
+    let odd = r#"{"happytrip_flight":{"tes_head_id":"1","cwt_account_no":"2","odd":1}}"#;
+    assert_eq!(field(relay.put_order("tsy", "1", odd).await), (400, "happytrip_flight.odd".to_owned()));
+    assert_eq!(field(relay.put_order("sctt", "1", &flight()).await), (400, "happytrip_flight".to_owned()));
+    assert_eq!(relay.put_order("tsy", "1", &format!(r#"{{"a":"{}"}}"#, "x".repeat(300 * 1024))).await.0, 413);
+    assert_eq!(relay.get_order("tsy", "1").await.0, 404, "none of these was stored");
+    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "dynamodb");
+    assert_eq!(relay.put_order("tsy", "1", &flight()).await.0, 500);
+    relay.post_tsy(&tsy("1", "issued")).await;
+    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "sqs");
+    assert_eq!(relay.put_order("tsy", "1", &flight()).await.0, 500, "linked, but the notification is not enqueued");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_submitted_replayed_and_refused_as_documented() {
+    let relay = Relay::new().await;
+    let submit = async |call: &str, key: Option<&str>, body: &str| {
+        let answer = answered(relay.submit(call, key, body).await);
+        let body: Value = serde_json::from_str(&answer.1).unwrap();
+        (answer.0, body["field"].as_str().unwrap_or_default().to_owned())
+    };
+    let fine = |status| (status, String::new());
+    assert_eq!(submit("ticket-verify", Some("r-1"), &redemption(7, 0)).await, fine(202));
+    assert_eq!(submit("ticket-verify", Some("r-1"), &redemption(7, 0)).await, fine(200));
+    assert_eq!(submit("ticket-verify", Some("r-1"), &redemption(8, 0)).await, fine(422));
+    assert_eq!(submit("ticket-verify", Some("r-2"), &redemption(7, 0)).await, fine(202));
+    assert_eq!(submit("ticket-verify", None, &redemption(7, 0)).await, (400, "Idempotency-Key".to_owned()));
+    assert_eq!(submit("ticket-verify", Some(""), &redemption(7, 0)).await, (400, "Idempotency-Key".to_owned()));
+    assert_eq!(submit("ship-notify", Some("r-1"), &ship_call("1", true)).await, (400, "Idempotency-Key".to_owned()));
+    assert_eq!(submit("ship-notify", None, &ship_call("1", true)).await, fine(202));
+    assert_eq!(submit("ship-notify", None, &ship_call("1", false)).await, fine(202), "a failure is a call of its own");
+    assert_eq!(
+        submit("ship-notify", None, r#"{"agent_order_id":"A","alitrip_order_id":"1"}"#).await,
+        (400, "success".to_owned())
+    );
+    assert_eq!(
+        submit("ship-notify", None, r#"{"agent_order_id":"A","alitrip_order_id":"1","success":"yes"}"#).await,
+        (400, "success".to_owned())
+    );
+    let unknown = r#"{"agent_order_id":"A","alitrip_order_id":"1","success":true,"passenger_list":[{"ticket_list":[{"ticket_id":"1","ticket_type":"1","ticket_price":1,"odd":1}]}]}"#;
+    assert_eq!(submit("ship-notify", None, unknown).await, (400, "passenger_list[0].ticket_list[0].odd".to_owned()));
+    assert_eq!(submit("ticket-verify", Some("r-3"), r#"{"check_num":1}"#).await, (400, "order_id".to_owned()));
+    assert_eq!(
+        submit("ticket-verify", Some("r-3"), r#"{"order_id":1,"write_off_type":2}"#).await,
+        (400, "write_off_type".to_owned())
+    );
+    assert_eq!(
+        submit("ticket-verify", Some("r-3"), r#"{"order_id":1,"voucher_infos":[{"used_date":"today"}]}"#).await,
+        (400, "voucher_infos[0].used_date".to_owned())
+    );
+    let many = json!({"order_id": 1, "voucher_infos": vec![json!({"confirm_code": "1"}); 1000]}).to_string();
+    assert_eq!(submit("ticket-verify", Some("r-3"), &many).await, (400, "voucher_infos".to_owned()));
+    assert_eq!(
+        submit(
+            "itinerary-postback",
+            None,
+            r#"{"out_relation_order_id":"1","tes_head_id":"1","cwt_account_no":"1","ticket_no_list":[]}"#
+        )
+        .await,
+        (400, "ticket_no_list".to_owned())
+    );
+    assert_eq!(submit("itinerary-postback", None, "[]").await, fine(400));
+    assert_eq!(submit("telepathy", None, "{}").await, fine(404));
+    assert_eq!(relay.get_call("ship-notify", "none").await.0, 404);
+    assert_eq!(relay.get_call("telepathy", "none").await.0, 404);
+    assert_eq!(relay.get_call("ticket-verify", "r-3").await.0, 404, "what is refused is not stored");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_recorded_but_not_enqueued_is_mended_by_asking_again() {
+    let relay = Relay::new().await;
+    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "sqs");
+    assert_eq!(relay.submit("ship-notify", None, &ship_call("1", true)).await.status(), 500);
+    assert_eq!(relay.submit("ship-notify", None, &ship_call("1", true)).await.status(), 200);
+    relay.settle().await;
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeline_tells_everything_in_order_and_shows_nothing_personal() {
+    let relay = Relay::new().await;
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.settle().await;
+    relay.clock.advance(Duration::from_secs(1));
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.clock.advance(Duration::from_secs(1));
+    relay.settle().await;
+    let (_, body) = relay.get_order("sctt", "T-1").await;
+    assert!(!body.contains("PLANTED"), "{body}");
+    let order: Value = serde_json::from_str(&body).unwrap();
+    let events: Vec<_> =
+        order["timeline"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
+    let digest = &order["notifications"][0]["digest"].as_str().unwrap()[..8];
+    assert_eq!(
+        events,
+        [
+            format!("voucher-push {digest} received").as_str(),
+            "linked",
+            format!("voucher-push {digest} dispatched").as_str(),
+            "ship-notify/38-issued asked for",
+            "ship-notify/38-issued attempt 1 succeeded",
+        ]
+    );
+    assert!(order["calls"][0]["response"]["request_id"].is_string());
+    assert_eq!(order["link"]["updated_by"], "arn:aws:iam::123456789012:user/booking-system");
+}

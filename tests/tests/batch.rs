@@ -1,0 +1,122 @@
+//! A batch of messages: each ends on its own.
+
+use std::time::Duration;
+
+use relay_tests::bodies::ship_call;
+use relay_tests::cloud::WireFault;
+use relay_tests::relay::Relay;
+use serde_json::json;
+use shared::call::CallKind;
+use shared::record::calls::CallState;
+
+#[tokio::test(start_paused = true)]
+async fn one_is_not_json_one_panics_one_is_refused_one_meets_the_time_limit_and_six_are_done() {
+    let relay = Relay::new().await;
+    for n in 1..=9 {
+        relay.submit("ship-notify", None, &ship_call(&format!("38{n}"), true)).await;
+    }
+    relay.sqs.send_message().queue_url(relay.queue_url("ship-notify")).message_body("not JSON").send().await.unwrap();
+    relay.cloud.order(WireFault::Panic, 1, |sent| sent.service == "top" && sent.body.contains("381"));
+    relay.top_faults(json!([{"fault": "business_failure", "match": "382", "times": 1}]));
+    relay.cloud.order(WireFault::NoAnswer, 1, |sent| sent.service == "dynamodb" && sent.body.contains("#383-issued"));
+    relay.cloud.order(WireFault::NoAnswer, 2, |sent| sent.service == "dynamodb" && sent.body.contains("#383-issued"));
+    let messages = relay.receive("ship-notify").await;
+    assert_eq!(messages.len(), 10);
+    let id_of = |text: &str| {
+        let message = messages.iter().find(|message| message.body.as_ref().unwrap().contains(text)).unwrap();
+        message.message_id.clone().unwrap()
+    };
+    let mut expected = vec![id_of("not JSON"), id_of("381-issued"), id_of("383-issued")];
+    relay.cloud.take_sent();
+
+    let response = relay.invoke("ship-notify", relay.event(&messages)).await;
+
+    let mut failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+    failed.sort();
+    expected.sort();
+    assert_eq!(failed, expected);
+    assert_eq!(relay.call(CallKind::ShipNotify, "382-issued").await.state, CallState::Rejected);
+    for n in 4..=9 {
+        assert_eq!(relay.call(CallKind::ShipNotify, &format!("38{n}-issued")).await.state, CallState::Succeeded);
+    }
+    let postponed: Vec<_> =
+        relay.cloud.take_sent().into_iter().filter(|sent| sent.operation == "ChangeMessageVisibilityBatch").collect();
+    assert_eq!(postponed.len(), 1, "the failed ones are postponed in one request");
+    // The two that may be sent again are, when their leases are over; the one that is not JSON stays for the
+    // dead letters.
+    for _ in 0..20 {
+        relay.clock.advance(Duration::from_secs(20));
+        relay.poll("ship-notify").await;
+        for message in &messages {
+            let change = relay.sqs.change_message_visibility().queue_url(relay.queue_url("ship-notify"));
+            let _ = change.receipt_handle(message.receipt_handle.clone().unwrap()).visibility_timeout(0).send().await;
+        }
+    }
+    for n in [1, 3] {
+        assert_eq!(relay.call(CallKind::ShipNotify, &format!("38{n}-issued")).await.state, CallState::Succeeded);
+    }
+    assert_eq!(relay.effects(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_there_is_no_time_to_start_is_returned_untouched() {
+    let relay = Relay::new().await;
+    relay.submit("ship-notify", None, &ship_call("38", true)).await;
+    let messages = relay.receive("ship-notify").await;
+    relay.cloud.take_sent();
+    let response = relay.invoke("ship-notify", relay.event_within(&messages, Duration::from_secs(4))).await;
+    assert_eq!(response.batch_item_failures.len(), 1);
+    assert!(relay.cloud.take_sent().iter().all(|sent| sent.service == "sqs"));
+    assert_eq!(relay.call(CallKind::ShipNotify, "38-issued").await.attempt, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hangs_is_stopped_before_the_invocation_ends() {
+    let relay = Relay::new().await;
+    relay.submit("ship-notify", None, &ship_call("38", true)).await;
+    relay.submit("ship-notify", None, &ship_call("39", true)).await;
+    relay.top_faults(json!([{"fault": "timeout_before_effect", "match": "38", "times": 1}]));
+    let messages = relay.receive("ship-notify").await;
+    let start = tokio::time::Instant::now();
+    let response = relay.invoke("ship-notify", relay.event(&messages)).await;
+    assert!(start.elapsed() < Duration::from_secs(27));
+    assert_eq!(response.batch_item_failures.len(), 1);
+    assert_eq!(relay.call(CallKind::ShipNotify, "39-issued").await.state, CallState::Succeeded);
+    let stopped = relay.call(CallKind::ShipNotify, "38-issued").await;
+    assert_eq!((stopped.state, stopped.unsettled), (CallState::Pending, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_in_the_wrong_queue_and_a_key_without_a_record_fail_and_send_nothing() {
+    let relay = Relay::new().await;
+    for body in [
+        json!({"call": "ticket-verify", "key": "k"}),
+        json!({"call": "ship-notify", "key": "none"}),
+        json!({"call": "ship-notify"}),
+        json!([]),
+    ] {
+        relay
+            .sqs
+            .send_message()
+            .queue_url(relay.queue_url("ship-notify"))
+            .message_body(body.to_string())
+            .send()
+            .await
+            .unwrap();
+    }
+    let messages = relay.receive("ship-notify").await;
+    let response = relay.invoke("ship-notify", relay.event(&messages)).await;
+    assert_eq!(response.batch_item_failures.len(), 4);
+    assert_eq!(relay.ledger().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undecodable_message_does_not_hold_up_the_notification_beside_it() {
+    let relay = Relay::new().await;
+    relay.sqs.send_message().queue_url(relay.queue_url("notifications")).message_body("{}").send().await.unwrap();
+    relay.post_tsy(&relay_tests::bodies::tsy("P-1", "rejected")).await;
+    let messages = relay.receive("notifications").await;
+    let response = relay.invoke("notifications", relay.event(&messages)).await;
+    assert_eq!(response.batch_item_failures.len(), 1);
+    assert_eq!(relay.notification("tsy", "P-1").await.0, "attention");
+}
