@@ -1,5 +1,7 @@
 //! A batch of messages: each ends on its own.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
 use std::time::Duration;
 
 use relay_tests::bodies::ship_call;
