@@ -31,6 +31,7 @@ SCTT_ACKNOWLEDGEMENT = '{"code":0,"msg":"ok","data":null}'
 _BAN_SECONDS = 3
 _SOLD_OUT = "2001"
 _FAR_SIDE_SECONDS = 45.0
+_LEASE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -117,13 +118,16 @@ class Stage:
         )
 
     def settle(self) -> None:
-        """Waits until no queue holds anything, so that whatever was still to be sent has been."""
+        """Waits until no queue holds anything, so that whatever was still to be sent has been.
+
+        A message that came twice, and found its call being made, waits for the end of that call's lease.
+        """
         queues = self.relay.connection.queues
 
         def look() -> dict[str, int]:
             return {name: len(self.relay.aws.messages(url)) for name, url in queues.items() if "dead" not in name}
 
-        eventually("the queues are empty", look, lambda seen: not any(seen.values()), seconds=_FAR_SIDE_SECONDS)
+        eventually("the queues are empty", look, lambda seen: not any(seen.values()), seconds=_LEASE_SECONDS)
 
     def entries(self, call: str, business_id: str) -> list[Entry]:
         """What the ledger holds of one call by now."""

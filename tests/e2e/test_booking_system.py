@@ -117,7 +117,7 @@ def test_a_ship_notification_may_be_submitted_under_its_business_key(stage: Stag
 @pytest.mark.parametrize(
     ("call", "request_body", "key", "field"),
     [
-        ("ticket-verify", {"check_num": 1}, None, "Idempotency-Key"),
+        ("ticket-verify", {"order_id": 1}, None, "Idempotency-Key"),
         ("ship-notify", {"alitrip_order_id": "1", "agent_order_id": "1", "success": True}, "k", "Idempotency-Key"),
         ("ship-notify", {"alitrip_order_id": "1", "success": True}, None, "agent_order_id"),
         ("ship-notify", {"alitrip_order_id": "1", "agent_order_id": "1"}, None, "success"),

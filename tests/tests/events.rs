@@ -1,0 +1,103 @@
+//! The committed events, handed to the handlers as they are: together they are one order from notification to
+//! TOP, and one redemption.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
+use std::collections::BTreeSet;
+
+use aws_lambda_events::sqs::SqsEvent;
+use lambda_http::Request;
+use lambda_runtime::{Context, LambdaEvent};
+use relay_tests::events::request_from;
+use relay_tests::relay::{Relay, answered};
+use serde_json::Value;
+use shared::clock::Clock;
+use shared::config::{
+    CallConfig, ConfigError, DispatchConfig, OrderLinkConfig, ScttConfig, SubmitCallConfig, TsyConfig,
+};
+use shared::digest::sha256_hex;
+use shared::partner::authentication::TokenHashes;
+
+fn event(name: &str) -> Value {
+    let path = format!("{}/../events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn request(name: &str) -> Request {
+    request_from(&event(name))
+}
+
+async fn invoke(relay: &Relay, function: &str) -> usize {
+    let queue = if function == "dispatch" { "notifications" } else { function };
+    let payload: SqsEvent = serde_json::from_value(event(function)).unwrap();
+    let mut context = Context::default();
+    context.deadline = u64::try_from(relay.clock.now().0).unwrap() + 30_000;
+    relay.invoke(queue, LambdaEvent::new(payload, context)).await.batch_item_failures.len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_of_a_flight_order_lead_from_its_notification_to_top() {
+    let mut relay = Relay::new().await;
+    relay.tsy.tokens = TokenHashes::parse(&sha256_hex(b"local-token")).unwrap();
+    assert_eq!(answered(tsy_issue_notify::handle(&relay.tsy, &request("tsy-issue-notify")).await).0, 200);
+    assert_eq!(answered(relay.order_link.handle(&request("order-link")).await).0, 200);
+    assert_eq!(invoke(&relay, "dispatch").await, 0);
+    assert_eq!(relay.notification("tsy", "P-1001").await.0, "dispatched");
+    assert_eq!(invoke(&relay, "itinerary-postback").await, 0);
+    assert_eq!(relay.effects(), 1);
+    let (status, order) = answered(relay.order_link.handle(&request("order-link-get")).await);
+    assert_eq!(status, 200);
+    assert_eq!(serde_json::from_str::<Value>(&order).unwrap()["calls"][0]["state"], "succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_of_a_redemption_lead_from_its_submission_to_top() {
+    let relay = Relay::new().await;
+    assert_eq!(relay.submit_call.handle(&request("submit-call")).await.status(), 202);
+    assert_eq!(invoke(&relay, "ticket-verify").await, 0);
+    assert_eq!(relay.effects(), 1);
+    let (status, call) = answered(relay.submit_call.handle(&request("submit-call-get")).await);
+    let call: Value = serde_json::from_str(&call).unwrap();
+    assert_eq!((status, &call["state"]), (200, &Value::from("succeeded")));
+    assert_eq!(call["asked_by"], "arn:aws:iam::123456789012:user/booking-system");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_of_a_voucher_push_and_of_a_ship_notification_are_understood() {
+    let mut relay = Relay::new().await;
+    relay.sctt.intake.tokens = TokenHashes::parse(&sha256_hex(b"local-token")).unwrap();
+    assert_eq!(answered(relay.sctt.handle(&request("sctt-voucher-push")).await).0, 200);
+    relay
+        .submit("ship-notify", None, r#"{"agent_order_id":"1","alitrip_order_id":"3892200000033","success":true}"#)
+        .await;
+    assert_eq!(invoke(&relay, "ship-notify").await, 0);
+    assert_eq!(relay.effects(), 1);
+}
+
+#[test]
+fn the_local_environment_suits_every_function_and_opens_with_the_events_token() {
+    let environment = event("env");
+    let of = |function: &'static str| {
+        let variables = environment[function].clone();
+        move |name: &str| variables[name].as_str().map(str::to_owned)
+    };
+    let opens = |tokens: TokenHashes| tokens.admit("local-token");
+    assert!(opens(TsyConfig::read(&of("TsyIssueNotifyFunction")).unwrap().tokens));
+    assert!(opens(ScttConfig::read(&of("ScttVoucherPushFunction")).unwrap().tokens));
+    OrderLinkConfig::read(&of("OrderLinkFunction")).unwrap();
+    SubmitCallConfig::read(&of("SubmitCallFunction")).unwrap();
+    DispatchConfig::read(&of("DispatchFunction")).unwrap();
+    let calls = ["ItineraryPostbackFunction", "TicketVerifyFunction", "ShipNotifyFunction"];
+    let read: Result<Vec<_>, ConfigError> = calls.into_iter().map(|function| CallConfig::read(&of(function))).collect();
+    assert_eq!(read.unwrap().len(), 3);
+    // Every function of the template has an environment, and no other.
+    let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
+    let in_template: BTreeSet<_> = template
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.strip_suffix("Function:"))
+        .filter(|name| !name.is_empty())
+        .collect();
+    let in_events: BTreeSet<_> =
+        environment.as_object().unwrap().keys().filter_map(|name| name.strip_suffix("Function")).collect();
+    assert_eq!(in_template, in_events);
+}
