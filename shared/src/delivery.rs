@@ -168,8 +168,12 @@ impl Delivery {
         match self.table.claim(&id, &owner, lease, now).await {
             Ok(Claim::Claimed(record)) => self.send(&record, credentials, invocation).await,
             Ok(Claim::NotDue(not_before)) => Handled::Again(now.until(not_before)),
-            // Whoever is sending it may not live to finish: look again when its lease has run out.
-            Ok(Claim::Busy(lease_until)) => Handled::Again(now.until(lease_until) + Duration::from_secs(1)),
+            // Most likely it is done in a moment; if whoever is sending it does not live to finish, it is free
+            // when the lease has run out.
+            Ok(Claim::Busy(lease_until)) => {
+                let pause = backoff::pause(message.receive_count, (self.random)());
+                Handled::Again(pause.min(now.until(lease_until) + Duration::from_secs(1)))
+            }
             Ok(Claim::Abandoned(record)) => self.give_up(&record).await.unwrap_or_else(retry),
             Ok(Claim::Done(state)) => {
                 tracing::info!(call = %id, state = state.as_str(), "nothing to do: the call is done");
