@@ -19,6 +19,7 @@ pub mod partner;
 pub mod queue;
 pub mod record;
 pub mod redact;
+pub mod secret;
 pub mod telemetry;
 pub mod top;
 pub mod view;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// What stands where something must not be shown.
@@ -24,6 +25,12 @@ impl<T> Redacted<T> {
     }
 }
 
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Redacted<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Self)
+    }
+}
+
 impl<T> fmt::Debug for Redacted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(MASK)
@@ -37,7 +44,8 @@ impl<T> fmt::Display for Redacted<T> {
 }
 
 /// Members that hold a person's data or what is as good as a ticket, in the partners' and TOP's names.
-const PERSONAL: [&str; 16] = [
+const PERSONAL: [&str; 17] = [
+    "message",
     "passenger_name",
     "passenger_cert_no",
     "ticket_pwd",

@@ -1,5 +1,6 @@
-//! JSON log lines on standard output, which Lambda takes to CloudWatch Logs.
+//! JSON log lines on standard output, which Lambda takes to CloudWatch Logs, and how errors are worded in them.
 
+use std::error::Error;
 use std::io;
 use std::panic;
 
@@ -25,6 +26,17 @@ pub fn start(level: Level) {
         let place = info.location().map(ToString::to_string);
         tracing::error!(place, "panic");
     }));
+}
+
+/// What an error and those behind it say, from the outermost on.
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    sources(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// An error and those behind it.
+pub fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
 /// What is logged at `level`.

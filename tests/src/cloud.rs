@@ -38,6 +38,8 @@ pub enum WireFault {
     NotPerformed,
     /// It is not performed, and is answered 500.
     ServerError,
+    /// It is performed, and the second half of its answer is missing.
+    AnswerCut,
     /// It is performed, and no answer ever comes.
     NoAnswer,
     /// The code that sends it panics.
@@ -164,6 +166,14 @@ fn answer(fault: Option<WireFault>, perform: impl FnOnce() -> HttpConnectorFutur
             HttpConnectorFuture::new(async move {
                 performed.await?;
                 Err(broken())
+            })
+        }
+        Some(WireFault::AnswerCut) => {
+            let performed = perform();
+            HttpConnectorFuture::new(async move {
+                let whole = performed.await?;
+                let body = whole.body().bytes().unwrap_or_default().to_vec();
+                Ok(response(whole.status().as_u16(), body[..body.len() / 2].to_vec()))
             })
         }
         Some(WireFault::NoAnswer) => {

@@ -47,7 +47,9 @@ async fn planted_values_are_never_seen_again() {
     answers.push(relay.put_order("tsy", "P-1", &flight()).await.1);
     answers.push(relay.put_order("sctt", "T-1", &ship("38", 2)).await.1);
     answers.push(relay.post_sctt(&sctt("T-1", 2, 2).to_string()).await.1);
-    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.operation == "Query");
+    relay.cloud.order(WireFault::AnswerCut, 6, |sent| sent.operation == "Query" || sent.operation == "GetSecretValue");
+    relay.cloud.order(WireFault::AnswerCut, 2, |sent| sent.operation == "GetItem");
+    answers.push(relay.get_call("ship-notify", "38-issued").await.1);
     relay.cloud.order(WireFault::Panic, 1, |sent| sent.service == "top");
     relay.top_faults(json!([
         {"fault": "error", "code": 27, "times": 1},

@@ -2,9 +2,9 @@
 
 use lambda_http::{Body, Request, Response};
 use shared::intake::Intake;
-use shared::partner::authentication::ScttChecks;
+use shared::partner::authentication::{ScttChecks, ScttSecret};
 use shared::partner::sctt::VoucherPush;
-use shared::top::credentials::{CachedSecret, ScttSecret};
+use shared::secret::CachedSecret;
 
 /// What the endpoint checks and uses.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use shared::intake::Intake;
 use shared::notification::NotificationKind;
 use shared::queue::Queue;
 use shared::record::Table;
-use shared::top::credentials::CachedSecret;
+use shared::secret::CachedSecret;
 use shared::{aws, telemetry};
 
 #[tokio::main(flavor = "current_thread")]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use md5::Md5;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 use thiserror::Error;
@@ -61,6 +62,13 @@ fn sha256_from_hex(text: &str) -> Option<[u8; 32]> {
     let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
     let bytes: Vec<u8> = digits?.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
     if text.len() == 64 { bytes.try_into().ok() } else { None }
+}
+
+/// What SCTT signs its pushes with. In Secrets Manager: `{"secret": …}`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ScttSecret {
+    /// The shared secret.
+    pub secret: Redacted<String>,
 }
 
 /// The hash of a signature formula.

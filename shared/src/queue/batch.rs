@@ -5,12 +5,12 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
 use futures_util::future::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
 use serde::de::DeserializeOwned;
 
+use crate::aws;
 use crate::clock::{EpochMillis, SharedClock, SharedRandom};
 use crate::queue::{Queue, backoff};
 
@@ -152,7 +152,7 @@ impl BatchRunner {
                         tracing::warn!(code = failed.code, "SQS did not postpone a message");
                     }
                 }
-                Err(error) => tracing::warn!(error = %DisplayErrorContext(&error), "SQS did not postpone messages"),
+                Err(error) => tracing::warn!(error = aws::cause(&error), "SQS did not postpone messages"),
             }
         }
     }

@@ -3,10 +3,11 @@
 pub mod backoff;
 pub mod batch;
 
-use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use serde::Serialize;
 use thiserror::Error;
+
+use crate::aws;
 
 /// Most messages in one request, by SQS.
 const MAX_ENTRIES: usize = 10;
@@ -43,7 +44,7 @@ impl Queue {
     /// If SQS did not take it or its answer was lost: then it may be in the queue, which does no harm.
     pub async fn send<K: Serialize>(&self, key: &K) -> Result<(), SendError> {
         let sent = self.client.send_message().queue_url(&self.url).message_body(body(key)).send().await;
-        sent.map(drop).map_err(|error| self.error(1, DisplayErrorContext(&error).to_string()))
+        sent.map(drop).map_err(|error| self.error(1, aws::cause(&error)))
     }
 
     /// Enqueues several records' keys, ten a request.
@@ -61,7 +62,7 @@ impl Queue {
                 .collect();
             let entries = entries.map_err(|error| self.error(keys.len(), error.to_string()))?;
             let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
-            let failed = sent.map_err(|error| self.error(keys.len(), DisplayErrorContext(&error).to_string()))?.failed;
+            let failed = sent.map_err(|error| self.error(keys.len(), aws::cause(&error)))?.failed;
             if let Some(first) = failed.first() {
                 return Err(self.error(failed.len(), first.code.clone()));
             }

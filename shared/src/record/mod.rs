@@ -16,10 +16,12 @@ pub mod quarantine;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+
+use crate::aws;
 
 /// An item as DynamoDB gives it.
 pub type Item = HashMap<String, AttributeValue>;
@@ -54,10 +56,10 @@ pub enum StoreError {
 impl StoreError {
     fn of<E, R>(operation: &'static str) -> impl FnOnce(SdkError<E, R>) -> Self
     where
-        E: std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug + 'static,
     {
-        move |error| Self::Request { operation, cause: DisplayErrorContext(&error).to_string() }
+        move |error| Self::Request { operation, cause: aws::cause(&error) }
     }
 }
 

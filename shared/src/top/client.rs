@@ -13,6 +13,7 @@ use hyper_util::client::legacy::Error as HyperClientError;
 use lambda_http::http::{Request, header};
 use thiserror::Error;
 
+use crate::telemetry::{chain, sources};
 use crate::top::form::CONTENT_TYPE;
 
 /// How long a connection to the gateway may take.
@@ -109,12 +110,4 @@ impl TopClient {
 /// Whether the error lies in making the connection, before anything could be written to it.
 fn failed_to_connect(error: &(dyn StdError + 'static)) -> bool {
     sources(error).any(|source| source.downcast_ref::<HyperClientError>().is_some_and(HyperClientError::is_connect))
-}
-
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    sources(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-fn sources<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
 }

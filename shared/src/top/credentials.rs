@@ -1,19 +1,8 @@
-//! TOP's app key, secret and session, and SCTT's signing secret: read from Secrets Manager and kept five minutes.
+//! What requests to TOP are signed with.
 
-use std::fmt;
-use std::time::Duration;
+use serde::Deserialize;
 
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
-use thiserror::Error;
-use tokio::sync::Mutex;
-
-use crate::clock::{EpochMillis, SharedClock};
 use crate::redact::Redacted;
-
-/// How long a secret is used before it is read again.
-const KEPT_FOR: Duration = Duration::from_secs(300);
 
 /// What a call to TOP is signed with. In Secrets Manager: `{"app_key": …, "app_secret": …, "session": …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -21,107 +10,14 @@ pub struct Credentials {
     /// The application's key. It is no secret.
     pub app_key: String,
     /// The application's secret, which signs.
-    #[serde(deserialize_with = "redacted")]
     pub app_secret: Redacted<String>,
     /// The seller's authorisation, for the calls that need one.
-    #[serde(default = "no_session", deserialize_with = "redacted")]
+    #[serde(default = "no_session")]
     pub session: Redacted<String>,
 }
 
-/// What SCTT signs its pushes with. In Secrets Manager: `{"secret": …}`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct ScttSecret {
-    /// The shared secret.
-    #[serde(deserialize_with = "redacted")]
-    pub secret: Redacted<String>,
-}
-
-fn no_session() -> Redacted<String> {
+const fn no_session() -> Redacted<String> {
     Redacted::new(String::new())
-}
-
-fn redacted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Redacted<String>, D::Error> {
-    String::deserialize(deserializer).map(Redacted::new)
-}
-
-/// Why a secret could not be had.
-#[derive(Debug, Error)]
-pub enum SecretError {
-    /// Secrets Manager did not give it.
-    #[error(
-        "Secrets Manager did not give the secret {id}: {cause}; check that it exists and that the function may read it"
-    )]
-    NotRead {
-        /// Which secret.
-        id: String,
-        /// What the SDK says.
-        cause: String,
-    },
-    /// It is not what it should be. The cause is not told, since it could quote the secret.
-    #[error("the secret {id} is not the JSON object that this function needs; see the README on how to fill it in")]
-    NotUsable {
-        /// Which secret.
-        id: String,
-    },
-}
-
-/// One secret, read when first needed and again after five minutes.
-pub struct CachedSecret<T> {
-    client: aws_sdk_secretsmanager::Client,
-    id: String,
-    clock: SharedClock,
-    cached: Mutex<Option<(EpochMillis, T)>>,
-}
-
-impl<T> fmt::Debug for CachedSecret<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CachedSecret").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-impl<T: DeserializeOwned + Clone> CachedSecret<T> {
-    /// The secret of that ARN or name.
-    #[must_use]
-    pub fn new(client: aws_sdk_secretsmanager::Client, id: String, clock: SharedClock) -> Self {
-        Self { client, id, clock, cached: Mutex::new(None) }
-    }
-
-    /// The secret as it was read at most five minutes ago. Callers at the same time share one read.
-    ///
-    /// # Errors
-    /// If Secrets Manager does not give it, or gives something else.
-    pub async fn get(&self) -> Result<T, SecretError> {
-        self.read_after(self.clock.now(), false).await
-    }
-
-    /// The secret as it is now, for a caller whom the one it used has failed. If somebody has read it since
-    /// `used_since`, that is fresh enough.
-    ///
-    /// # Errors
-    /// If Secrets Manager does not give it, or gives something else.
-    pub async fn refresh(&self, used_since: EpochMillis) -> Result<T, SecretError> {
-        self.read_after(used_since, true).await
-    }
-
-    async fn read_after(&self, used_since: EpochMillis, must_be_newer: bool) -> Result<T, SecretError> {
-        let mut cached = self.cached.lock().await;
-        let now = self.clock.now();
-        if let Some((read_at, secret)) = &*cached {
-            let fresh = if must_be_newer { *read_at > used_since } else { read_at.until(now) < KEPT_FOR };
-            if fresh {
-                return Ok(secret.clone());
-            }
-        }
-        let output = self.client.get_secret_value().secret_id(&self.id).send().await;
-        let output = output.map_err(|error| SecretError::NotRead {
-            id: self.id.clone(),
-            cause: DisplayErrorContext(&error).to_string(),
-        })?;
-        let secret: T = serde_json::from_str(output.secret_string().unwrap_or_default())
-            .map_err(|_| SecretError::NotUsable { id: self.id.clone() })?;
-        *cached = Some((now, secret.clone()));
-        Ok(secret)
-    }
 }
 
 #[cfg(test)]
