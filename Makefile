@@ -18,8 +18,8 @@ help: ## say what there is
 	@printf '  %s\t%s\n' \
 	  PYTHON 'the Python to make .venv with (python3)' \
 	  MINISTACK_PORT 'where the local AWS listens (4566)' \
-	  MINISTACK_BIND 'on which address; 0.0.0.0 lets containers in (127.0.0.1)' \
 	  TOP_PORT 'where the TOP simulator listens (4580)' \
+	  MINISTACK_BIND 'on which address both listen; 0.0.0.0 lets containers in (127.0.0.1)' \
 	  SCTT_SIGNATURE 'on: `make up` checks the signature of what SCTT sends (off)' | expand -t 24
 
 demo: ## play partner notifications through to TOP calls on a local stack; the exit status is the verdict
@@ -45,8 +45,8 @@ lint: tools ## formatting, clippy, ruff, and the template
 
 test-rust: ## unit, property, contract and in-process tests, and the examples in the documentation
 	if cargo nextest --version >/dev/null 2>&1; \
-	then cargo nextest run $(CARGO_FLAGS) --cargo-profile local; \
-	else cargo test $(CARGO_FLAGS) --profile local --tests; fi
+	then cargo nextest run $(CARGO_FLAGS) --cargo-profile local --no-fail-fast; \
+	else cargo test $(CARGO_FLAGS) --profile local --tests --no-fail-fast; fi
 	cargo test $(CARGO_FLAGS) --profile local --doc
 
 test-e2e: tools ## the real template on a local stack of its own

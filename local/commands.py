@@ -69,7 +69,7 @@ def demo() -> int:
 def _demo_settings() -> Settings:
     if Instance("up").running:
         steps.say("The stack of `make up` is running and stays as it is: the demo starts another on free ports")
-        return Settings.new(ports.free(), ports.free(), sctt_signature=True)
+        return Settings.new(*ports.free_pair(), sctt_signature=True)
     return Settings.new(*wanted_ports(), sctt_signature=True)
 
 

@@ -196,7 +196,7 @@ class Instance:
                 **_plain_env(),
                 **aws.settings(settings.endpoint),
                 "GATEWAY_PORT": str(settings.ministack_port),
-                "BIND_HOST": os.environ.get("MINISTACK_BIND", "127.0.0.1"),
+                "BIND_HOST": _bind_address(),
                 "TMPDIR": str(scratch),
                 "STATE_DIR": str(scratch / "state"),
                 "S3_DATA_DIR": str(scratch / "s3"),
@@ -211,7 +211,7 @@ class Instance:
     def _start_simulator(self, settings: Settings) -> None:
         self._processes.start(
             SIMULATOR,
-            [BINARIES / SIMULATOR, "--listen", f"127.0.0.1:{settings.top_port}"],
+            [BINARIES / SIMULATOR, "--listen", f"{_bind_address()}:{settings.top_port}"],
             {
                 **_plain_env(),
                 "TOP_APP_KEY": settings.top_app_key,
@@ -256,6 +256,11 @@ class Instance:
             bootstrap.unlink(missing_ok=True)
             os.link(BINARIES / function, bootstrap)
         return template
+
+
+def _bind_address() -> str:
+    """The address that both programs listen on: this machine's alone, unless containers are to reach them too."""
+    return os.environ.get("MINISTACK_BIND") or "127.0.0.1"
 
 
 def _plain_env() -> dict[str, str]:

@@ -30,11 +30,10 @@ def busy(port: int) -> bool:
     return False
 
 
-def free() -> int:
-    """A port that nobody uses now. Another program may take it before we do; nothing prevents that."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_pair() -> tuple[int, int]:
+    """Two ports that nobody uses now. Another program may take one before we do; nothing prevents that."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 def _owner(port: int) -> str:

@@ -3,6 +3,7 @@
 use lambda_http::http::{StatusCode, header};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _, Response};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::wire::WireError;
@@ -47,10 +48,12 @@ pub fn unavailable() -> Response<Body> {
     refusal(StatusCode::INTERNAL_SERVER_ERROR, None, "the request could not be stored; send it again")
 }
 
-/// A parameter of the request's path, decoded as API Gateway gives it; empty if there is none.
+/// A parameter of the request's path; empty if there is none. A REST API hands it over percent-encoded as it came
+/// (an HTTP API would not), so it is decoded here.
 #[must_use]
 pub fn path_parameter(request: &Request, name: &str) -> String {
-    request.path_parameters().first(name).unwrap_or_default().to_owned()
+    let parameters = request.path_parameters();
+    percent_decode_str(parameters.first(name).unwrap_or_default()).decode_utf8_lossy().into_owned()
 }
 
 /// The IAM identity that signed the request, as API Gateway verified it.

@@ -65,6 +65,25 @@ impl CallKey {
     }
 }
 
+impl CallKey {
+    /// The key of a ship notification. A failure told may still become a success, so they are two calls; a success
+    /// is told once, as TOP has it.
+    ///
+    /// # Errors
+    /// If the id cannot be part of a key.
+    pub fn of_ship(alitrip_order_id: &str, success: bool) -> Result<Self, WireError> {
+        let told = if success { "issued" } else { "failed" };
+        Self::of_business("alitrip_order_id", alitrip_order_id, told)
+    }
+
+    fn of_business(field: &str, id: &str, suffix: &str) -> Result<Self, WireError> {
+        if !is_usable_id(id) {
+            return Err(WireError::at(field, UNUSABLE_ID));
+        }
+        Self::try_from(format!("{id}-{suffix}")).map_err(|problem| WireError::at(field, problem))
+    }
+}
+
 impl TryFrom<String> for CallKey {
     type Error = &'static str;
 
@@ -203,24 +222,16 @@ impl CallRequest {
     /// # Errors
     /// If the id in the request cannot be a key.
     pub fn business_key(&self) -> Result<Option<CallKey>, WireError> {
-        let (field, id, suffix) = match self {
-            // A failure told may still become a success; a success is told once, as TOP has it.
-            Self::ShipNotify(ship) => {
-                let told = if ship.success { "issued" } else { "failed" };
-                ("alitrip_order_id", &ship.alitrip_order_id, told.to_owned())
-            }
+        match self {
+            Self::ShipNotify(ship) => CallKey::of_ship(&ship.alitrip_order_id, ship.success).map(Some),
             // Another ticket number is another call: that is how a re-issued ticket is told.
             Self::ItineraryPostback(itinerary) => {
                 let mut digest = sha256_hex(self.to_json().as_bytes());
                 digest.truncate(32);
-                ("out_relation_order_id", &itinerary.out_relation_order_id, digest)
+                CallKey::of_business("out_relation_order_id", &itinerary.out_relation_order_id, &digest).map(Some)
             }
-            Self::TicketVerify(_) => return Ok(None),
-        };
-        if !is_usable_id(id) {
-            return Err(WireError::at(field, UNUSABLE_ID));
+            Self::TicketVerify(_) => Ok(None),
         }
-        CallKey::try_from(format!("{id}-{suffix}")).map(Some).map_err(|problem| WireError::at(field, problem))
     }
 
     /// Whether the request may be sent again when nobody knows whether it took effect.

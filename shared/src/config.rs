@@ -256,7 +256,7 @@ pub struct DispatchConfig {
     pub table: TableConfig,
     /// `NOTIFICATIONS_QUEUE_URL`: where its messages come from.
     pub notifications_queue_url: String,
-    /// The queues of the calls that a notification can lead to (a redemption is submitted, never decided).
+    /// `ITINERARY_POSTBACK_QUEUE_URL`. A redemption is submitted, never decided, so its queue is not here.
     pub itinerary_postback_queue_url: String,
     /// `SHIP_NOTIFY_QUEUE_URL`
     pub ship_notify_queue_url: String,

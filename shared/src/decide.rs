@@ -19,7 +19,7 @@ pub struct Order<'a> {
     pub link: Option<&'a Link>,
     /// The order's notifications that were first received after this one, oldest first.
     pub newer: &'a [Notification],
-    /// Whether a ship order's success was told, or is about to be: its call exists and was not refused.
+    /// Whether TOP was told that a ship order's tickets were issued, or may have been.
     pub success_told: bool,
 }
 
@@ -65,10 +65,9 @@ fn decide_flight(notify: &IssueNotify, order: Order<'_>) -> Decision {
 }
 
 fn itinerary(order: &OrderKey, flight: &HappytripFlight) -> FlightItineraryRequest {
-    let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let order_id = order.order_id.as_str();
     FlightItineraryRequest {
-        out_relation_order_id: filled(&flight.out_relation_order_id)
-            .unwrap_or_else(|| order.order_id.as_str().to_owned()),
+        out_relation_order_id: flight.out_relation_order_id.as_deref().unwrap_or(order_id).to_owned(),
         tes_head_id: flight.tes_head_id.clone(),
         ticket_no_list: flight.ticket_no_list.clone(),
         emp_no: flight.emp_no.clone(),

@@ -198,9 +198,11 @@ impl Delivery {
                 let outcome = self.attempt(&request, credentials, invocation).await;
                 self.ended(outcome, record)
             }
+            // Another version of this function wrote it, or reads it better: keep it for that one.
             Err(problem) => {
-                let failure = Failure::of(format!("the stored request cannot be read: {problem}"));
-                Ended { finish: Finish::Rejected(failure), outcome: "rejected", configuration_fault: false }
+                let failure = Failure::of(format!("the stored request cannot be read by this version: {problem}"));
+                let next = self.clock.now().plus(self.slow_pace());
+                Ended { finish: Finish::NotExecuted(next, failure), outcome: "not_executed", configuration_fault: true }
             }
         };
         let now = self.clock.now();
@@ -270,6 +272,12 @@ impl Delivery {
             Outcome::Failed(class, failure) => (class, failure),
         };
         let finish = match class {
+            // The claim itself counts one. TOP answers a ship order's first success again, so a refusal there says
+            // that no attempt took effect; elsewhere it may say "that was done before".
+            ErrorClass::Rejected if record.unsettled > 1 && self.kind != CallKind::ShipNotify => {
+                let message = format!("refused, but an earlier attempt may have taken effect: {}", failure.message);
+                Finish::Unknown(Failure { message, ..failure })
+            }
             ErrorClass::Rejected => Finish::Rejected(failure),
             ErrorClass::NotExecuted { ban: Some(ban) } => {
                 let ends = match ban {
@@ -280,12 +288,16 @@ impl Delivery {
                 Finish::NotExecuted(later(backoff::at_least(now.until(ends), (self.random)())), failure)
             }
             ErrorClass::NotExecuted { ban: None } => Finish::NotExecuted(next_try(), failure),
-            ErrorClass::ConfigurationFault => Finish::NotExecuted(later(backoff::SLOW_PACE), failure),
+            ErrorClass::ConfigurationFault => Finish::NotExecuted(later(self.slow_pace()), failure),
             ErrorClass::Unknown if record.resend == Resend::Again => Finish::Resend(next_try(), failure),
             ErrorClass::Unknown | ErrorClass::UnknownForGood => Finish::Unknown(failure),
         };
         let configuration_fault = class == ErrorClass::ConfigurationFault;
         Ended { finish, outcome: class.as_str(), configuration_fault }
+    }
+
+    fn slow_pace(&self) -> Duration {
+        backoff::at_least(backoff::SLOW_PACE, (self.random)())
     }
 
     /// A sender died with a call that must not be sent again.
@@ -296,7 +308,9 @@ impl Delivery {
         );
         let id = record.id();
         match self.table.give_up(record, &failure, self.clock.now()).await {
-            Ok(_) => {
+            // Somebody else has just done so, or finished it: the message is looked at once more.
+            Ok(Finished::Stale) => None,
+            Ok(Finished::Written) => {
                 tracing::error!(call = %id, outcome = "unknown", "nobody knows whether the call took effect; a person must look");
                 Some(Handled::Done)
             }

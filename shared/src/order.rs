@@ -207,10 +207,14 @@ impl Link {
                 return Err(WireError::at("fliggy_ship.passenger_list", "must hold at least one ticket"));
             }
         }
-        if let Self::HappytripFlight(HappytripFlight { out_relation_order_id: Some(id), .. }) = &link
-            && !is_usable_id(id)
-        {
-            return Err(WireError::at("happytrip_flight.out_relation_order_id", UNUSABLE_ID));
+        if let Self::HappytripFlight(flight) = &link {
+            if flight.out_relation_order_id.as_deref().is_some_and(|id| !is_usable_id(id)) {
+                return Err(WireError::at("happytrip_flight.out_relation_order_id", UNUSABLE_ID));
+            }
+            if flight.ticket_no_list.iter().any(String::is_empty) {
+                let problem = "must hold no empty ticket number: leave the list empty until they are known";
+                return Err(WireError::at("happytrip_flight.ticket_no_list", problem));
+            }
         }
         Ok(link)
     }
@@ -271,6 +275,11 @@ mod tests {
             (Partner::Tsy, json!({"a": 1}), "field a is not known here: send happytrip_flight"),
             (Partner::Tsy, json!({"happytrip_flight": {}}), "field happytrip_flight.tes_head_id is missing"),
             (Partner::Tsy, flight(json!({"surprise": 1})), "field happytrip_flight.surprise is not known here"),
+            (
+                Partner::Tsy,
+                flight(json!({"ticket_no_list": ["1", ""]})),
+                "field happytrip_flight.ticket_no_list must hold no empty ticket number: leave the list empty until they are known",
+            ),
             (
                 Partner::Tsy,
                 flight(json!({"ticket_no_list": "1"})),

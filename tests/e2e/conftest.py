@@ -34,7 +34,7 @@ def relay(pytestconfig: pytest.Config) -> Iterator[Relay]:
 
 def free_settings() -> Settings:
     """Ports that nobody uses, since a developer's stack may have the usual ones; and everything checked."""
-    return Settings.new(ports.free(), ports.free(), sctt_signature=True)
+    return Settings.new(*ports.free_pair(), sctt_signature=True)
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ use shared::decide::{Decision, Order, decide};
 use shared::delivery::{CallMessage, Invocation};
 use shared::notification::{Notification, NotificationKey, NotificationState};
 use shared::order::Link;
-use shared::partner::sctt;
 use shared::queue::batch::{BatchRunner, Handled, Message};
 use shared::queue::{Queue, SendError, backoff};
 use shared::record::calls::{Asked, CallState, NewCall, Replace};
 use shared::record::orders::{NotificationRecord, OrderRecords, Verdict};
 use shared::record::{StoreError, Table};
+use shared::top::ship_notify::ConfirmBook;
 use shared::wire;
 
 /// What the function is made of.
@@ -40,6 +40,7 @@ enum NotDispatched {
     Queue(SendError),
     Missing,
     Unreadable(wire::WireError),
+    Changed,
 }
 
 impl From<StoreError> for NotDispatched {
@@ -74,6 +75,7 @@ impl Dispatch {
             Err(NotDispatched::Store(error)) => error.to_string(),
             Err(NotDispatched::Queue(error)) => error.to_string(),
             Err(NotDispatched::Missing) => "there is no such notification in the table".to_owned(),
+            Err(NotDispatched::Changed) => "the order changed while it was decided".to_owned(),
             Err(NotDispatched::Unreadable(error)) => format!("the recorded notification cannot be read: {error}"),
         };
         tracing::error!(notification = %key, error, "not dispatched; the message comes again");
@@ -82,10 +84,7 @@ impl Dispatch {
 
     async fn dispatch(&self, key: &NotificationKey) -> Result<(), NotDispatched> {
         let records = self.table.order(&key.order).await?;
-        let is_this = |record: &NotificationRecord| record.kind == key.kind && record.digest == key.digest;
-        let Some(position) = records.notifications.iter().position(is_this) else {
-            return Err(NotDispatched::Missing);
-        };
+        let position = position_of(key, &records)?;
         if records.notifications[position].state == NotificationState::Dispatched {
             tracing::info!(notification = %key, "nothing to do: it was dispatched before");
             return Ok(());
@@ -98,10 +97,16 @@ impl Dispatch {
             Decision::Attention(reason) => Verdict::Attention(reason),
         };
         let now = self.clock.now();
-        let written = self.table.mark(key, &verdict, now).await?;
-        if written && matches!(verdict, Verdict::Dispatched { .. }) && records.link.is_some() {
+        // A scenic-spot order is done with its notification; any other one with its call.
+        let link = records.link.as_ref().map(|record| &record.link);
+        let done = match &verdict {
+            Verdict::Dispatched { call, .. } => call.is_some() || matches!(link, Some(Link::FliggyTicket(_))),
+            _ => false,
+        };
+        if done {
             self.table.let_link_expire(&key.order, now).await?;
         }
+        let written = self.table.mark(key, &verdict, now).await?;
         match verdict {
             _ if !written => tracing::info!(notification = %key, "left as it is: it was dispatched in between"),
             Verdict::Dispatched { call, reason } => {
@@ -122,28 +127,28 @@ impl Dispatch {
         records: &OrderRecords,
         position: usize,
     ) -> Result<Decision, NotDispatched> {
-        let parse = |record: &NotificationRecord| {
-            let payload = wire::parse_object(record.payload.as_bytes())?;
-            Notification::from_payload(record.kind, &payload)
-        };
         let notification = parse(&records.notifications[position])?;
-        let newer: Result<Vec<_>, _> = records.notifications[position + 1..].iter().map(parse).collect();
+        // One that cannot be read must not hold up the others; its own message says what is wrong with it.
+        let newer: Vec<_> =
+            records.notifications[position + 1..].iter().filter_map(|other| parse(other).ok()).collect();
         let link = records.link.as_ref().map(|record| &record.link);
-        let success_told = self.success_told(&notification, link).await?;
-        let order = Order { key: &key.order, link, newer: &newer?, success_told };
+        let success_told = match link {
+            Some(Link::FliggyShip(ship)) => self.was_sent(&ship.alitrip_order_id).await?,
+            _ => false,
+        };
+        let order = Order { key: &key.order, link, newer: &newer, success_told };
         Ok(decide(&notification, order, self.ship_failed_code.as_deref()))
     }
 
-    /// Whether TOP was told that a ship order's tickets were issued, or is about to be. Read only where the
-    /// decision turns on it.
-    async fn success_told(&self, notification: &Notification, link: Option<&Link>) -> Result<bool, StoreError> {
-        let (Notification::Sctt(push), Some(Link::FliggyShip(ship))) = (notification, link) else {
-            return Ok(false);
-        };
-        let key = CallKey::try_from(format!("{}-issued", ship.alitrip_order_id));
-        let (sctt::FAILED | sctt::CANCELLED, Ok(key)) = (push.order_status, key) else { return Ok(false) };
+    /// Whether TOP was told that a ship order's tickets were issued, or may have been.
+    async fn was_sent(&self, alitrip_order_id: &str) -> Result<bool, NotDispatched> {
+        let key = CallKey::of_ship(alitrip_order_id, true)?;
         let issued = self.table.call(&CallId { call: CallKind::ShipNotify, key }).await?;
-        Ok(issued.is_some_and(|issued| issued.state != CallState::Rejected))
+        Ok(issued.is_some_and(|issued| match issued.state {
+            CallState::Rejected => false,
+            CallState::Pending => issued.unsettled > 0,
+            CallState::InProgress | CallState::Succeeded | CallState::Unknown => true,
+        }))
     }
 
     /// Records the call and enqueues its key; a key that is taken by another request is a person's to settle.
@@ -152,6 +157,9 @@ impl Dispatch {
         let (Some(call_key), Some(queue)) = (request.business_key()?, self.queue_of(call)) else {
             return Ok(Verdict::Attention(format!("{call} is never decided; submit it directly")));
         };
+        if request.to_json().len() > MAX_REQUEST_BYTES {
+            return Ok(Verdict::Attention(format!("the request of {call} is larger than 256 KiB")));
+        }
         let id = CallId { call, key: call_key };
         let new = NewCall {
             id: &id,
@@ -170,11 +178,53 @@ impl Dispatch {
                 )));
             }
         };
+        if let CallRequest::ShipNotify(ship) = &request
+            && let Some(verdict) = self.settle_opposite(key, &request, &id, ship).await?
+        {
+            return Ok(verdict);
+        }
         if enqueue {
             queue.send(&CallMessage::from(id.clone())).await?;
         }
         Ok(Verdict::Dispatched { call: Some(id), reason: None })
     }
+
+    /// "Issued" and "failed" of one order are two calls, and their notifications may be decided at the same time.
+    /// Each writes its own call first and looks for the other's then, so that at least one of them sees both; that
+    /// one decides again from all that is known by now, and takes back what was not sent yet and is not true any
+    /// more. Gives the verdict if the call just asked for is not to be made.
+    async fn settle_opposite(
+        &self,
+        key: &NotificationKey,
+        request: &CallRequest,
+        id: &CallId,
+        ship: &ConfirmBook,
+    ) -> Result<Option<Verdict>, NotDispatched> {
+        let call = CallKind::ShipNotify;
+        let opposite = CallId { call, key: CallKey::of_ship(&ship.alitrip_order_id, !ship.success)? };
+        let opposite = self.table.call(&opposite).await?.filter(|opposite| opposite.state != CallState::Rejected);
+        let Some(opposite) = opposite else { return Ok(None) };
+        let records = self.table.order(&key.order).await?;
+        let verdict = match self.decide(key, &records, position_of(key, &records)?).await? {
+            Decision::Call(again) if again == *request => {
+                let withdrawn = self.table.withdraw(&opposite, "a newer notification says otherwise", self.clock.now());
+                // After a failure was told, a success may be; not the other way round.
+                if withdrawn.await? || ship.success {
+                    return Ok(None);
+                }
+                Verdict::Attention(format!("{} was sent meanwhile, and TOP takes no correction", opposite.id()))
+            }
+            Decision::Call(_) => return Err(NotDispatched::Changed),
+            Decision::Nothing(reason) => Verdict::Dispatched { call: None, reason: Some(reason) },
+            Decision::Wait(reason) => Verdict::Waiting(reason),
+            Decision::Attention(reason) => Verdict::Attention(reason),
+        };
+        if let Some(own) = self.table.call(id).await? {
+            self.table.withdraw(&own, "a newer notification says otherwise", self.clock.now()).await?;
+        }
+        Ok(Some(verdict))
+    }
+
     /// Where the keys of a call go that a notification can lead to.
     const fn queue_of(&self, call: CallKind) -> Option<&Queue> {
         match call {
@@ -183,4 +233,16 @@ impl Dispatch {
             CallKind::TicketVerify => None,
         }
     }
+}
+
+/// Largest request that is recorded, in bytes: a DynamoDB item holds 400 KB.
+const MAX_REQUEST_BYTES: usize = 256 * 1024;
+
+fn position_of(key: &NotificationKey, records: &OrderRecords) -> Result<usize, NotDispatched> {
+    let is_it = |record: &NotificationRecord| record.kind == key.kind && record.digest == key.digest;
+    records.notifications.iter().position(is_it).ok_or(NotDispatched::Missing)
+}
+
+fn parse(record: &NotificationRecord) -> Result<Notification, wire::WireError> {
+    Notification::from_payload(record.kind, &wire::parse_object(record.payload.as_bytes())?)
 }

@@ -74,6 +74,10 @@ impl OrderLink {
             tracing::error!(%order, %error, "linked, but not enqueued: the booking system must send again");
             return Ok(answer::unavailable());
         }
+        // Nothing is left that the link was needed for, so it goes with what it was used for.
+        if open.is_empty() && !dispatched.is_empty() {
+            self.table.let_link_expire(order, self.clock.now()).await?;
+        }
         tracing::info!(%order, enqueued = keys.len(), "linked");
         Ok(answer::json(
             StatusCode::OK,
@@ -112,10 +116,9 @@ impl OrderLink {
 fn calls_of(records: &OrderRecords) -> BTreeSet<CallId> {
     let named = records.notifications.iter().flat_map(|record| &record.calls).filter_map(|call| CallId::parse(call));
     let told = match records.link.as_ref().map(|record| &record.link) {
-        Some(Link::FliggyShip(ship)) => ["issued", "failed"]
-            .iter()
-            .filter_map(|told| CallKey::try_from(format!("{}-{told}", ship.alitrip_order_id)).ok())
-            .collect(),
+        Some(Link::FliggyShip(ship)) => {
+            [true, false].iter().filter_map(|told| CallKey::of_ship(&ship.alitrip_order_id, *told).ok()).collect()
+        }
         _ => Vec::new(),
     };
     named.chain(told.into_iter().map(|key| CallId { call: CallKind::ShipNotify, key })).collect()

@@ -16,8 +16,12 @@ use crate::queue::{Queue, backoff};
 
 /// Longest time that a message may be kept invisible, by SQS: 12 hours from when it was received.
 const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 3600 - 300);
+/// The functions' time-out in the template. A clock that lags behind Lambda's must not promise more.
+const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Kept back at the end of the invocation to return what was not done.
 const RESERVE: Duration = Duration::from_secs(3);
+/// Of which this is for saying when it comes again.
+const TIME_TO_POSTPONE: Duration = Duration::from_secs(2);
 /// A record is not started with less than this left before the reserve.
 const LEAST_TO_START: Duration = Duration::from_secs(2);
 /// Most records of a batch that are worked on at once: all of the largest batch that the template asks for.
@@ -107,10 +111,10 @@ impl BatchRunner {
             tracing::error!(message_id = id, "message carries no record's key; it goes to the dead letters");
             return Handled::Again(Duration::ZERO);
         };
-        let left = self.clock.now().until(deadline).saturating_sub(RESERVE);
+        let left = self.clock.now().until(deadline).min(FUNCTION_TIMEOUT).saturating_sub(RESERVE);
         if left < LEAST_TO_START {
-            tracing::warn!(message_id = id, "no time left to start this message; it comes again at once");
-            return Handled::Again(Duration::ZERO);
+            tracing::warn!(message_id = id, "no time left to start this message; it comes again");
+            return Handled::Again(backoff::pause(receive_count, (self.random)()));
         }
         let work = AssertUnwindSafe(async { handle(Message { key, id: id.clone(), receive_count }).await });
         match tokio::time::timeout(left, work.catch_unwind()).await {
@@ -146,13 +150,14 @@ impl BatchRunner {
                 .change_message_visibility_batch()
                 .queue_url(&self.queue.url)
                 .set_entries(Some(entries.collect()));
-            match request.send().await {
-                Ok(output) => {
+            match tokio::time::timeout(TIME_TO_POSTPONE, request.send()).await {
+                Ok(Ok(output)) => {
                     for failed in output.failed {
                         tracing::warn!(code = failed.code, "SQS did not postpone a message");
                     }
                 }
-                Err(error) => tracing::warn!(error = aws::cause(&error), "SQS did not postpone messages"),
+                Ok(Err(error)) => tracing::warn!(error = aws::cause(&error), "SQS did not postpone messages"),
+                Err(_elapsed) => tracing::warn!("SQS did not postpone messages in time"),
             }
         }
     }

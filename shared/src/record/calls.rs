@@ -5,13 +5,14 @@
 //! The owner token fences: a sender that was slow, frozen or presumed dead cannot write over what its successor
 //! found out. It also recognises one's own write after the SDK repeated a request whose answer was lost.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use serde::{Deserialize, Serialize};
 
 use crate::call::{CallId, CallKey, CallKind, CallRequest, Resend};
@@ -24,7 +25,7 @@ use crate::top::response::Reply;
 const SK: &str = "call";
 
 /// Most attempts kept in a record's history; older ones are dropped first. A DynamoDB item holds 400 KB.
-const MAX_HISTORY: usize = 50;
+const MAX_HISTORY: usize = 20;
 
 /// How often a write is tried anew after somebody else changed the record in between.
 const MAX_TRIES: usize = 3;
@@ -97,9 +98,9 @@ pub struct CallRecord {
     pub resend: Resend,
     /// Changes whenever the request does.
     pub revision: String,
-    /// How often it was claimed since the request was set.
+    /// How often it was claimed.
     pub attempt: u32,
-    /// How many of these attempts may have taken effect, as far as anybody knows.
+    /// How many attempts to send this request may have taken effect, as far as anybody knows.
     pub unsettled: i64,
     /// When it may be sent next.
     pub not_before: EpochMillis,
@@ -118,6 +119,9 @@ pub struct CallRecord {
     /// Its latest attempts, oldest first.
     #[serde(default)]
     pub history: Vec<Attempt>,
+    /// Whether it was taken back before it was sent; its state is then rejected.
+    #[serde(default)]
+    pub withdrawn: bool,
     /// Who asked for it: a notification, or an IAM identity.
     pub asked_by: String,
     /// When it was asked for.
@@ -127,6 +131,20 @@ pub struct CallRecord {
 }
 
 impl CallRecord {
+    /// The history with one more attempt. It is the owner's to write, so it can be written whole; attempts whose
+    /// owners died before they could write anything stand in it by their numbers.
+    fn history_with<'a>(&'a self, entry: &'a Attempt) -> Vec<Cow<'a, Attempt>> {
+        let last = self.history.last().map_or(0, |attempt| attempt.attempt);
+        let abandoned = (last + 1..entry.attempt).map(|attempt| {
+            let (owner, outcome) = (String::new(), "abandoned".to_owned());
+            Cow::Owned(Attempt { attempt, owner, at: entry.at, outcome, error: None })
+        });
+        let whole: Vec<_> =
+            self.history.iter().map(Cow::Borrowed).chain(abandoned).chain([Cow::Borrowed(entry)]).collect();
+        let skipped = whole.len().saturating_sub(MAX_HISTORY);
+        whole.into_iter().skip(skipped).collect()
+    }
+
     /// Which record this is.
     #[must_use]
     pub fn id(&self) -> CallId {
@@ -244,7 +262,7 @@ impl Table {
             if present.revision == new.revision {
                 return Ok(Asked::Recorded);
             }
-            if present.request_digest == digest {
+            if present.request_digest == digest && !present.withdrawn {
                 return Ok(Asked::Same(Box::new(present)));
             }
             let gives_way = match present.state {
@@ -318,8 +336,8 @@ impl Table {
             .update_call(new.id)
             .update_expression(
                 "SET #state = :pending, request_json = :request, request_digest = :digest, resend = :resend, \
-                 revision = :revision, attempt = :zero, unsettled = :zero, not_before = :now, asked_by = :asked_by, \
-                 updated_at = :now REMOVE #owner, lease_until, last_error, expires_at",
+                 revision = :revision, unsettled = :zero, not_before = :now, asked_by = :asked_by, \
+                 updated_at = :now REMOVE #owner, lease_until, last_error, expires_at, withdrawn",
             )
             .condition_expression(
                 "revision = :present AND #state = :was AND attempt = :attempts AND unsettled = :unsettled",
@@ -418,12 +436,11 @@ impl Table {
             outcome: outcome.to_owned(),
             error: finish.failure().cloned(),
         };
-        // The history is the owner's to write, so it can be written whole.
-        let skipped = (claimed.history.len() + 1).saturating_sub(MAX_HISTORY);
-        let history: Vec<_> = claimed.history.iter().skip(skipped).chain([&entry]).collect();
         let mut set = "SET #state = :state, updated_at = :now, history = :history".to_owned();
         let mut remove = " REMOVE lease_until".to_owned();
-        let mut update = self.update_call(&claimed.id()).expression_attribute_values(":history", attribute(&history)?);
+        let mut update = self
+            .update_call(&claimed.id())
+            .expression_attribute_values(":history", attribute(claimed.history_with(&entry))?);
         if let Some(failure) = finish.failure() {
             set.push_str(", last_error = :error");
             update = update.expression_attribute_values(":error", attribute(failure)?);
@@ -478,12 +495,22 @@ impl Table {
         failure: &Failure,
         now: EpochMillis,
     ) -> Result<Finished, StoreError> {
+        let entry = Attempt {
+            attempt: abandoned.attempt,
+            owner: abandoned.owner.clone().unwrap_or_default(),
+            at: now,
+            outcome: "abandoned".to_owned(),
+            error: Some(failure.clone()),
+        };
         let result = self
             .update_call(&abandoned.id())
-            .update_expression("SET #state = :unknown, last_error = :error, updated_at = :now REMOVE lease_until")
+            .update_expression(
+                "SET #state = :unknown, last_error = :error, updated_at = :now, history = :history REMOVE lease_until",
+            )
             .condition_expression("#owner = :owner AND #state = :in_progress AND lease_until < :now")
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":history", attribute(abandoned.history_with(&entry))?)
             .expression_attribute_values(":unknown", s(CallState::Unknown.as_str()))
             .expression_attribute_values(":in_progress", s(CallState::InProgress.as_str()))
             .expression_attribute_values(":owner", s(abandoned.owner.as_deref().unwrap_or_default()))
@@ -494,6 +521,37 @@ impl Table {
         Ok(match before(result.map(drop), "UpdateItem of a call")? {
             Before::Written => Finished::Written,
             Before::Refused(_) => Finished::Stale,
+        })
+    }
+
+    /// Takes a call back that certainly was not sent; `false` if it was, or may have been, or has changed.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn withdraw(&self, call: &CallRecord, why: &str, now: EpochMillis) -> Result<bool, StoreError> {
+        let result = self
+            .update_call(&call.id())
+            .update_expression(
+                "SET #state = :rejected, withdrawn = :true, last_error = :error, updated_at = :now, expires_at = :expires",
+            )
+            .condition_expression("#state = :pending AND unsettled = :zero AND revision = :revision")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":rejected", s(CallState::Rejected.as_str()))
+            .expression_attribute_values(":pending", s(CallState::Pending.as_str()))
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":error", attribute(Failure::of(format!("withdrawn before it was sent: {why}")))?)
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()))
+            .expression_attribute_values(":zero", n(0))
+            .expression_attribute_values(":revision", s(&call.revision))
+            .send()
+            .await;
+        Ok(match before(result.map(drop), "UpdateItem of a call")? {
+            Before::Written => true,
+            // Or it was just that, its answer lost, and the SDK sent it again.
+            Before::Refused(present) => {
+                present.is_some_and(|present| present.withdrawn && present.revision == call.revision)
+            }
         })
     }
 
@@ -587,7 +645,7 @@ where
     Err(StoreError::of(operation)(error))
 }
 
-fn attribute<T: Serialize>(value: T) -> Result<aws_sdk_dynamodb::types::AttributeValue, StoreError> {
+fn attribute<T: Serialize>(value: T) -> Result<AttributeValue, StoreError> {
     serde_dynamo::to_attribute_value(value)
         .map_err(|error| StoreError::Request { operation: "serialising a record", cause: error.to_string() })
 }

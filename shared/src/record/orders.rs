@@ -151,13 +151,12 @@ impl Table {
     ) -> Result<(), StoreError> {
         // Serialising our own struct of strings and numbers cannot fail.
         let json = serde_json::to_string(link).unwrap_or_default();
-        // An update, so that the expiry set by an earlier dispatch stays.
         self.client
             .update_item()
             .table_name(&self.name)
             .key("pk", s(pk(order)))
             .key("sk", s(LINK))
-            .update_expression("SET link = :link, updated_at = :now, updated_by = :by")
+            .update_expression("SET link = :link, updated_at = :now, updated_by = :by REMOVE expires_at")
             .expression_attribute_values(":link", s(json))
             .expression_attribute_values(":now", n(now.0))
             .expression_attribute_values(":by", s(updated_by))
@@ -170,7 +169,7 @@ impl Table {
     /// Reads all that is known of an order, as it is now (a consistent Query, paged).
     ///
     /// # Errors
-    /// If DynamoDB did not answer, or an item is not one of ours.
+    /// If DynamoDB did not answer, or the link is not one of ours. A notification that is not is left out.
     pub async fn order(&self, order: &OrderKey) -> Result<OrderRecords, StoreError> {
         let mut records = OrderRecords::default();
         let mut start = None;
@@ -190,7 +189,11 @@ impl Table {
                 if item.get("sk").is_some_and(|sk| *sk == s(LINK)) {
                     records.link = Some(read_link(order, item)?);
                 } else {
-                    records.notifications.push(read(item)?);
+                    // One that this version cannot read must not hold up the others.
+                    match read(item) {
+                        Ok(notification) => records.notifications.push(notification),
+                        Err(error) => tracing::error!(%order, %error, "left out"),
+                    }
                 }
             }
             start = page.last_evaluated_key;
@@ -254,7 +257,7 @@ impl Table {
         }
     }
 
-    /// Lets an order's link expire with the notification that it was last used for.
+    /// Lets an order's link expire when what it was for is done. Linking the order anew keeps it again.
     ///
     /// # Errors
     /// If DynamoDB did not do it or its answer was lost.

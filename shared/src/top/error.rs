@@ -68,6 +68,9 @@ pub enum Ban {
     UntilMidnight,
 }
 
+/// No ban outlasts the day's quota; a longer one is a misprint that must not strand the call.
+const LONGEST_BAN: Duration = Duration::from_secs(24 * 3600);
+
 /// Classifies an `error_response` as TOP's page of error codes says.
 #[must_use]
 pub fn classify(failure: &Failure) -> ErrorClass {
@@ -75,36 +78,31 @@ pub fn classify(failure: &Failure) -> ErrorClass {
     match failure.code {
         // Call limits.
         Some(4..=8) => ErrorClass::NotExecuted { ban: ban(failure) },
-        // Service unavailable for the moment.
-        Some(10) => ErrorClass::NotExecuted { ban: None },
         // The time stamp: the next attempt has a fresh one.
         Some(30 | 31) => ErrorClass::NotExecuted { ban: None },
         // Permissions and white-lists (11, 12, 13, 42, 44, 53), signature and app key (24, 25, 28, 29), session (26, 27).
         Some(11..=13 | 24..=29 | 42 | 44 | 53) => ErrorClass::ConfigurationFault,
         // A malformed request.
         Some(9 | 21..=23 | 32..=34 | 40 | 41 | 43 | 47) => ErrorClass::Rejected,
-        // The remote service (15, 50), and codes that no page lists: the sub-code knows more.
+        // Service unavailable (10), of which TOP's page says that mostly an unforeseen exception is behind it; the
+        // remote service (15, 50); and codes that no page lists: the sub-code knows more.
         _ => classify_sub_code(sub_code, failure),
     }
 }
 
 /// Sub-codes carry suffixes after `:`, so they are matched by their beginning.
 fn classify_sub_code(sub_code: &str, failure: &Failure) -> ErrorClass {
+    // Each of these leaves a call that may be repeated to be repeated. None of TOP's pages says that an isp error
+    // means "not executed", so a call that must not be repeated is not.
     const NEVER_AGAIN: [&str; 3] = ["isp.null-pointer-exception", "isp.top-parse-error", "isp.top-mapping-parse-error"];
-    const MAY_HAVE_ACTED: [&str; 2] = ["isp.remote-service-error", "isp.http-read-timeout"];
-    let begins_with_any = |beginnings: &[&str]| beginnings.iter().any(|beginning| sub_code.starts_with(beginning));
 
     if sub_code.starts_with("accesscontrol.") {
         ErrorClass::NotExecuted { ban: ban(failure) }
     } else if sub_code.starts_with("isv.") {
         ErrorClass::Rejected
-    } else if begins_with_any(&NEVER_AGAIN) {
+    } else if NEVER_AGAIN.iter().any(|beginning| sub_code.starts_with(beginning)) {
         // A fault while the far side worked, or while TOP read its answer: it may well have acted.
         ErrorClass::UnknownForGood
-    } else if begins_with_any(&MAY_HAVE_ACTED) || (sub_code.starts_with("isp.") && sub_code.contains("timeout")) {
-        ErrorClass::Unknown
-    } else if sub_code.starts_with("isp.") {
-        ErrorClass::NotExecuted { ban: None }
     } else {
         // Nothing says that the far side did not act.
         ErrorClass::Unknown
@@ -120,7 +118,7 @@ fn ban(failure: &Failure) -> Option<Ban> {
     let is_day_quota =
         failure.sub_code.as_deref().is_some_and(|code| code.starts_with("accesscontrol.limited-by-app-access-count"));
     match seconds {
-        Some(seconds) => Some(Ban::For(Duration::from_secs(seconds))),
+        Some(seconds) => Some(Ban::For(Duration::from_secs(seconds).min(LONGEST_BAN))),
         None if is_day_quota => Some(Ban::UntilMidnight),
         None => None,
     }
@@ -146,10 +144,10 @@ mod tests {
         let rows: [(&[i64], ErrorClass); 6] = [
             (&[4, 5, 6, 7, 8], NOT_EXECUTED),
             (&[9, 21, 22, 23, 32, 33, 34, 40, 41, 43, 47], ErrorClass::Rejected),
-            (&[10, 30, 31], NOT_EXECUTED),
+            (&[30, 31], NOT_EXECUTED),
             (&[11, 12, 13, 42, 44, 53], ErrorClass::ConfigurationFault),
             (&[24, 25, 26, 27, 28, 29], ErrorClass::ConfigurationFault),
-            (&[15, 50, 1, 999], ErrorClass::Unknown),
+            (&[10, 15, 50, 1, 999], ErrorClass::Unknown),
         ];
         for (codes, class) in rows {
             for code in codes {
@@ -170,8 +168,8 @@ mod tests {
             ("isp.top-remote-service-timeout:x", ErrorClass::Unknown),
             ("isp.http-read-timeout", ErrorClass::Unknown),
             ("isp.remote-service-error", ErrorClass::Unknown),
-            ("isp.service-unavailable", NOT_EXECUTED),
-            ("isp.top-remote-connection-error", NOT_EXECUTED),
+            ("isp.service-unavailable", ErrorClass::Unknown),
+            ("isp.unknown-error", ErrorClass::Unknown),
             ("accesscontrol.limited-by-api-access-count", NOT_EXECUTED),
             ("unheard-of", ErrorClass::Unknown),
         ] {
@@ -194,6 +192,7 @@ mod tests {
                 "This ban will last for 31062 more seconds",
                 Some(Ban::For(Duration::from_secs(31062))),
             ),
+            ("", "This ban will last for 99999999 more seconds", Some(Ban::For(Duration::from_secs(86_400)))),
             ("accesscontrol.limited-by-app-access-count", "", Some(Ban::UntilMidnight)),
             ("accesscontrol.limited-by-app-api-access-count", "", None),
             ("", "This ban will last for ever", None),

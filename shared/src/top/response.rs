@@ -32,7 +32,7 @@ pub enum Outcome {
 }
 
 /// Longest text taken over from TOP onto a record, in characters.
-const MAX_TEXT: usize = 1000;
+const MAX_TEXT: usize = 300;
 
 /// Reads TOP's answer to a call of `kind`: wrapped or simplified, success or error.
 #[must_use]
