@@ -47,7 +47,7 @@ class Demo:
         """Plays, shows, and returns the verdict: whether all went as it should and nothing else was sent."""
         self._stage.simulator.reset()
         acts = [self._act(number, scenario) for number, scenario in enumerate(SCENARIOS, 1)]
-        unsettled = self._settle()
+        left_over = self._left_over()
         ledger = self._stage.simulator.ledger()
         for act in acts:
             self._judge(act, ledger)
@@ -56,16 +56,18 @@ class Demo:
         self._show_ledger(ledger)
         strays = _strays(acts, ledger)
         self._show_verdict(acts, strays)
-        return not unsettled and not strays and all(act.problem is None for act in acts)
+        if left_over:
+            self._console.print(left_over)
+        return not left_over and not strays and all(act.problem is None for act in acts)
 
-    def _settle(self) -> bool:
-        """Waits until nothing is under way; returns whether something still is in the end."""
+    def _left_over(self) -> str | None:
+        """Waits until nothing is under way; says what is all the same, or ended among the dead letters."""
         try:
             self._stage.settle()
         except NotReached as problem:
-            self._console.print(f"    {problem}")
-            return True
-        return False
+            return str(problem)
+        dead = self._stage.dead_letters()
+        return f"dead letters that should not be: {dead}" if dead else None
 
     def _act(self, number: int, scenario: Scenario) -> _Act:
         self._console.print(f"==> {number}/{len(SCENARIOS)} {scenario.title}")

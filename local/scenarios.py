@@ -31,7 +31,7 @@ SCTT_ACKNOWLEDGEMENT = '{"code":0,"msg":"ok","data":null}'
 _BAN_SECONDS = 3
 _SOLD_OUT = "2001"
 _FAR_SIDE_SECONDS = 45.0
-_LEASE_SECONDS = 120.0
+_SETTLED_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,23 @@ class Stage:
     def settle(self) -> None:
         """Waits until no queue holds anything, so that whatever was still to be sent has been.
 
-        A message that came twice, and found its call being made, waits for the end of that call's lease.
+        A message that came twice, and found its call being made, comes back after a pause to see how that went.
         """
+        eventually(
+            "the queues are empty",
+            lambda: self._held(lambda name: not name.endswith("-dead-letters")),
+            lambda held: not held,
+            seconds=_SETTLED_SECONDS,
+        )
+
+    def dead_letters(self) -> dict[str, int]:
+        """How many messages each dead-letter queue holds that is not empty."""
+        return self._held(lambda name: name.endswith("-dead-letters"))
+
+    def _held(self, wanted: Callable[[str], bool]) -> dict[str, int]:
         queues = self.relay.connection.queues
-
-        def look() -> dict[str, int]:
-            return {name: len(self.relay.aws.messages(url)) for name, url in queues.items() if "dead" not in name}
-
-        eventually("the queues are empty", look, lambda seen: not any(seen.values()), seconds=_LEASE_SECONDS)
+        counts = {name: len(self.relay.aws.messages(url)) for name, url in queues.items() if wanted(name)}
+        return {name: count for name, count in counts.items() if count}
 
     def entries(self, call: str, business_id: str) -> list[Entry]:
         """What the ledger holds of one call by now."""

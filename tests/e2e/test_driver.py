@@ -14,7 +14,9 @@ import pytest
 import commands
 import ports
 import steps
+from instance import Instance
 from processes import Processes
+from relay import Relay
 from waiting import eventually
 
 #: Starts a child of its own and waits, as MiniStack does with the functions.
@@ -70,6 +72,10 @@ def test_a_failed_step_shows_the_end_of_its_output_and_names_the_log(capsys: pyt
     with pytest.raises(steps.StepFailed, match=r"test-step\.log"):
         steps.run("Try", ["sh", "-c", "echo a reason; exit 3"], "test-step.log")
     assert "a reason" in capsys.readouterr().out
+
+
+def test_deploying_anew_changes_no_address_and_no_credential(relay: Relay) -> None:
+    assert Instance("test").deploy() == relay.connection
 
 
 def running(pid: int) -> bool:

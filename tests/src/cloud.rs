@@ -1,6 +1,7 @@
 //! The far side of every HTTP request: it performs the request, writes it down, and may be told to fail.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,8 +47,11 @@ pub enum WireFault {
     Panic,
 }
 
+/// Which requests are meant.
+type Matches = Box<dyn Fn(&Sent) -> bool + Send>;
+
 struct Ordered {
-    matches: Box<dyn Fn(&Sent) -> bool + Send>,
+    matches: Matches,
     fault: WireFault,
     times: usize,
 }
@@ -61,6 +65,15 @@ pub struct Cloud {
     clock: SharedClock,
     sent: Mutex<Vec<Sent>>,
     faults: Mutex<Vec<Ordered>>,
+    gate: Gate,
+}
+
+/// Requests that are held back until they are let go.
+#[derive(Default)]
+struct Gate {
+    matches: Mutex<Option<Matches>>,
+    held: AtomicUsize,
+    open: tokio::sync::Notify,
 }
 
 impl fmt::Debug for Cloud {
@@ -80,6 +93,7 @@ impl Cloud {
             clock,
             sent: Mutex::default(),
             faults: Mutex::default(),
+            gate: Gate::default(),
         })
     }
 
@@ -91,6 +105,26 @@ impl Cloud {
     /// Orders a fault for the next `times` requests that match.
     pub fn order(&self, fault: WireFault, times: usize, matches: impl Fn(&Sent) -> bool + Send + 'static) {
         self.faults.lock().unwrap().push(Ordered { matches: Box::new(matches), fault, times });
+    }
+
+    /// Holds DynamoDB's requests that match back, from now on.
+    pub fn hold(&self, matches: impl Fn(&Sent) -> bool + Send + 'static) {
+        *self.gate.matches.lock().unwrap() = Some(Box::new(matches));
+    }
+
+    /// How many requests were held back.
+    pub fn held(&self) -> usize {
+        self.gate.held.load(Ordering::Relaxed)
+    }
+
+    /// Lets those go that are held back, and holds no more.
+    pub fn release(&self) {
+        *self.gate.matches.lock().unwrap() = None;
+        self.gate.open.notify_waiters();
+    }
+
+    fn is_held(&self, sent: &Sent) -> bool {
+        self.gate.matches.lock().unwrap().as_ref().is_some_and(|matches| matches(sent))
     }
 
     /// The client of AWS's services that SDKs are built with.
@@ -218,7 +252,17 @@ impl HttpConnector for AwsConnector {
             other => panic!("the relay does not use {other}"),
         };
         let (operation, body) = (operation.to_owned(), body_of(&request));
-        let fault = self.cloud.note(Sent { service, operation: operation.clone(), body: body.clone() });
+        let sent = Sent { service, operation: operation.clone(), body: body.clone() };
+        if self.cloud.is_held(&sent) {
+            let cloud = self.cloud.clone();
+            return HttpConnectorFuture::new(async move {
+                let open = cloud.gate.open.notified();
+                cloud.gate.held.fetch_add(1, Ordering::Relaxed);
+                open.await;
+                Ok(cloud.dynamodb(&operation, &body))
+            });
+        }
+        let fault = self.cloud.note(sent);
         answer(fault, || match service {
             "dynamodb" => HttpConnectorFuture::ready(Ok(self.cloud.dynamodb(&operation, &body))),
             _ => self.others.call(request),

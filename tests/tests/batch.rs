@@ -9,6 +9,9 @@ use relay_tests::cloud::WireFault;
 use relay_tests::relay::Relay;
 use serde_json::json;
 use shared::call::CallKind;
+use shared::clock::EpochMillis;
+use shared::delivery::CallMessage;
+use shared::queue::batch::{Handled, Message};
 use shared::record::calls::CallState;
 
 #[tokio::test(start_paused = true)]
@@ -121,4 +124,43 @@ async fn an_undecodable_message_does_not_hold_up_the_notification_beside_it() {
     let response = relay.invoke("notifications", relay.event(&messages)).await;
     assert_eq!(response.batch_item_failures.len(), 1);
     assert_eq!(relay.notification("tsy", "P-1").await.0, "attention");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_limit_stops_the_one_that_does_not_end_and_lets_the_others_be_done() {
+    for skew in [0, 30] {
+        let relay = Relay::new().await;
+        for n in 1..=3 {
+            relay.submit("ship-notify", None, &ship_call(&format!("38{n}"), true)).await;
+        }
+        let messages = relay.receive("ship-notify").await;
+        // A clock that lags behind Lambda's believes that more time is left than there is.
+        let event = relay.event_within(&messages, Duration::from_secs(30 + skew));
+        let deadline = EpochMillis(i64::try_from(event.context.deadline).unwrap());
+        let start = tokio::time::Instant::now();
+        let handle = async |message: Message<CallMessage>| {
+            if message.key.key.as_str() == "382-issued" { std::future::pending().await } else { Handled::Done }
+        };
+        let response = relay.runner("ship-notify").run(event.payload, deadline, handle).await;
+        assert_eq!(response.batch_item_failures.len(), 1, "{skew}");
+        let elapsed = start.elapsed().as_secs();
+        assert!((20..=28).contains(&elapsed), "stopped after {elapsed} s, {skew}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_again_for_lack_of_time_waits_longer_each_time() {
+    let relay = Relay::new().await;
+    relay.submit("ship-notify", None, &ship_call("38", true)).await;
+    let mut messages = relay.receive("ship-notify").await;
+    for (count, least) in [("1", 2), ("5", 32)] {
+        let name = aws_sdk_sqs::types::MessageSystemAttributeName::ApproximateReceiveCount;
+        messages[0].attributes = Some([(name, count.to_owned())].into());
+        relay.cloud.take_sent();
+        relay.invoke("ship-notify", relay.event_within(&messages, Duration::from_secs(1))).await;
+        let sent = relay.cloud.take_sent();
+        let change: serde_json::Value = serde_json::from_str(&sent[0].body).unwrap();
+        let seconds = change["Entries"][0]["VisibilityTimeout"].as_i64().unwrap();
+        assert!(seconds >= least, "{count}: {seconds}");
+    }
 }

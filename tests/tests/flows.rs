@@ -269,3 +269,107 @@ async fn two_orders_do_not_mix() {
     let (_, body) = relay.get_order("sctt", "T-1").await;
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["notifications"], json!([]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_not_yet_sent_is_taken_back_when_the_order_is_booked_after_all() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.post_sctt(&sctt("T-1", 3, 0).to_string()).await;
+    relay.poll("notifications").await;
+    relay.clock.advance(Duration::from_secs(1));
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.settle().await;
+    let told: Vec<_> = relay.ledger().iter().map(|entry| param(entry, "confirm_book_r_q")["success"].clone()).collect();
+    assert_eq!(told, [json!(true)]);
+    let failed = relay.call(CallKind::ShipNotify, "38-failed").await;
+    assert_eq!((failed.state, failed.withdrawn), (CallState::Rejected, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_not_yet_sent_is_taken_back_when_the_order_is_cancelled() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.poll("notifications").await;
+    relay.clock.advance(Duration::from_secs(1));
+    relay.post_sctt(&sctt("T-1", 4, 0).to_string()).await;
+    relay.settle().await;
+    let told: Vec<_> = relay.ledger().iter().map(|entry| param(entry, "confirm_book_r_q")["success"].clone()).collect();
+    assert_eq!(told, [json!(false)]);
+    assert!(relay.call(CallKind::ShipNotify, "38-issued").await.withdrawn);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_that_arrives_while_the_booking_is_decided_is_not_overlooked() {
+    use futures_util::FutureExt as _;
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    let booked = relay.receive("notifications").await;
+    relay.clock.advance(Duration::from_secs(1));
+    // The booking is read before the cancellation is recorded, and its call written after the cancellation's.
+    let slow = relay.invoke("notifications", relay.event(&booked));
+    tokio::pin!(slow);
+    relay.cloud.hold(|sent| sent.operation == "PutItem" && sent.body.contains("38-issued"));
+    while relay.cloud.held() == 0 {
+        assert!(slow.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    relay.post_sctt(&sctt("T-1", 4, 0).to_string()).await;
+    let cancelled = relay.receive("notifications").await;
+    assert!(relay.invoke("notifications", relay.event(&cancelled)).await.batch_item_failures.is_empty());
+    relay.cloud.release();
+    assert!(slow.await.batch_item_failures.is_empty());
+    relay.settle().await;
+    let told: Vec<_> = relay.ledger().iter().map(|entry| param(entry, "confirm_book_r_q")["success"].clone()).collect();
+    assert_eq!(told, [json!(false)], "the newest word is the one that TOP hears");
+    let (_, body) = relay.get_order("sctt", "T-1").await;
+    let order: Value = serde_json::from_str(&body).unwrap();
+    let states: Vec<_> =
+        order["notifications"].as_array().unwrap().iter().map(|n| n["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["attention", "dispatched"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_taken_back_is_made_when_it_is_asked_for_again() {
+    let relay = Relay::new().await;
+    relay.submit("ship-notify", None, &ship_call("38", true)).await;
+    let record = relay.call(CallKind::ShipNotify, "38-issued").await;
+    assert!(relay.table.withdraw(&record, "test", record.created_at).await.unwrap());
+    relay.settle().await;
+    assert_eq!(relay.ledger().len(), 0);
+    assert_eq!(relay.submit("ship-notify", None, &ship_call("38", true)).await.status(), 202);
+    relay.settle().await;
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_stays_while_its_order_needs_it() {
+    let relay = Relay::new().await;
+    let expires = async || {
+        let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+        let get = relay.dynamodb.get_item().table_name("relay").consistent_read(true);
+        let got = get.key("pk", text("order#sctt#T-1")).key("sk", text("link")).send().await.unwrap();
+        got.item.unwrap().contains_key("expires_at")
+    };
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.post_sctt(&sctt("T-1", 1, 0).to_string()).await;
+    relay.settle().await;
+    assert!(!expires().await, "the order is not booked yet");
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.settle().await;
+    assert!(expires().await);
+    relay.post_sctt(&sctt("T-1", 2, 3).to_string()).await;
+    relay.poll("notifications").await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    assert!(!expires().await, "a notification is for a person again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_id_that_api_gateway_hands_over_percent_encoded_is_the_partners() {
+    let relay = Relay::new().await;
+    relay.post_tsy(&tsy("订单 1", "issued")).await;
+    assert_eq!(relay.put_order("tsy", "%E8%AE%A2%E5%8D%95%201", &flight()).await.0, 200);
+    relay.settle().await;
+    assert_eq!(relay.notification("tsy", "订单 1").await.0, "dispatched");
+}

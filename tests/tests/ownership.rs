@@ -9,7 +9,7 @@ use relay_tests::cloud::{Sent, WireFault};
 use relay_tests::relay::Relay;
 use serde_json::json;
 use shared::call::{CallId, CallKey, CallKind};
-use shared::clock::Clock;
+use shared::clock::{Clock, EpochMillis};
 use shared::record::calls::{CallState, Claim, Finish, Finished};
 use shared::top::error::Failure;
 use shared::top::response::Reply;
@@ -190,4 +190,21 @@ async fn nothing_unfinished_expires_and_what_is_finished_does() {
     assert!(!expires().await);
     relay.settle().await;
     assert!(expires().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_thirty_seconds_ahead_does_not_take_a_call_from_a_sender_that_lives() {
+    let (relay, id) = with_ship_call().await;
+    let messages = relay.receive("ship-notify").await;
+    relay.clock.advance(Duration::from_secs(60));
+    // The owner's clock is 30 s behind, its successor's 30 s ahead.
+    let start = relay.clock.now();
+    let event = relay.event(&messages);
+    let lease_by_owner = EpochMillis(i64::try_from(event.context.deadline).unwrap()).plus(Duration::from_secs(60));
+    let owner_clock = EpochMillis(start.0 - 30_000);
+    let lease = owner_clock.until(lease_by_owner);
+    assert!(matches!(relay.table.claim(&id, "owner", lease, owner_clock).await.unwrap(), Claim::Claimed(_)));
+    let just_before_the_owners_end = EpochMillis(start.0 + 30_000 + 30_000 - 1);
+    let claim = relay.table.claim(&id, "ahead", LEASE, just_before_the_owners_end).await.unwrap();
+    assert!(matches!(claim, Claim::Busy(_)), "{claim:?}");
 }

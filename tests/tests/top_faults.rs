@@ -197,3 +197,34 @@ async fn every_attempt_is_on_the_record_and_has_a_stamp_of_its_own() {
     assert_ne!(ledger[0].params["sign"], ledger[1].params["sign"]);
     assert!(record.reply.unwrap().request_id.is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_an_attempt_that_may_have_taken_effect_is_no_plain_refusal() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([{"fault": "timeout_after_effect"}, {"fault": "business_failure"}]));
+    relay.submit("ticket-verify", Some("r"), &redemption(7, 1)).await;
+    relay.settle().await;
+    let record = relay.call(CallKind::TicketVerify, "r").await;
+    assert_eq!((record.state, relay.effects()), (CallState::Unknown, 1));
+    assert!(record.last_error.unwrap().message.starts_with("refused, but an earlier attempt may have taken effect"));
+    // No other request can take its place, which would write off again.
+    assert_eq!(relay.submit("ticket-verify", Some("r"), &redemption(7, 0)).await.status(), 422);
+    // TOP repeats a ship order's first success, so a refusal there is one.
+    let (ship, _) = ship_once(json!({"fault": "timeout_before_effect"})).await;
+    ship.top_faults(json!([{"fault": "business_failure"}]));
+    ship.settle().await;
+    assert_eq!(ship.call(CallKind::ShipNotify, "38-issued").await.state, CallState::Rejected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_whose_senders_died_stand_in_the_history() {
+    let relay = Relay::new().await;
+    relay.submit("ship-notify", None, &ship_call("38", true)).await;
+    let id = relay.call(CallKind::ShipNotify, "38-issued").await.id();
+    relay.table.claim(&id, "dead", Duration::from_secs(90), relay.clock.now()).await.unwrap();
+    relay.settle().await;
+    let record = relay.call(CallKind::ShipNotify, "38-issued").await;
+    let outcomes: Vec<_> = record.history.iter().map(|attempt| (attempt.attempt, attempt.outcome.as_str())).collect();
+    assert_eq!(outcomes, [(1, "abandoned"), (2, "succeeded")]);
+    assert_eq!(record.unsettled, 2, "the dead one's end is not known, and the last one's is in the state");
+}
