@@ -177,7 +177,7 @@ impl Delivery {
             }
             Ok(Claim::Abandoned(record)) => self.give_up(&record).await.unwrap_or_else(retry),
             Ok(Claim::Done(state)) => {
-                tracing::info!(call = %id, state = state.as_str(), "nothing to do: the call is done");
+                tracing::info!(call = %id, found = state.as_str(), "nothing to do: the call is done");
                 Handled::Done
             }
             Ok(Claim::Missing) => {
@@ -311,7 +311,7 @@ impl Delivery {
             // Somebody else has just done so, or finished it: the message is looked at once more.
             Ok(Finished::Stale) => None,
             Ok(Finished::Written) => {
-                tracing::error!(call = %id, outcome = "unknown", "nobody knows whether the call took effect; a person must look");
+                tracing::error!(call = %id, state = "unknown", "nobody knows whether the call took effect; a person must look");
                 Some(Handled::Done)
             }
             Err(error) => {
