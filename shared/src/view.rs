@@ -7,6 +7,9 @@ use crate::record::orders::{LinkRecord, NotificationRecord, OrderRecords};
 use crate::redact::mask_personal;
 use crate::top::error::Failure;
 
+/// How much of a digest tells notifications of one order apart.
+const SHOWN_OF_DIGEST: usize = 8;
+
 /// A call.
 #[must_use]
 pub fn call(record: &CallRecord) -> Value {
@@ -87,7 +90,7 @@ pub fn timeline(order: &OrderRecords, calls: &[CallRecord]) -> Vec<Value> {
         event(link.updated_at, "linked".to_owned(), Some(format!("by {}", link.updated_by)));
     }
     for notification in &order.notifications {
-        let name = format!("{} {}", notification.kind, notification.digest.get(..8).unwrap_or_default());
+        let name = format!("{} {}", notification.kind, notification.digest.get(..SHOWN_OF_DIGEST).unwrap_or_default());
         event(notification.received_at, format!("{name} received"), None);
         if notification.deliveries > 1 {
             let times = format!("{} deliveries in all", notification.deliveries);
@@ -100,7 +103,7 @@ pub fn timeline(order: &OrderRecords, calls: &[CallRecord]) -> Vec<Value> {
         }
     }
     for call in calls {
-        event(call.created_at, format!("{} asked for", call.id()), Some(format!("by {}", call.asked_by)));
+        event(call.created_at, format!("{} asked for", call.id()), Some(format!("by {}", shortened(&call.asked_by))));
         for attempt in &call.history {
             let detail = match (&attempt.error, &call.reply) {
                 (Some(error), _) => Some(worded(error)),
@@ -119,6 +122,16 @@ pub fn timeline(order: &OrderRecords, calls: &[CallRecord]) -> Vec<Value> {
         view
     };
     events.into_iter().map(view).collect()
+}
+
+/// Who asked, with a notification's digest cut to what its own lines show of it.
+fn shortened(asked_by: &str) -> &str {
+    match asked_by.rsplit_once('/') {
+        Some((order, digest)) if digest.len() == 64 => {
+            asked_by.get(..order.len() + 1 + SHOWN_OF_DIGEST).unwrap_or(asked_by)
+        }
+        _ => asked_by,
+    }
 }
 
 fn worded(error: &Failure) -> String {
