@@ -161,13 +161,14 @@ def _changed(body: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refused_and_kept(stage: Stage, partner: str, push: Callable[[], Any], named: str) -> None:
-    """Asserts that a push is answered 400 naming what is wrong, quarantined, and not enqueued."""
-    kept_before = len(_quarantined(stage, partner))
+    """Asserts that a push is answered 400 naming what is wrong, quarantined, and leads to nothing."""
+    kept_before, sent_before = len(_quarantined(stage, partner)), len(stage.simulator.ledger())
     answer = push()
     _refused(answer, 400)
     assert named in answer.json()["msg"]
     assert len(_quarantined(stage, partner)) == kept_before + 1
     stage.settle()
+    assert len(stage.simulator.ledger()) == sent_before
 
 
 def _refused(answer: Any, status: int) -> None:

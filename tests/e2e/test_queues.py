@@ -14,7 +14,6 @@ from waiting import eventually
 
 _POISONS = ("not a key", "{}", '{"call": 7}', "null")
 _LONGEST_KEY_MESSAGE = 400
-_SOON_SECONDS = "2"
 _SORTED_OUT_SECONDS = 90
 
 
@@ -40,23 +39,22 @@ def test_undecodable_messages_end_as_dead_letters_and_their_neighbour_goes_throu
     order_id, key, alitrip_id = stage.new_id("P"), stage.new_id("redemption"), stage.new_alitrip_id()
     stage.link("tsy", order_id, scenarios.happytrip_flight())
     stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=1))
-    with visible_again_soon(stage, queue):
-        with unread(stage, queue):
-            poisoned = {send(stage, queue, poison): poison for poison in _POISONS}
-            stage.notify_tsy(partners.tsy_issued(order_id))
-            stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(1)))
-            stage.relay.submit("ticket-verify", scenarios.ticket_redemption(order_id), idempotency_key=key)
-            eventually(f"{queue} has a neighbour", lambda: messages(stage, queue).keys() > poisoned.keys())
-        stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
-        stage.await_calls("sctt", order_id, "ship-notify", "succeeded")
-        stage.await_submitted("ticket-verify", key, "succeeded")
-        eventually(
-            f"{queue} sorts out what cannot be read",
-            lambda: messages(stage, f"{queue}-dead-letters"),
-            lambda dead: dead.items() >= poisoned.items(),
-            seconds=_SORTED_OUT_SECONDS,
-        )
-        stage.settle()
+    with unread(stage, queue):
+        poisoned = {send(stage, queue, poison): poison for poison in _POISONS}
+        stage.notify_tsy(partners.tsy_issued(order_id))
+        stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(1)))
+        stage.relay.submit("ticket-verify", scenarios.ticket_redemption(order_id), idempotency_key=key)
+        eventually(f"{queue} has a neighbour", lambda: messages(stage, queue).keys() > poisoned.keys())
+    stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
+    stage.await_calls("sctt", order_id, "ship-notify", "succeeded")
+    stage.await_submitted("ticket-verify", key, "succeeded")
+    eventually(
+        f"{queue} sorts out what cannot be read",
+        lambda: messages(stage, f"{queue}-dead-letters"),
+        lambda dead: dead.items() >= poisoned.items(),
+        seconds=_SORTED_OUT_SECONDS,
+    )
+    stage.settle()
     assert [entry.effect for entry in stage.entries("itinerary-postback", order_id)] == [True]
     assert [entry.effect for entry in stage.entries("ship-notify", alitrip_id)] == [True]
     assert [entry.effect for entry in stage.entries("ticket-verify", order_id)] == [True]
@@ -66,32 +64,16 @@ def test_undecodable_messages_end_as_dead_letters_and_their_neighbour_goes_throu
 def unread(stage: Stage, queue: str) -> Iterator[None]:
     """Keeps the queue's function from receiving while the block runs."""
     lambdas = stage.relay.aws.client("lambda")
-    arn = attributes(stage, queue)["QueueArn"]
+    attributes = stage.relay.aws.client("sqs").get_queue_attributes(
+        QueueUrl=stage.relay.connection.queues[queue], AttributeNames=["QueueArn"]
+    )
+    arn = attributes["Attributes"]["QueueArn"]
     [mapping] = lambdas.list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
     lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
     try:
         yield
     finally:
         lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
-
-
-@contextmanager
-def visible_again_soon(stage: Stage, queue: str) -> Iterator[None]:
-    """Shortens the queue's visibility time-out: in the template it is so long that nobody would wait for it here."""
-    name = "VisibilityTimeout"
-    before = attributes(stage, queue)[name]
-    sqs, url = stage.relay.aws.client("sqs"), stage.relay.connection.queues[queue]
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={name: _SOON_SECONDS})
-    try:
-        yield
-    finally:
-        sqs.set_queue_attributes(QueueUrl=url, Attributes={name: before})
-
-
-def attributes(stage: Stage, queue: str) -> dict[str, str]:
-    """The queue's attributes."""
-    sqs, url = stage.relay.aws.client("sqs"), stage.relay.connection.queues[queue]
-    return sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
 
 
 def send(stage: Stage, queue: str, body: str) -> str:

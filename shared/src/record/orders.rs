@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::Deserialize;
 
@@ -211,43 +212,36 @@ impl Table {
     /// # Errors
     /// If DynamoDB did not do it or its answer was lost.
     pub async fn mark(&self, key: &NotificationKey, verdict: &Verdict, now: EpochMillis) -> Result<bool, StoreError> {
-        let (state, reason, call, expires_at) = match verdict {
-            Verdict::Dispatched { call, reason } => {
-                let expires_at = now.plus(self.retention).epoch_seconds();
-                (NotificationState::Dispatched, reason.map(str::to_owned), call.as_ref(), Some(expires_at))
-            }
-            Verdict::Waiting(reason) => (NotificationState::Waiting, Some((*reason).to_owned()), None, None),
-            Verdict::Attention(reason) => (NotificationState::Attention, Some(reason.clone()), None, None),
-        };
-        let mut set = "SET #state = :state, decided_at = :now".to_owned();
-        let mut rest = String::new();
-        match (&reason, expires_at) {
-            (Some(_), None) => set.push_str(", reason = :reason"),
-            (Some(_), Some(_)) => set.push_str(", reason = :reason, expires_at = :expires"),
-            (None, Some(_)) => {
-                set.push_str(", expires_at = :expires");
-                rest.push_str(" REMOVE reason");
-            }
-            (None, None) => rest.push_str(" REMOVE reason"),
-        }
-        if call.is_some() {
-            rest.push_str(" ADD calls :calls");
-        }
-        let result = self
+        let update = self
             .client
             .update_item()
             .table_name(&self.name)
             .key("pk", s(pk(&key.order)))
             .key("sk", s(notification_sk(key)))
-            .update_expression(set + &rest)
-            .condition_expression("attribute_exists(pk) AND (#state <> :dispatched OR :state = :dispatched)")
             .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":now", n(now.0));
+        let mut expression = "SET #state = :state, decided_at = :now".to_owned();
+        let (state, reason, update) = match verdict {
+            Verdict::Dispatched { call, reason } => {
+                expression.push_str(", expires_at = :expires");
+                if call.is_some() {
+                    expression = format!("ADD calls :calls {expression}");
+                }
+                let calls = call.as_ref().map(|call| AttributeValue::Ss(vec![call.to_string()]));
+                let update = update
+                    .condition_expression("attribute_exists(pk)")
+                    .expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()))
+                    .optional_value(":calls", calls);
+                (NotificationState::Dispatched, *reason, update)
+            }
+            Verdict::Waiting(reason) => (NotificationState::Waiting, Some(*reason), not_dispatched(update)),
+            Verdict::Attention(reason) => (NotificationState::Attention, Some(reason.as_str()), not_dispatched(update)),
+        };
+        expression.push_str(if reason.is_some() { ", reason = :reason" } else { " REMOVE reason" });
+        let result = update
+            .update_expression(expression)
             .expression_attribute_values(":state", s(state.as_str()))
-            .expression_attribute_values(":dispatched", s(NotificationState::Dispatched.as_str()))
-            .expression_attribute_values(":now", n(now.0))
-            .set_expression_attribute_values_if(":reason", reason.map(s))
-            .set_expression_attribute_values_if(":expires", expires_at.map(n))
-            .set_expression_attribute_values_if(":calls", call.map(|call| AttributeValue::Ss(vec![call.to_string()])))
+            .optional_value(":reason", reason.map(s))
             .send()
             .await;
         match result {
@@ -291,13 +285,20 @@ fn is_failed_condition<R>(error: &aws_sdk_dynamodb::error::SdkError<UpdateItemEr
     error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 
-/// Values that an expression names only in some cases: DynamoDB refuses those it does not name.
-trait OptionalValue {
-    fn set_expression_attribute_values_if(self, name: &str, value: Option<AttributeValue>) -> Self;
+/// What is dispatched stays so.
+fn not_dispatched(update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+    update
+        .condition_expression("attribute_exists(pk) AND #state <> :dispatched")
+        .expression_attribute_values(":dispatched", s(NotificationState::Dispatched.as_str()))
 }
 
-impl OptionalValue for aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
-    fn set_expression_attribute_values_if(self, name: &str, value: Option<AttributeValue>) -> Self {
+/// Values that an expression names only in some cases: DynamoDB refuses those it does not name.
+trait OptionalValue {
+    fn optional_value(self, name: &str, value: Option<AttributeValue>) -> Self;
+}
+
+impl OptionalValue for UpdateItemFluentBuilder {
+    fn optional_value(self, name: &str, value: Option<AttributeValue>) -> Self {
         match value {
             Some(value) => self.expression_attribute_values(name, value),
             None => self,
