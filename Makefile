@@ -41,7 +41,7 @@ lint: tools ## formatting, clippy, ruff, and the template
 	cargo clippy $(CARGO_FLAGS) --all-targets --profile local -- -D warnings
 	$(VENV_BIN)/ruff check --no-cache --config local/ruff.toml local tests/e2e
 	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e
-	SAM_CLI_TELEMETRY=0 $(VENV_BIN)/sam validate --lint --region us-east-1 --template-file template.yaml
+	env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 $(VENV_BIN)/sam validate --lint --region us-east-1 --template-file template.yaml
 
 test-rust: ## unit, property, contract and in-process tests, and the examples in the documentation
 	if cargo nextest --version >/dev/null 2>&1; \

@@ -104,8 +104,9 @@ def temporary(name: str, choose: Callable[[], Settings]) -> Iterator[Connection]
         try:
             yield instance.launch(settings)
         finally:
-            steps.say("Stop the stack")
+            # Said afterwards: if nobody reads any longer, saying it fails.
             instance.stop()
+            steps.say("Stopped the stack")
 
 
 class Instance:

@@ -7,6 +7,7 @@ can the module with the commands be imported.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 
@@ -24,8 +25,9 @@ def main() -> int:
     commands.add_parser("demo", help="play every scenario on a stack of its own; the exit status is the verdict")
     commands.add_parser("tools", help="only install the Python tools into .venv")
     command = parser.parse_args().command
-    # Ended by another program, it stops what it started just as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Ended by another program or with its terminal, it stops what it started just as after Ctrl-C.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     try:
         tools.enter()
         if command == "tools":
@@ -39,6 +41,10 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # Whoever read what this prints has seen enough. What Python itself would still print goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 if __name__ == "__main__":

@@ -373,3 +373,23 @@ async fn an_order_id_that_api_gateway_hands_over_percent_encoded_is_the_partners
     relay.settle().await;
     assert_eq!(relay.notification("tsy", "订单 1").await.0, "dispatched");
 }
+
+#[tokio::test(start_paused = true)]
+async fn wherever_dispatching_fails_the_message_comes_again_and_the_call_is_made_once() {
+    use relay_tests::cloud::WireFault;
+    let steps = [("dynamodb", "Query"), ("dynamodb", "PutItem"), ("sqs", "SendMessage"), ("dynamodb", "UpdateItem")];
+    for (service, operation) in steps {
+        for fault in [WireFault::NotPerformed, WireFault::AnswerLost, WireFault::ServerError, WireFault::NoAnswer] {
+            let relay = Relay::new().await;
+            relay.put_order("tsy", "P-1", &flight()).await;
+            relay.post_tsy(&tsy("P-1", "issued")).await;
+            // All three tries of the SDK.
+            relay.cloud.order(fault, 3, move |sent| sent.service == service && sent.operation == operation);
+            assert_eq!(relay.poll("notifications").await, (1, 1), "{operation} {fault:?}");
+            relay.settle().await;
+            assert_eq!(relay.effects(), 1, "{operation} {fault:?}");
+            assert_eq!(relay.ledger().len(), 1, "{operation} {fault:?}");
+            assert_eq!(relay.notification("tsy", "P-1").await.0, "dispatched", "{operation} {fault:?}");
+        }
+    }
+}
