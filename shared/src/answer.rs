@@ -6,7 +6,8 @@ use lambda_http::{Body, Request, RequestExt as _, Response};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::wire::WireError;
+use crate::partner::MAX_BODY_BYTES;
+use crate::wire::{self, WireError};
 
 /// An answer of this status with this JSON.
 #[must_use]
@@ -40,6 +41,18 @@ pub fn refusal(status: StatusCode, field: Option<&str>, message: &str) -> Respon
 pub fn bad_body(error: &WireError) -> Response<Body> {
     let field = (!error.field.is_empty()).then_some(error.field.as_str());
     refusal(StatusCode::BAD_REQUEST, field, &error.to_string())
+}
+
+/// The JSON object that a request of the company's own systems carries.
+///
+/// # Errors
+/// The answer to give: 413, or 400 for what is no JSON object.
+pub fn json_body(request: &Request) -> Result<Value, Box<Response<Body>>> {
+    let bytes = body(request);
+    if bytes.len() > MAX_BODY_BYTES {
+        return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, None, "the body is larger than 256 KiB").into());
+    }
+    wire::parse_object(bytes).map_err(|problem| bad_body(&problem).into())
 }
 
 /// The answer when the table or a queue failed. The cause is in the log, not in the answer.

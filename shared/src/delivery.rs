@@ -236,7 +236,10 @@ impl Delivery {
             return outcome;
         }
         match self.credentials.refresh(used_since).await {
-            Ok(fresh) if fresh != credentials => self.exchange(request, &fresh, invocation).await,
+            Ok(fresh) if fresh != credentials => {
+                tracing::warn!(call = %request.kind(), "credentials were renewed meanwhile: sending once more with those");
+                self.exchange(request, &fresh, invocation).await
+            }
             Ok(_) => outcome,
             Err(error) => {
                 tracing::error!(%error, "credentials could not be read again");

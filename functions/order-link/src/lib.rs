@@ -10,11 +10,10 @@ use shared::call::{CallId, CallKey, CallKind};
 use shared::clock::SharedClock;
 use shared::notification::{NotificationKey, NotificationState};
 use shared::order::{Link, OrderId, OrderKey, Partner};
-use shared::partner::MAX_BODY_BYTES;
 use shared::queue::Queue;
 use shared::record::orders::OrderRecords;
 use shared::record::{StoreError, Table};
-use shared::{view, wire};
+use shared::view;
 
 /// What the function is made of.
 #[derive(Debug)]
@@ -55,13 +54,12 @@ impl OrderLink {
     /// Stores the link, then enqueues every notification of the order that was not dispatched: a link may be
     /// what it waited for, or mend what needed a person.
     async fn put(&self, order: &OrderKey, request: &Request) -> Result<Response<Body>, StoreError> {
-        let bytes = answer::body(request);
-        if bytes.len() > MAX_BODY_BYTES {
-            return Ok(answer::refusal(StatusCode::PAYLOAD_TOO_LARGE, None, "the body is larger than 256 KiB"));
-        }
-        let link = match wire::parse_object(bytes).and_then(|body| Link::from_json(order.partner, &body)) {
+        let read = answer::json_body(request).and_then(|body| {
+            Link::from_json(order.partner, &body).map_err(|problem| answer::bad_body(&problem).into())
+        });
+        let link = match read {
             Ok(link) => link,
-            Err(problem) => return Ok(answer::bad_body(&problem)),
+            Err(refusal) => return Ok(*refusal),
         };
         self.table.put_link(order, &link, &answer::caller(request), self.clock.now()).await?;
         // Read after the write: a notification recorded later than this reading finds the link itself.

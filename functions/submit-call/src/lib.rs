@@ -8,12 +8,11 @@ use shared::clock::{SharedClock, SharedRandom};
 use shared::config::CallQueueUrls;
 use shared::delivery::CallMessage;
 use shared::order::{UNUSABLE_ID, is_usable_id};
-use shared::partner::MAX_BODY_BYTES;
 use shared::queue::Queue;
 use shared::record::calls::{Asked, CallState, NewCall, Replace};
 use shared::record::{StoreError, Table};
 use shared::wire::WireError;
-use shared::{answer, view, wire};
+use shared::{answer, view};
 
 /// The header by which a caller says that two requests are one.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -53,16 +52,15 @@ impl SubmitCall {
     }
 
     async fn post(&self, kind: CallKind, request: &Request) -> Result<Response<Body>, StoreError> {
-        let bytes = answer::body(request);
-        if bytes.len() > MAX_BODY_BYTES {
-            return Ok(answer::refusal(StatusCode::PAYLOAD_TOO_LARGE, None, "the body is larger than 256 KiB"));
-        }
-        let read = wire::parse_object(bytes)
-            .and_then(|body| CallRequest::from_json(kind, &body))
-            .and_then(|call| Ok((key_of(&call, request)?, call)));
+        let keyed = |body| {
+            let call = CallRequest::from_json(kind, &body)?;
+            Ok((key_of(&call, request)?, call))
+        };
+        let read = answer::json_body(request)
+            .and_then(|body| keyed(body).map_err(|problem: WireError| answer::bad_body(&problem).into()));
         let (key, call_request) = match read {
             Ok(read) => read,
-            Err(problem) => return Ok(answer::bad_body(&problem)),
+            Err(refusal) => return Ok(*refusal),
         };
         let id = CallId { call: kind, key };
         let new = NewCall {
