@@ -63,13 +63,13 @@ async fn the_events_of_a_redemption_lead_from_its_submission_to_top() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_events_of_a_voucher_push_and_of_a_ship_notification_are_understood() {
+async fn the_events_of_a_ship_order_lead_from_its_vouchers_to_top() {
     let mut relay = Relay::new().await;
     relay.sctt.intake.tokens = TokenHashes::parse(&sha256_hex(b"local-token")).unwrap();
     assert_eq!(answered(relay.sctt.handle(&request("sctt-voucher-push")).await).0, 200);
-    relay
-        .submit("ship-notify", None, r#"{"agent_order_id":"1","alitrip_order_id":"3892200000033","success":true}"#)
-        .await;
+    assert_eq!(answered(relay.order_link.handle(&request("order-link-ship")).await).0, 200);
+    relay.poll("notifications").await;
+    assert_eq!(relay.notification("sctt", "T-1").await.0, "dispatched");
     assert_eq!(invoke(&relay, "ship-notify").await, 0);
     assert_eq!(relay.effects(), 1);
 }
