@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::{CallId, CallKey, CallKind, CallRequest, Resend};
 use crate::clock::{EpochMillis, SharedClock, SharedRandom, SystemClock, system_random};
 use crate::config::{self, CallConfig};
-use crate::queue::batch::{BatchRunner, Handled, Message};
+use crate::queue::batch::{BatchRunner, Handled, Invocation, Message};
 use crate::queue::{Queue, backoff};
 use crate::record::Table;
 use crate::record::calls::{CallRecord, Claim, Finish, Finished};
@@ -80,24 +80,6 @@ impl fmt::Debug for Delivery {
     }
 }
 
-/// Which invocation this is, and when it ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invocation {
-    /// Lambda's id of it.
-    pub request_id: String,
-    /// When Lambda ends it.
-    pub deadline: EpochMillis,
-}
-
-impl From<&lambda_runtime::Context> for Invocation {
-    fn from(context: &lambda_runtime::Context) -> Self {
-        Self {
-            request_id: context.request_id.clone(),
-            deadline: EpochMillis(i64::try_from(context.deadline).unwrap_or(i64::MAX)),
-        }
-    }
-}
-
 /// Runs the function that makes calls of `kind`: everything it is made of is built once, here.
 ///
 /// # Errors
@@ -134,9 +116,8 @@ struct Ended {
 impl Delivery {
     /// Handles a batch of messages.
     pub async fn handle(&self, runner: &BatchRunner, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
-        let invocation = Invocation::from(&event.context);
-        let deadline = invocation.deadline;
-        runner.run(event.payload, deadline, |message| self.deliver(message, &invocation)).await
+        let invocation = Invocation::new(&event.context, self.clock.now());
+        runner.run(event.payload, &invocation, |message| self.deliver(message, &invocation)).await
     }
 
     /// Handles one message: makes the call it names, if that is due and nobody else is making it.

@@ -9,9 +9,9 @@ use relay_tests::cloud::WireFault;
 use relay_tests::relay::Relay;
 use serde_json::json;
 use shared::call::CallKind;
-use shared::clock::EpochMillis;
+use shared::clock::Clock;
 use shared::delivery::CallMessage;
-use shared::queue::batch::{Handled, Message};
+use shared::queue::batch::{Handled, Invocation, Message};
 use shared::record::calls::CallState;
 
 #[tokio::test(start_paused = true)]
@@ -136,12 +136,12 @@ async fn the_time_limit_stops_the_one_that_does_not_end_and_lets_the_others_be_d
         let messages = relay.receive("ship-notify").await;
         // A clock that lags behind Lambda's believes that more time is left than there is.
         let event = relay.event_within(&messages, Duration::from_secs(30 + skew));
-        let deadline = EpochMillis(i64::try_from(event.context.deadline).unwrap());
+        let invocation = Invocation::new(&event.context, relay.clock.now());
         let start = tokio::time::Instant::now();
         let handle = async |message: Message<CallMessage>| {
             if message.key.key.as_str() == "382-issued" { std::future::pending().await } else { Handled::Done }
         };
-        let response = relay.runner("ship-notify").run(event.payload, deadline, handle).await;
+        let response = relay.runner("ship-notify").run(event.payload, &invocation, handle).await;
         assert_eq!(response.batch_item_failures.len(), 1, "{skew}");
         let elapsed = start.elapsed().as_secs();
         assert!((20..=28).contains(&elapsed), "stopped after {elapsed} s, {skew}");
@@ -163,4 +163,15 @@ async fn what_comes_again_for_lack_of_time_waits_longer_each_time() {
         let seconds = change["Entries"][0]["VisibilityTimeout"].as_i64().unwrap();
         assert!(seconds >= least, "{count}: {seconds}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emulator_that_tells_no_credible_end_gives_the_functions_whole_time() {
+    let relay = Relay::new().await;
+    relay.submit("ship-notify", None, &ship_call("38", true)).await;
+    let messages = relay.receive("ship-notify").await;
+    let mut event = relay.event(&messages);
+    event.context.deadline = 600_000;
+    assert!(relay.invoke("ship-notify", event).await.batch_item_failures.is_empty());
+    assert_eq!(relay.effects(), 1);
 }

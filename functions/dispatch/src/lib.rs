@@ -7,10 +7,10 @@ use lambda_runtime::LambdaEvent;
 use shared::call::{CallId, CallKey, CallKind, CallRequest};
 use shared::clock::{SharedClock, SharedRandom};
 use shared::decide::{Decision, Order, decide};
-use shared::delivery::{CallMessage, Invocation};
+use shared::delivery::CallMessage;
 use shared::notification::{Notification, NotificationKey, NotificationState};
 use shared::order::Link;
-use shared::queue::batch::{BatchRunner, Handled, Message};
+use shared::queue::batch::{BatchRunner, Handled, Invocation, Message};
 use shared::queue::{Queue, SendError, backoff};
 use shared::record::calls::{Asked, CallState, NewCall, Replace};
 use shared::record::orders::{NotificationRecord, OrderRecords, Verdict};
@@ -64,8 +64,8 @@ impl From<wire::WireError> for NotDispatched {
 impl Dispatch {
     /// Handles a batch of messages.
     pub async fn handle(&self, runner: &BatchRunner, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
-        let deadline = Invocation::from(&event.context).deadline;
-        runner.run(event.payload, deadline, |message| self.dispatch_message(message)).await
+        let invocation = Invocation::new(&event.context, self.clock.now());
+        runner.run(event.payload, &invocation, |message| self.dispatch_message(message)).await
     }
 
     async fn dispatch_message(&self, message: Message<NotificationKey>) -> Handled {

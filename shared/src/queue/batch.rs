@@ -8,15 +8,16 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
 use futures_util::future::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
+use lambda_runtime::Context;
 use serde::de::DeserializeOwned;
 
 use crate::aws;
-use crate::clock::{EpochMillis, SharedClock, SharedRandom};
+use crate::clock::{EpochMillis, SharedClock, SharedRandom, distance};
 use crate::queue::{Queue, backoff};
 
 /// Longest time that a message may be kept invisible, by SQS: 12 hours from when it was received.
 const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 3600 - 300);
-/// The functions' time-out in the template. A clock that lags behind Lambda's must not promise more.
+/// The functions' time-out in the template.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Kept back at the end of the invocation to return what was not done.
 const RESERVE: Duration = Duration::from_secs(3);
@@ -26,6 +27,28 @@ const TIME_TO_POSTPONE: Duration = Duration::from_secs(2);
 const LEAST_TO_START: Duration = Duration::from_secs(2);
 /// Most records of a batch that are worked on at once: all of the largest batch that the template asks for.
 const CONCURRENCY: usize = 10;
+
+/// Which invocation this is, and when it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// Lambda's id of it.
+    pub request_id: String,
+    /// When Lambda ends it.
+    pub deadline: EpochMillis,
+}
+
+impl Invocation {
+    /// What Lambda says of an invocation that begins now. A clock that lags behind Lambda's must not promise more
+    /// time than a function has; and cargo-lambda's emulator tells every invocation the same moment of 1970.
+    #[must_use]
+    pub fn new(context: &Context, now: EpochMillis) -> Self {
+        let told = EpochMillis(i64::try_from(context.deadline).unwrap_or(i64::MAX));
+        let latest = now.plus(FUNCTION_TIMEOUT);
+        let credible = distance(told, now) < Duration::from_secs(24 * 3600);
+        let deadline = if credible { told.min(latest) } else { latest };
+        Self { request_id: context.request_id.clone(), deadline }
+    }
+}
 
 /// One message of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,9 +91,9 @@ impl BatchRunner {
         Self { queue, clock, random }
     }
 
-    /// Hands each message to `handle`, all at once, until `deadline` (the invocation's end) comes near, and
+    /// Hands each message to `handle`, all at once, until the invocation's end comes near, and
     /// reports those that must come again. Their visibility is set to when they are due.
-    pub async fn run<K, F, Fut>(&self, event: SqsEvent, deadline: EpochMillis, handle: F) -> SqsBatchResponse
+    pub async fn run<K, F, Fut>(&self, event: SqsEvent, invocation: &Invocation, handle: F) -> SqsBatchResponse
     where
         K: DeserializeOwned,
         F: Fn(Message<K>) -> Fut,
@@ -79,7 +102,7 @@ impl BatchRunner {
         let handle = &handle;
         let failures: Vec<(SqsMessage, Duration)> = stream::iter(event.records)
             .map(|message| async move {
-                let handled = self.run_one(&message, deadline, handle).await;
+                let handled = self.run_one(&message, invocation, handle).await;
                 (message, handled)
             })
             .buffer_unordered(CONCURRENCY)
@@ -97,7 +120,7 @@ impl BatchRunner {
         response
     }
 
-    async fn run_one<K, F, Fut>(&self, message: &SqsMessage, deadline: EpochMillis, handle: &F) -> Handled
+    async fn run_one<K, F, Fut>(&self, message: &SqsMessage, invocation: &Invocation, handle: &F) -> Handled
     where
         K: DeserializeOwned,
         F: Fn(Message<K>) -> Fut,
@@ -111,7 +134,7 @@ impl BatchRunner {
             tracing::error!(message_id = id, "message carries no record's key; it goes to the dead letters");
             return Handled::Again(Duration::ZERO);
         };
-        let left = self.clock.now().until(deadline).min(FUNCTION_TIMEOUT).saturating_sub(RESERVE);
+        let left = self.clock.now().until(invocation.deadline).saturating_sub(RESERVE);
         if left < LEAST_TO_START {
             tracing::warn!(message_id = id, "no time left to start this message; it comes again");
             return Handled::Again(backoff::pause(receive_count, (self.random)()));
