@@ -18,6 +18,9 @@ use crate::top::form::CONTENT_TYPE;
 
 /// How long a connection to the gateway may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a connection without traffic is used again. A gateway closes idle ones, and a function that slept in
+/// between learns of that only by writing to it: then nobody knows whether the request arrived.
+const KEPT_OPEN: Duration = Duration::from_secs(20);
 /// Largest answer read. TOP's answers to these calls have some hundred bytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
@@ -61,6 +64,7 @@ impl TopClient {
     pub fn over_network(url: String) -> Self {
         let connector = Connector::builder()
             .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
+            .pool_idle_timeout(KEPT_OPEN)
             .sleep_impl(TokioSleep::new());
         let connector = if url.starts_with("https:") {
             connector.tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc)).build()
