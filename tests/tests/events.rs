@@ -101,3 +101,15 @@ fn the_local_environment_suits_every_function_and_opens_with_the_events_token() 
         environment.as_object().unwrap().keys().filter_map(|name| name.strip_suffix("Function")).collect();
     assert_eq!(in_template, in_events);
 }
+
+#[test]
+fn a_message_stays_invisible_for_six_times_as_long_as_its_function_may_run() {
+    let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
+    let all = |name: &str| -> Vec<u64> {
+        let values = template.lines().filter_map(|line| line.trim().strip_prefix(name));
+        values.map(|value| value.trim().parse().unwrap()).collect()
+    };
+    // The time that the batches reckon with where Lambda's own word is not to be had.
+    assert_eq!(all("Timeout:"), [30]);
+    assert_eq!(all("VisibilityTimeout:"), [180; 4]);
+}
