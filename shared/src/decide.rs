@@ -99,11 +99,10 @@ fn decide_voucher_push(push: &VoucherPush, order: Order<'_>, default_failed_code
 /// What a later push says of whether the order is booked, if one says anything of it.
 fn last_word(newer: &[Notification]) -> Option<bool> {
     newer.iter().rev().find_map(|notification| match notification {
-        Notification::Sctt(push) => match push.order_status {
-            sctt::BOOKED if push.vouchers().next().is_some() => Some(true),
-            sctt::FAILED | sctt::CANCELLED => Some(false),
-            _ => None,
-        },
+        Notification::Sctt(push) if push.says_not_booked() => Some(false),
+        Notification::Sctt(push) => {
+            (push.order_status == sctt::BOOKED && push.vouchers().next().is_some()).then_some(true)
+        }
         Notification::Tsy(_) => None,
     })
 }

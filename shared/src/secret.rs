@@ -60,7 +60,8 @@ impl<T: DeserializeOwned + Clone> CachedSecret<T> {
     /// # Errors
     /// If Secrets Manager does not give it, or gives something else.
     pub async fn get(&self) -> Result<T, SecretError> {
-        self.read_after(self.clock.now(), false).await
+        let now = self.clock.now();
+        self.read_unless(|read_at| read_at.until(now) < KEPT_FOR).await
     }
 
     /// The secret as it is now, for a caller whom the one it used has failed. If somebody has read it since
@@ -69,23 +70,22 @@ impl<T: DeserializeOwned + Clone> CachedSecret<T> {
     /// # Errors
     /// If Secrets Manager does not give it, or gives something else.
     pub async fn refresh(&self, used_since: EpochMillis) -> Result<T, SecretError> {
-        self.read_after(used_since, true).await
+        self.read_unless(|read_at| read_at > used_since).await
     }
 
-    async fn read_after(&self, used_since: EpochMillis, must_be_newer: bool) -> Result<T, SecretError> {
+    async fn read_unless(&self, is_fresh: impl FnOnce(EpochMillis) -> bool) -> Result<T, SecretError> {
         let mut cached = self.cached.lock().await;
-        let now = self.clock.now();
-        if let Some((read_at, secret)) = &*cached {
-            let fresh = if must_be_newer { *read_at > used_since } else { read_at.until(now) < KEPT_FOR };
-            if fresh {
-                return Ok(secret.clone());
-            }
+        if let Some((read_at, secret)) = &*cached
+            && is_fresh(*read_at)
+        {
+            return Ok(secret.clone());
         }
+        let read_at = self.clock.now();
         let output = self.client.get_secret_value().secret_id(&self.id).send().await;
         let output = output.map_err(|error| SecretError::NotRead { id: self.id.clone(), cause: aws::cause(&error) })?;
         let secret: T = serde_json::from_str(output.secret_string().unwrap_or_default())
             .map_err(|_| SecretError::NotUsable { id: self.id.clone() })?;
-        *cached = Some((now, secret.clone()));
+        *cached = Some((read_at, secret.clone()));
         Ok(secret)
     }
 }

@@ -8,7 +8,9 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
 use aws_sdk_secretsmanager::config::{Credentials as AwsCredentials, SharedCredentialsProvider};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use dispatch::Dispatch;
@@ -275,12 +277,32 @@ impl Relay {
         answered(self.order_link.handle(&request).await)
     }
 
-    /// The state and reason of an order's only notification.
-    pub async fn notification(&self, partner: &str, order_id: &str) -> (String, String) {
+    /// An order, as a person is shown it.
+    pub async fn order(&self, partner: &str, order_id: &str) -> Value {
         let (status, body) = self.get_order(partner, order_id).await;
         assert_eq!(status, 200, "{body}");
-        let order: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(order["notifications"].as_array().unwrap().len(), 1, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// The states of an order's notifications, in the order in which they came.
+    pub async fn notification_states(&self, partner: &str, order_id: &str) -> Vec<String> {
+        let order = self.order(partner, order_id).await;
+        let state = |notification: &Value| notification["state"].as_str().unwrap().to_owned();
+        order["notifications"].as_array().unwrap().iter().map(state).collect()
+    }
+
+    /// Whether an item of the table will expire.
+    pub async fn expires(&self, pk: &str, sk: &str) -> bool {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let get = self.dynamodb.get_item().table_name("relay").consistent_read(true);
+        let got = get.key("pk", text(pk)).key("sk", text(sk)).send().await.unwrap();
+        got.item.unwrap().contains_key("expires_at")
+    }
+
+    /// The state and reason of an order's only notification.
+    pub async fn notification(&self, partner: &str, order_id: &str) -> (String, String) {
+        let order = self.order(partner, order_id).await;
+        assert_eq!(order["notifications"].as_array().unwrap().len(), 1, "{order}");
         let text = |name: &str| order["notifications"][0][name].as_str().unwrap_or_default().to_owned();
         (text("state"), text("reason"))
     }

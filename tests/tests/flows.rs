@@ -43,8 +43,7 @@ async fn tsy_issued_after_its_link_goes_out_at_once_and_once_however_often_it_co
     assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
     relay.settle().await;
     assert_eq!((relay.ledger().len(), relay.effects()), (1, 1));
-    let (_, body) = relay.get_order("tsy", "P-1").await;
-    let order: Value = serde_json::from_str(&body).unwrap();
+    let order = relay.order("tsy", "P-1").await;
     assert_eq!(order["notifications"][0]["deliveries"], 4);
     assert_eq!(order["calls"][0]["state"], "succeeded");
 }
@@ -139,8 +138,7 @@ async fn sctt_cancelled_after_the_success_was_told_asks_for_a_person() {
     relay.post_sctt(&sctt("T-1", 4, 0).to_string()).await;
     relay.settle().await;
     assert_eq!((relay.ledger().len(), relay.effects()), (1, 1));
-    let (_, body) = relay.get_order("sctt", "T-1").await;
-    let order: Value = serde_json::from_str(&body).unwrap();
+    let order = relay.order("sctt", "T-1").await;
     assert_eq!(
         (&order["notifications"][0]["state"], &order["notifications"][1]["state"]),
         (&json!("dispatched"), &json!("attention"))
@@ -169,10 +167,7 @@ async fn corrected_vouchers_replace_those_not_yet_sent_and_ask_for_a_person_afte
     relay.post_sctt(&corrected("third")).await;
     relay.settle().await;
     assert_eq!((relay.ledger().len(), relay.effects()), (1, 1), "TOP takes no correction after a success");
-    let (_, body) = relay.get_order("sctt", "T-1").await;
-    let order: Value = serde_json::from_str(&body).unwrap();
-    let states: Vec<_> =
-        order["notifications"].as_array().unwrap().iter().map(|n| n["state"].as_str().unwrap()).collect();
+    let states = relay.notification_states("sctt", "T-1").await;
     assert_eq!(states, ["dispatched", "dispatched", "attention"]);
 }
 
@@ -323,10 +318,7 @@ async fn a_cancellation_that_arrives_while_the_booking_is_decided_is_not_overloo
     relay.settle().await;
     let told: Vec<_> = relay.ledger().iter().map(|entry| param(entry, "confirm_book_r_q")["success"].clone()).collect();
     assert_eq!(told, [json!(false)], "the newest word is the one that TOP hears");
-    let (_, body) = relay.get_order("sctt", "T-1").await;
-    let order: Value = serde_json::from_str(&body).unwrap();
-    let states: Vec<_> =
-        order["notifications"].as_array().unwrap().iter().map(|n| n["state"].as_str().unwrap()).collect();
+    let states = relay.notification_states("sctt", "T-1").await;
     assert_eq!(states, ["attention", "dispatched"]);
 }
 
@@ -346,23 +338,17 @@ async fn a_call_taken_back_is_made_when_it_is_asked_for_again() {
 #[tokio::test(start_paused = true)]
 async fn a_link_stays_while_its_order_needs_it() {
     let relay = Relay::new().await;
-    let expires = async || {
-        let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-        let get = relay.dynamodb.get_item().table_name("relay").consistent_read(true);
-        let got = get.key("pk", text("order#sctt#T-1")).key("sk", text("link")).send().await.unwrap();
-        got.item.unwrap().contains_key("expires_at")
-    };
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 1, 0).to_string()).await;
     relay.settle().await;
-    assert!(!expires().await, "the order is not booked yet");
+    assert!(!relay.expires("order#sctt#T-1", "link").await, "the order is not booked yet");
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
     relay.settle().await;
-    assert!(expires().await);
+    assert!(relay.expires("order#sctt#T-1", "link").await);
     relay.post_sctt(&sctt("T-1", 2, 3).to_string()).await;
     relay.poll("notifications").await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
-    assert!(!expires().await, "a notification is for a person again");
+    assert!(!relay.expires("order#sctt#T-1", "link").await, "a notification is for a person again");
 }
 
 #[tokio::test(start_paused = true)]

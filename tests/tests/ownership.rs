@@ -180,16 +180,10 @@ async fn one_key_twice_in_a_batch_is_sent_once() {
 #[tokio::test(start_paused = true)]
 async fn nothing_unfinished_expires_and_what_is_finished_does() {
     let relay = Relay::new().await;
-    let expires = async || {
-        let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-        let get = relay.dynamodb.get_item().table_name("relay").consistent_read(true);
-        let got = get.key("pk", text("call#ticket-verify#r-1")).key("sk", text("call")).send().await.unwrap();
-        got.item.unwrap().contains_key("expires_at")
-    };
     relay.submit("ticket-verify", Some("r-1"), &redemption(7, 1)).await;
-    assert!(!expires().await);
+    assert!(!relay.expires("call#ticket-verify#r-1", "call").await);
     relay.settle().await;
-    assert!(expires().await);
+    assert!(relay.expires("call#ticket-verify#r-1", "call").await);
 }
 
 #[tokio::test(start_paused = true)]

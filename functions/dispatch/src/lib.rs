@@ -12,7 +12,7 @@ use shared::notification::{Notification, NotificationKey, NotificationState};
 use shared::order::Link;
 use shared::queue::batch::{BatchRunner, Handled, Invocation, Message};
 use shared::queue::{Queue, SendError, backoff};
-use shared::record::calls::{Asked, CallState, NewCall, Replace};
+use shared::record::calls::{Asked, CallState, NewCall, Replace, new_revision};
 use shared::record::orders::{NotificationRecord, OrderRecords, Verdict};
 use shared::record::{StoreError, Table};
 use shared::top::ship_notify::ConfirmBook;
@@ -32,6 +32,15 @@ pub struct Dispatch {
     pub clock: SharedClock,
     /// Makes revision tokens and jitter.
     pub random: SharedRandom,
+}
+
+/// Largest request that is recorded, in bytes: a DynamoDB item holds 400 KB.
+const MAX_REQUEST_BYTES: usize = 256 * 1024;
+
+/// A decision, with the verdict where it asks for no call.
+enum Decided {
+    Call(CallRequest),
+    NoCall(Verdict),
 }
 
 /// Why a notification could not be dispatched this time.
@@ -89,12 +98,9 @@ impl Dispatch {
             tracing::info!(notification = %key, "nothing to do: it was dispatched before");
             return Ok(());
         }
-        let decision = self.decide(key, &records, position).await?;
-        let verdict = match decision {
-            Decision::Call(request) => self.ask(key, request).await?,
-            Decision::Nothing(reason) => Verdict::Dispatched { call: None, reason: Some(reason) },
-            Decision::Wait(reason) => Verdict::Waiting(reason),
-            Decision::Attention(reason) => Verdict::Attention(reason),
+        let verdict = match self.decide(key, &records, position).await? {
+            Decided::Call(request) => self.ask(key, request).await?,
+            Decided::NoCall(verdict) => verdict,
         };
         let now = self.clock.now();
         // A scenic-spot order is done with its notification; any other one with its call.
@@ -126,18 +132,26 @@ impl Dispatch {
         key: &NotificationKey,
         records: &OrderRecords,
         position: usize,
-    ) -> Result<Decision, NotDispatched> {
+    ) -> Result<Decided, NotDispatched> {
         let notification = parse(&records.notifications[position])?;
         // One that cannot be read must not hold up the others; its own message says what is wrong with it.
         let newer: Vec<_> =
             records.notifications[position + 1..].iter().filter_map(|other| parse(other).ok()).collect();
         let link = records.link.as_ref().map(|record| &record.link);
-        let success_told = match link {
-            Some(Link::FliggyShip(ship)) => self.was_sent(&ship.alitrip_order_id).await?,
+        // Read only where the decision turns on it.
+        let success_told = match (&notification, link) {
+            (Notification::Sctt(push), Some(Link::FliggyShip(ship))) if push.says_not_booked() => {
+                self.was_sent(&ship.alitrip_order_id).await?
+            }
             _ => false,
         };
         let order = Order { key: &key.order, link, newer: &newer, success_told };
-        Ok(decide(&notification, order, self.ship_failed_code.as_deref()))
+        Ok(match decide(&notification, order, self.ship_failed_code.as_deref()) {
+            Decision::Call(request) => Decided::Call(request),
+            Decision::Nothing(reason) => Decided::NoCall(Verdict::Dispatched { call: None, reason: Some(reason) }),
+            Decision::Wait(reason) => Decided::NoCall(Verdict::Waiting(reason)),
+            Decision::Attention(reason) => Decided::NoCall(Verdict::Attention(reason)),
+        })
     }
 
     /// Whether TOP was told that a ship order's tickets were issued, or may have been.
@@ -161,12 +175,8 @@ impl Dispatch {
             return Ok(Verdict::Attention(format!("the request of {call} is larger than 256 KiB")));
         }
         let id = CallId { call, key: call_key };
-        let new = NewCall {
-            id: &id,
-            request: &request,
-            asked_by: &key.to_string(),
-            revision: &format!("{:016x}{:016x}", (self.random)(), (self.random)()),
-        };
+        let new =
+            NewCall { id: &id, request: &request, asked_by: &key.to_string(), revision: &new_revision(&self.random) };
         let enqueue = match self.table.ask(new, Replace::PendingOrRejected, self.clock.now()).await? {
             Asked::Recorded => true,
             // Enqueued again, since whoever asked first may have stopped before.
@@ -206,7 +216,7 @@ impl Dispatch {
         let Some(opposite) = opposite else { return Ok(None) };
         let records = self.table.order(&key.order).await?;
         let verdict = match self.decide(key, &records, position_of(key, &records)?).await? {
-            Decision::Call(again) if again == *request => {
+            Decided::Call(again) if again == *request => {
                 let withdrawn = self.table.withdraw(&opposite, "a newer notification says otherwise", self.clock.now());
                 // After a failure was told, a success may be; not the other way round.
                 if withdrawn.await? || ship.success {
@@ -214,10 +224,8 @@ impl Dispatch {
                 }
                 Verdict::Attention(format!("{} was sent meanwhile, and TOP takes no correction", opposite.id()))
             }
-            Decision::Call(_) => return Err(NotDispatched::Changed),
-            Decision::Nothing(reason) => Verdict::Dispatched { call: None, reason: Some(reason) },
-            Decision::Wait(reason) => Verdict::Waiting(reason),
-            Decision::Attention(reason) => Verdict::Attention(reason),
+            Decided::Call(_) => return Err(NotDispatched::Changed),
+            Decided::NoCall(verdict) => verdict,
         };
         if let Some(own) = self.table.call(id).await? {
             self.table.withdraw(&own, "a newer notification says otherwise", self.clock.now()).await?;
@@ -234,9 +242,6 @@ impl Dispatch {
         }
     }
 }
-
-/// Largest request that is recorded, in bytes: a DynamoDB item holds 400 KB.
-const MAX_REQUEST_BYTES: usize = 256 * 1024;
 
 fn position_of(key: &NotificationKey, records: &OrderRecords) -> Result<usize, NotDispatched> {
     let is_it = |record: &NotificationRecord| record.kind == key.kind && record.digest == key.digest;

@@ -9,7 +9,7 @@ use shared::config::CallQueueUrls;
 use shared::delivery::CallMessage;
 use shared::order::{UNUSABLE_ID, is_usable_id};
 use shared::queue::Queue;
-use shared::record::calls::{Asked, CallState, NewCall, Replace};
+use shared::record::calls::{Asked, CallState, NewCall, Replace, new_revision};
 use shared::record::{StoreError, Table};
 use shared::wire::WireError;
 use shared::{answer, view};
@@ -67,7 +67,7 @@ impl SubmitCall {
             id: &id,
             request: &call_request,
             asked_by: &answer::caller(request),
-            revision: &format!("{:016x}{:016x}", (self.random)(), (self.random)()),
+            revision: &new_revision(&self.random),
         };
         let asked = self.table.ask(new, Replace::Rejected, self.clock.now()).await?;
         // A pending call is enqueued again, since its first asker may have failed to do so.

@@ -137,6 +137,12 @@ impl VoucherPush {
         Ok((OrderId::try_from(id).map_err(|_| WireError::at(field, UNUSABLE_ID))?, push))
     }
 
+    /// Whether the order failed or was cancelled.
+    #[must_use]
+    pub const fn says_not_booked(&self) -> bool {
+        matches!(self.order_status, FAILED | CANCELLED)
+    }
+
     /// All vouchers, over all groups, in the order of the push.
     pub fn vouchers(&self) -> impl Iterator<Item = &Voucher> {
         self.vouchers.iter().flat_map(|group| &group.voucherlist)

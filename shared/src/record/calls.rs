@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue, Re
 use serde::{Deserialize, Serialize};
 
 use crate::call::{CallId, CallKey, CallKind, CallRequest, Resend};
-use crate::clock::EpochMillis;
+use crate::clock::{EpochMillis, SharedRandom};
 use crate::digest::sha256_hex;
 use crate::record::{Item, StoreError, Table, n, read, s};
 use crate::top::error::Failure;
@@ -163,6 +163,12 @@ pub struct NewCall<'a> {
     pub asked_by: &'a str,
     /// Unique to this asking: recognises one's own write after the SDK repeated it.
     pub revision: &'a str,
+}
+
+/// A revision token for one asking.
+#[must_use]
+pub fn new_revision(random: &SharedRandom) -> String {
+    format!("{:016x}{:016x}", random(), random())
 }
 
 /// Which records give way to another request under their key.
@@ -342,7 +348,6 @@ impl Table {
             .condition_expression(
                 "revision = :present AND #state = :was AND attempt = :attempts AND unsettled = :unsettled",
             )
-            .expression_attribute_names("#state", "state")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":pending", s(CallState::Pending.as_str()))
             .expression_attribute_values(":request", s(json))
@@ -387,7 +392,6 @@ impl Table {
                 "(#state = :pending AND not_before <= :now) OR \
                  (#state = :in_progress AND lease_until < :now AND resend = :again)",
             )
-            .expression_attribute_names("#state", "state")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":in_progress", s(CallState::InProgress.as_str()))
             .expression_attribute_values(":pending", s(CallState::Pending.as_str()))
@@ -467,7 +471,6 @@ impl Table {
         let result = update
             .update_expression(format!("{set}{remove}{settled}"))
             .condition_expression("#owner = :owner AND #state = :in_progress")
-            .expression_attribute_names("#state", "state")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", s(owner))
             .expression_attribute_values(":in_progress", s(CallState::InProgress.as_str()))
@@ -508,7 +511,6 @@ impl Table {
                 "SET #state = :unknown, last_error = :error, updated_at = :now, history = :history REMOVE lease_until",
             )
             .condition_expression("#owner = :owner AND #state = :in_progress AND lease_until < :now")
-            .expression_attribute_names("#state", "state")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":history", attribute(abandoned.history_with(&entry))?)
             .expression_attribute_values(":unknown", s(CallState::Unknown.as_str()))
@@ -535,7 +537,6 @@ impl Table {
                 "SET #state = :rejected, withdrawn = :true, last_error = :error, updated_at = :now, expires_at = :expires",
             )
             .condition_expression("#state = :pending AND unsettled = :zero AND revision = :revision")
-            .expression_attribute_names("#state", "state")
             .expression_attribute_values(":rejected", s(CallState::Rejected.as_str()))
             .expression_attribute_values(":pending", s(CallState::Pending.as_str()))
             .expression_attribute_values(":true", AttributeValue::Bool(true))
@@ -619,6 +620,8 @@ impl Table {
             .table_name(&self.name)
             .key("pk", s(pk(id)))
             .key("sk", s(SK))
+            // A reserved word, and every update of a call turns on it.
+            .expression_attribute_names("#state", "state")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
     }
 }
