@@ -25,6 +25,8 @@ FUNCTIONS = (
     "sctt-voucher-push",
     "order-link",
     "submit-call",
+    "sweep",
+    "attention",
     "dispatch",
     "itinerary-postback",
     "ticket-verify",

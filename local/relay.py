@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import requests
 
@@ -50,6 +50,18 @@ class Relay:
     def ask_order(self, partner: str, order_id: str) -> requests.Response:
         """Asks for an order, whatever the answer."""
         return self._signed("GET", _order_path(partner, order_id))
+
+    def replay(self, partner: str, order_id: str) -> requests.Response:
+        """Has an order decided again."""
+        return self._signed("POST", f"{_order_path(partner, order_id)}/replay")
+
+    def attention(self, **query: str | int) -> requests.Response:
+        """Asks what needs a person."""
+        return self._signed("GET", "/attention" + ("?" + urlencode(query) if query else ""))
+
+    def resolve(self, call: str, key: str, answer: Any) -> requests.Response:
+        """Says what became of a call."""
+        return self._signed("POST", f"/calls/{quote(call, safe='')}/{quote(key, safe='')}/resolve", answer)
 
     def submit(self, call: str, request: Any, idempotency_key: str | None = None) -> requests.Response:
         """Submits one TOP call directly."""

@@ -249,6 +249,52 @@ impl SubmitCallConfig {
     }
 }
 
+/// Of `sweep`.
+#[derive(Debug, Clone)]
+pub struct SweepConfig {
+    /// The table.
+    pub table: TableConfig,
+    /// `NOTIFICATIONS_QUEUE_URL`
+    pub notifications_queue_url: String,
+    /// The queues of the calls.
+    pub call_queue_urls: CallQueueUrls,
+}
+
+impl SweepConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let config = Self {
+            table: reader.table(),
+            notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
+            call_queue_urls: CallQueueUrls::read(&mut reader),
+        };
+        reader.done(config)
+    }
+}
+
+/// Of `attention`.
+#[derive(Debug, Clone)]
+pub struct AttentionConfig {
+    /// The table.
+    pub table: TableConfig,
+}
+
+impl AttentionConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let config = Self { table: reader.table() };
+        reader.done(config)
+    }
+}
+
 /// Of `dispatch`.
 #[derive(Debug, Clone)]
 pub struct DispatchConfig {

@@ -9,6 +9,12 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex_lower(&Sha256::digest(bytes))
 }
 
+/// The first byte of the SHA-256 of `bytes`: spreads keys evenly, the same in every process.
+#[must_use]
+pub fn sha256_prefix(bytes: &[u8]) -> u8 {
+    Sha256::digest(bytes).first().copied().unwrap_or_default()
+}
+
 /// Lower-case hex.
 #[must_use]
 pub fn hex_lower(bytes: &[u8]) -> String {

@@ -8,12 +8,13 @@ use serde_json::Value;
 use crate::answer;
 use crate::clock::SharedClock;
 use crate::digest::canonical_digest;
-use crate::notification::{CHANGES_ON_RESEND, NotificationKey, NotificationKind, NotificationState};
+use crate::notification::{CHANGES_ON_RESEND, NotificationKey, NotificationKind};
 use crate::order::{OrderId, OrderKey, Partner};
 use crate::partner::MAX_BODY_BYTES;
 use crate::partner::authentication::TokenHashes;
 use crate::queue::Queue;
 use crate::record::Table;
+use crate::record::orders::Delivered;
 use crate::wire::{self, WireError};
 
 /// What a notification endpoint is made of.
@@ -72,14 +73,14 @@ impl Intake {
             kind: self.kind,
             digest: canonical_digest(&opened.json, &CHANGES_ON_RESEND),
         };
-        let before = match self.table.record_delivery(&key, &opened.text, self.clock.now()).await {
-            Ok(before) => before,
+        let delivered = match self.table.record_delivery(&key, &opened.text, self.clock.now()).await {
+            Ok(delivered) => delivered,
             Err(error) => {
                 tracing::error!(notification = %key, %error, "not recorded: the partner must send again");
                 return self.failed();
             }
         };
-        if before == Some(NotificationState::Dispatched) {
+        if delivered == Delivered::AfterDispatch {
             tracing::info!(notification = %key, "acknowledged again: it was dispatched before");
             return self.acknowledged();
         }
@@ -87,7 +88,7 @@ impl Intake {
             tracing::error!(notification = %key, %error, "recorded, but not enqueued: the partner must send again");
             return self.failed();
         }
-        let again = before.is_some();
+        let again = delivered == Delivered::Again;
         tracing::info!(notification = %key, again, "recorded, enqueued and acknowledged");
         self.acknowledged()
     }

@@ -33,6 +33,12 @@ impl NotificationKind {
         }
     }
 
+    /// The kind of that name, if there is one.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::IssueNotify, Self::VoucherPush].into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// Who sends it.
     #[must_use]
     pub const fn partner(self) -> Partner {

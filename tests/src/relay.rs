@@ -1,20 +1,23 @@
 //! The whole relay in one process: every handler, wired as the template wires them.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use attention::Attention;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
 };
 use aws_sdk_secretsmanager::config::{Credentials as AwsCredentials, SharedCredentialsProvider};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use dispatch::Dispatch;
-use lambda_http::{Body as HttpBody, Response};
+use lambda_http::{Body as HttpBody, RequestExt as _, Response};
 use lambda_runtime::{Context, LambdaEvent};
 use order_link::OrderLink;
 use sctt_voucher_push::Endpoint;
@@ -28,13 +31,15 @@ use shared::intake::Intake;
 use shared::notification::NotificationKind;
 use shared::partner::authentication::{ScttChecks, ScttSecret, TokenHashes};
 use shared::queue::Queue;
-use shared::queue::batch::BatchRunner;
+use shared::queue::batch::{BatchRunner, Invocation};
 use shared::record::Table;
 use shared::record::calls::CallRecord;
+use shared::record::unfinished::{INDEX, PROJECTED};
 use shared::secret::CachedSecret;
 use shared::top::client::TopClient;
 use shared::top::sign::SignMethod;
 use submit_call::SubmitCall;
+use sweep::{Sweep, SweepError, Swept};
 use top_simulator::{Credentials, Fault, LedgerEntry, Simulator};
 
 use crate::cloud::Cloud;
@@ -95,6 +100,10 @@ pub struct Relay {
     pub submit_call: SubmitCall,
     /// The deciding of notifications.
     pub dispatch: Dispatch,
+    /// The finding of what is unfinished for too long.
+    pub sweep: Sweep,
+    /// The list of what needs a person.
+    pub attention: Attention,
     /// Those who call TOP.
     pub deliveries: Vec<Delivery>,
     /// SQS, as a test uses it.
@@ -125,19 +134,35 @@ fn sdk_config(cloud: &Arc<Cloud>) -> SdkConfig {
         .build()
 }
 
-async fn create_table(client: &aws_sdk_dynamodb::Client) {
-    let attribute = |name| {
-        AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build().unwrap()
-    };
+/// Creates the table as the template does.
+pub async fn create_table(client: &aws_sdk_dynamodb::Client) {
+    let attribute =
+        |name, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap();
     let key = |name, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
     client
         .create_table()
         .table_name("relay")
         .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(attribute("pk"))
-        .attribute_definitions(attribute("sk"))
+        .attribute_definitions(attribute("pk", ScalarAttributeType::S))
+        .attribute_definitions(attribute("sk", ScalarAttributeType::S))
+        .attribute_definitions(attribute("unfinished", ScalarAttributeType::S))
+        .attribute_definitions(attribute("look_at", ScalarAttributeType::N))
         .key_schema(key("pk", KeyType::Hash))
         .key_schema(key("sk", KeyType::Range))
+        .global_secondary_indexes(
+            GlobalSecondaryIndex::builder()
+                .index_name(INDEX)
+                .key_schema(key("unfinished", KeyType::Hash))
+                .key_schema(key("look_at", KeyType::Range))
+                .projection(
+                    Projection::builder()
+                        .projection_type(ProjectionType::Include)
+                        .set_non_key_attributes(Some(PROJECTED.map(str::to_owned).to_vec()))
+                        .build(),
+                )
+                .build()
+                .unwrap(),
+        )
         .send()
         .await
         .unwrap();
@@ -226,6 +251,13 @@ impl Relay {
                 clock: shared_clock.clone(),
                 random: random.clone(),
             },
+            sweep: Sweep {
+                table: table.clone(),
+                notifications: Queue::new(sqs.clone(), url("notifications")),
+                calls: CallKind::ALL.map(|kind| (kind, Queue::new(sqs.clone(), url(kind.as_str())))).to_vec(),
+                clock: shared_clock.clone(),
+            },
+            attention: Attention { table: table.clone() },
             deliveries: CallKind::ALL.into_iter().map(delivery).collect(),
             cloud,
             clock,
@@ -319,6 +351,39 @@ impl Relay {
         let parameters = json!({"call": call, "key": key});
         let request = api_request("GET", "/calls/{call}/{key}", parameters, json!({}), Body::None);
         answered(self.submit_call.handle(&request).await)
+    }
+
+    /// A person has an order decided again.
+    pub async fn replay(&self, partner: &str, order_id: &str) -> Answered {
+        let parameters = json!({"partner": partner, "order_id": order_id});
+        let resource = "/orders/{partner}/{order_id}/replay";
+        let request = api_request("POST", resource, parameters, json!({}), Body::None);
+        answered(self.order_link.handle(&request).await)
+    }
+
+    /// A person says what became of a call.
+    pub async fn resolve(&self, call: &str, key: &str, body: &str) -> Answered {
+        let parameters = json!({"call": call, "key": key});
+        let resource = "/calls/{call}/{key}/resolve";
+        let request = api_request("POST", resource, parameters, json!({}), Body::Text(body));
+        answered(self.submit_call.handle(&request).await)
+    }
+
+    /// What needs a person, a page of it.
+    pub async fn attention(&self, limit: Option<u32>, after: Option<&str>) -> Answered {
+        let query: HashMap<_, _> =
+            [("limit", limit.map(|limit| limit.to_string())), ("after", after.map(str::to_owned))]
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+                .collect();
+        let request = api_request("GET", "/attention", json!({}), json!({}), Body::None);
+        answered(self.attention.handle(&request.with_query_string_parameters(query)).await)
+    }
+
+    /// Sweeps, with 30 s to do it in.
+    pub async fn sweep(&self) -> Result<Swept, SweepError> {
+        let deadline = self.clock.now().plus(Duration::from_secs(30));
+        self.sweep.handle(&Invocation { request_id: "sweep".to_owned(), deadline }).await
     }
 
     /// The record of a call.

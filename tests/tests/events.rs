@@ -13,7 +13,8 @@ use relay_tests::relay::{Relay, answered};
 use serde_json::Value;
 use shared::clock::Clock;
 use shared::config::{
-    CallConfig, ConfigError, DispatchConfig, OrderLinkConfig, ScttConfig, SubmitCallConfig, TsyConfig,
+    AttentionConfig, CallConfig, ConfigError, DispatchConfig, OrderLinkConfig, ScttConfig, SubmitCallConfig,
+    SweepConfig, TsyConfig,
 };
 use shared::digest::sha256_hex;
 use shared::partner::authentication::TokenHashes;
@@ -48,6 +49,9 @@ async fn the_events_of_a_flight_order_lead_from_its_notification_to_top() {
     let (status, order) = answered(relay.order_link.handle(&request("order-link-get")).await);
     assert_eq!(status, 200);
     assert_eq!(serde_json::from_str::<Value>(&order).unwrap()["calls"][0]["state"], "succeeded");
+    let (status, replayed) = answered(relay.order_link.handle(&request("order-link-replay")).await);
+    let replayed: Value = serde_json::from_str(&replayed).unwrap();
+    assert_eq!((status, &replayed["notifications_succeeded_before"]), (202, &Value::from(1)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,6 +60,10 @@ async fn the_events_of_a_redemption_lead_from_its_submission_to_top() {
     assert_eq!(relay.submit_call.handle(&request("submit-call")).await.status(), 202);
     assert_eq!(invoke(&relay, "ticket-verify").await, 0);
     assert_eq!(relay.effects(), 1);
+    let (status, _) = answered(relay.submit_call.handle(&request("submit-call-resolve")).await);
+    assert_eq!(status, 409, "a call that succeeded cannot be resolved");
+    let (status, attention) = answered(relay.attention.handle(&request("attention")).await);
+    assert_eq!((status, attention.as_str()), (200, r#"{"items":[],"next":null}"#));
     let (status, call) = answered(relay.submit_call.handle(&request("submit-call-get")).await);
     let call: Value = serde_json::from_str(&call).unwrap();
     assert_eq!((status, &call["state"]), (200, &Value::from("succeeded")));
@@ -87,6 +95,8 @@ fn the_local_environment_suits_every_function_and_opens_with_the_events_token() 
     OrderLinkConfig::read(&of("OrderLinkFunction")).unwrap();
     SubmitCallConfig::read(&of("SubmitCallFunction")).unwrap();
     DispatchConfig::read(&of("DispatchFunction")).unwrap();
+    SweepConfig::read(&of("SweepFunction")).unwrap();
+    AttentionConfig::read(&of("AttentionFunction")).unwrap();
     let calls = ["ItineraryPostbackFunction", "TicketVerifyFunction", "ShipNotifyFunction"];
     let read: Result<Vec<_>, ConfigError> = calls.into_iter().map(|function| CallConfig::read(&of(function))).collect();
     assert_eq!(read.unwrap().len(), 3);

@@ -104,17 +104,16 @@ impl Dispatch {
         };
         let now = self.clock.now();
         // A scenic-spot order is done with its notification; any other one with its call.
-        let link = records.link.as_ref().map(|record| &record.link);
-        let done = match &verdict {
-            Verdict::Dispatched { call, .. } => call.is_some() || matches!(link, Some(Link::FliggyTicket(_))),
-            _ => false,
-        };
-        if done {
-            self.table.let_link_expire(&key.order, now).await?;
+        if let (Verdict::Dispatched { call, .. }, Some(record)) = (&verdict, &records.link)
+            && (call.is_some() || matches!(record.link, Link::FliggyTicket(_)))
+        {
+            self.table.let_link_expire(&key.order, record, now).await?;
         }
-        let written = self.table.mark(key, &verdict, now).await?;
+        let written = self.table.mark(&key.order, &records.notifications[position], &verdict, now).await?;
         match verdict {
-            _ if !written => tracing::info!(notification = %key, "left as it is: it was dispatched in between"),
+            _ if !written => {
+                tracing::info!(notification = %key, "left as it is: it was dispatched, or is decided again, meanwhile");
+            }
             Verdict::Dispatched { call, reason } => {
                 let call = call.map(|call| call.to_string());
                 tracing::info!(notification = %key, state = "dispatched", call, reason, "decided");

@@ -1,4 +1,5 @@
 //! `PUT /orders/{partner}/{order_id}`: what the booking system knows of an order. `GET`: the order's timeline.
+//! `POST /orders/{partner}/{order_id}/replay`: a person has the order decided again.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +9,11 @@ use serde_json::{Value, json};
 use shared::answer;
 use shared::call::{CallId, CallKey, CallKind};
 use shared::clock::SharedClock;
-use shared::notification::{NotificationKey, NotificationState};
+use shared::notification::NotificationState;
 use shared::order::{Link, OrderId, OrderKey, Partner};
 use shared::queue::Queue;
-use shared::record::orders::OrderRecords;
+use shared::record::calls::{CallRecord, CallState};
+use shared::record::orders::{NotificationRecord, OrderRecords};
 use shared::record::{StoreError, Table};
 use shared::view;
 
@@ -43,7 +45,9 @@ impl OrderLink {
         let answered = match *request.method() {
             Method::PUT => self.put(&order, request).await,
             Method::GET => self.get(&order).await,
-            _ => Ok(answer::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use PUT or GET")),
+            // The only POST that is routed here is that of `/replay`.
+            Method::POST => self.replay(&order, &answer::caller(request)).await,
+            _ => Ok(answer::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use PUT or GET, or POST to /replay")),
         };
         answered.unwrap_or_else(|error| {
             tracing::error!(%order, %error, "the order could not be read or written");
@@ -66,15 +70,14 @@ impl OrderLink {
         let records = self.table.order(order).await?;
         let (dispatched, open): (Vec<_>, Vec<_>) =
             records.notifications.iter().partition(|record| record.state == NotificationState::Dispatched);
-        let key = |digest: &String, kind| NotificationKey { order: order.clone(), kind, digest: digest.clone() };
-        let keys: Vec<_> = open.iter().map(|record| key(&record.digest, record.kind)).collect();
+        let keys: Vec<_> = open.iter().map(|record| record.key(order)).collect();
         if let Err(error) = self.notifications.send_all(&keys).await {
             tracing::error!(%order, %error, "linked, but not enqueued: the booking system must send again");
             return Ok(answer::unavailable());
         }
         // Nothing is left that the link was needed for, so it goes with what it was used for.
-        if open.is_empty() && !dispatched.is_empty() {
-            self.table.let_link_expire(order, self.clock.now()).await?;
+        if let Some(link) = records.link.as_ref().filter(|_| open.is_empty() && !dispatched.is_empty()) {
+            self.table.let_link_expire(order, link, self.clock.now()).await?;
         }
         tracing::info!(%order, enqueued = keys.len(), "linked");
         Ok(answer::json(
@@ -85,6 +88,50 @@ impl OrderLink {
                 "notifications_enqueued": keys.len(),
                 // These are not decided again: TOP was told already, or is being told.
                 "notifications_dispatched_before": dispatched.len(),
+            }),
+        ))
+    }
+
+    /// Has everything of an order decided again that did not succeed: each notification that was not dispatched, led
+    /// to no call, or to one that TOP does not have. What TOP refused is sent again if it is decided again.
+    async fn replay(&self, order: &OrderKey, by: &str) -> Result<Response<Body>, StoreError> {
+        let records = self.table.order(order).await?;
+        if records.notifications.is_empty() {
+            return Ok(answer::refusal(StatusCode::NOT_FOUND, None, "no notification of this order is known"));
+        }
+        let named: BTreeSet<_> = records.notifications.iter().flat_map(NotificationRecord::call_ids).collect();
+        let calls = self.table.calls(&named).await?;
+        let succeeded: BTreeSet<_> =
+            calls.iter().filter(|call| call.state == CallState::Succeeded).map(CallRecord::id).collect();
+        let open: Vec<_> = records
+            .notifications
+            .iter()
+            .filter(|record| record.calls.is_empty() || !record.call_ids().all(|call| succeeded.contains(&call)))
+            .collect();
+        // Before the notifications, so that whoever decides one finds the calls ready to be asked for.
+        for call in calls.iter().filter(|call| call.state == CallState::Rejected) {
+            self.table.let_be_asked_again(call).await?;
+        }
+        if records.link.is_some() && !open.is_empty() {
+            self.table.keep_link(order).await?;
+        }
+        for record in &open {
+            self.table.reopen(order, record, by, self.clock.now()).await?;
+        }
+        let keys: Vec<_> = open.iter().map(|record| record.key(order)).collect();
+        if let Err(error) = self.notifications.send_all(&keys).await {
+            tracing::error!(%order, %error, "to be decided again, but not enqueued: the sweep will, or send it again");
+            return Ok(answer::unavailable());
+        }
+        tracing::info!(%order, by, enqueued = keys.len(), "replayed");
+        Ok(answer::json(
+            StatusCode::ACCEPTED,
+            &json!({
+                "partner": order.partner,
+                "order_id": order.order_id,
+                "notifications_enqueued": keys.len(),
+                // What TOP has is not decided again.
+                "notifications_succeeded_before": records.notifications.len() - keys.len(),
             }),
         ))
     }
@@ -112,7 +159,7 @@ impl OrderLink {
 
 /// The calls that the order's notifications name, and those that its link can lead to, whoever asked for them.
 fn calls_of(records: &OrderRecords) -> BTreeSet<CallId> {
-    let named = records.notifications.iter().flat_map(|record| &record.calls).filter_map(|call| CallId::parse(call));
+    let named = records.notifications.iter().flat_map(NotificationRecord::call_ids);
     let told = match records.link.as_ref().map(|record| &record.link) {
         Some(Link::FliggyShip(ship)) => {
             [true, false].iter().filter_map(|told| CallKey::of_ship(&ship.alitrip_order_id, *told).ok()).collect()

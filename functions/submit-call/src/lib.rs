@@ -1,23 +1,28 @@
 //! `POST /calls/{call}`: asks for one TOP call directly. `GET /calls/{call}/{key}`: how it went.
+//! `POST /calls/{call}/{key}/resolve`: a person says what became of a call that nobody knew the outcome of.
 
 use lambda_http::http::{HeaderValue, Method, StatusCode};
 use lambda_http::{Body, Request, Response};
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use shared::call::{CallId, CallKey, CallKind, CallRequest};
 use shared::clock::{SharedClock, SharedRandom};
 use shared::config::CallQueueUrls;
 use shared::delivery::CallMessage;
 use shared::order::{UNUSABLE_ID, is_usable_id};
 use shared::queue::Queue;
-use shared::record::calls::{Asked, CallState, NewCall, Replace, new_revision};
+use shared::record::calls::{Asked, CallRecord, CallState, NewCall, Replace, Resolution, new_revision};
 use shared::record::{StoreError, Table};
-use shared::wire::WireError;
+use shared::wire::{self, WireError};
 use shared::{answer, view};
 
 /// The header by which a caller says that two requests are one.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// The header that says that an answer is not the first to its request.
 const REPLAYED: &str = "Idempotent-Replayed";
+
+/// Longest note of a person's, in bytes: it stays on the record, and an item holds 400 KB.
+const MAX_NOTE_BYTES: usize = 1024;
 
 /// What the function is made of.
 pub struct SubmitCall {
@@ -40,9 +45,12 @@ impl SubmitCall {
             let message = "there is no such call: use itinerary-postback, ticket-verify or ship-notify";
             return answer::refusal(StatusCode::NOT_FOUND, None, message);
         };
+        let key = answer::path_parameter(request, "key");
         let answered = match *request.method() {
-            Method::POST => self.post(kind, request).await,
-            Method::GET => self.get(kind, request).await,
+            Method::POST if key.is_empty() => self.post(kind, request).await,
+            // The only POST with a key that is routed here is that of `/resolve`.
+            Method::POST => self.resolve(kind, key, request).await,
+            Method::GET => self.get(kind, key).await,
             _ => Ok(answer::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use POST or GET")),
         };
         answered.unwrap_or_else(|error| {
@@ -76,9 +84,7 @@ impl SubmitCall {
             Asked::Same(record) => record.state == CallState::Pending,
             Asked::Different(_) => false,
         };
-        let queue = Queue::new(self.sqs.clone(), self.call_queue_urls.of(kind).clone());
-        if enqueue && let Err(error) = queue.send(&CallMessage::from(id.clone())).await {
-            tracing::error!(call = %id, %error, "recorded, but not enqueued: the caller must send again");
+        if enqueue && !self.enqueue(&id).await {
             return Ok(answer::unavailable());
         }
         Ok(match asked {
@@ -101,11 +107,80 @@ impl SubmitCall {
         })
     }
 
-    async fn get(&self, kind: CallKind, request: &Request) -> Result<Response<Body>, StoreError> {
-        let unknown = || answer::refusal(StatusCode::NOT_FOUND, None, "there is no such call");
-        let Ok(key) = CallKey::try_from(answer::path_parameter(request, "key")) else { return Ok(unknown()) };
-        let record = self.table.call(&CallId { call: kind, key }).await?;
-        Ok(record.map_or_else(unknown, |record| answer::json(StatusCode::OK, &view::call(&record))))
+    async fn get(&self, kind: CallKind, key: String) -> Result<Response<Body>, StoreError> {
+        let record = self.find(kind, key).await?;
+        Ok(record.map_or_else(no_such_call, |record| answer::json(StatusCode::OK, &view::call(&record))))
+    }
+
+    async fn resolve(&self, kind: CallKind, key: String, request: &Request) -> Result<Response<Body>, StoreError> {
+        let read = answer::json_body(request)
+            .and_then(|body| Answer::from_json(&body).map_err(|problem| answer::bad_body(&problem).into()));
+        let Answer { outcome, note } = match read {
+            Ok(answer) => answer,
+            Err(refusal) => return Ok(*refusal),
+        };
+        let Some(found) = self.find(kind, key).await? else { return Ok(no_such_call()) };
+        let (id, by) = (found.id(), answer::caller(request));
+        let changed = found.state == CallState::Unknown
+            && self.table.resolve(&found, outcome, &by, &note, self.clock.now()).await?;
+        let Some(present) = self.table.call(&id).await? else { return Ok(no_such_call()) };
+        // Also what this person said before, its answer lost.
+        let said = present.history.last().is_some_and(|last| {
+            last.outcome == outcome.as_outcome() && last.owner == by && last.note.as_deref() == Some(note.as_str())
+        });
+        if !changed && !said {
+            let state = present.state.as_str();
+            let message = format!("{id} is {state}: only a call whose outcome is unknown can be resolved");
+            return Ok(answer::refusal(StatusCode::CONFLICT, None, &message));
+        }
+        if changed {
+            tracing::warn!(call = %id, by, resolution = outcome.as_outcome(), "a person settled the call");
+        }
+        if present.state == CallState::Pending && !self.enqueue(&id).await {
+            return Ok(answer::unavailable());
+        }
+        Ok(answer::json(StatusCode::OK, &view::call(&present)))
+    }
+
+    async fn find(&self, kind: CallKind, key: String) -> Result<Option<CallRecord>, StoreError> {
+        match CallKey::try_from(key) {
+            Ok(key) => self.table.call(&CallId { call: kind, key }).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn enqueue(&self, id: &CallId) -> bool {
+        let queue = Queue::new(self.sqs.clone(), self.call_queue_urls.of(id.call).clone());
+        match queue.send(&CallMessage::from(id.clone())).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(call = %id, %error, "recorded, but not enqueued: the caller must send again");
+                false
+            }
+        }
+    }
+}
+
+fn no_such_call() -> Response<Body> {
+    answer::refusal(StatusCode::NOT_FOUND, None, "there is no such call")
+}
+
+/// What a person says of an unknown call.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    outcome: Resolution,
+    #[serde(default)]
+    note: String,
+}
+
+impl Answer {
+    fn from_json(body: &Value) -> Result<Self, WireError> {
+        let answer: Self = wire::read(body)?;
+        if answer.note.len() > MAX_NOTE_BYTES {
+            return Err(WireError::at("note", "is longer than 1024 bytes"));
+        }
+        Ok(answer)
     }
 }
 

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::call::{CallId, CallKey, CallKind, CallRequest, Resend};
 use crate::clock::{EpochMillis, SharedRandom};
 use crate::digest::sha256_hex;
-use crate::record::{Item, StoreError, Table, n, read, s};
+use crate::record::unfinished::{GRACE, Indexed as _, Looker, looker_at_call};
+use crate::record::{Item, StoreError, Table, n, read, s, unfinished};
 use crate::top::error::Failure;
 use crate::top::response::Reply;
 
@@ -78,6 +79,43 @@ pub struct Attempt {
     /// What TOP said, where it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+    /// What the person said who settled the call; the owner is then that person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What a person says of a call that nobody knows the outcome of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// It took effect.
+    Succeeded,
+    /// It did not, and must not.
+    Rejected,
+    /// It did not, and must: send it again.
+    Retry,
+}
+
+impl Resolution {
+    /// The state that the call is in then.
+    #[must_use]
+    pub const fn state(self) -> CallState {
+        match self {
+            Self::Succeeded => CallState::Succeeded,
+            Self::Rejected => CallState::Rejected,
+            Self::Retry => CallState::Pending,
+        }
+    }
+
+    /// The outcome in the call's history.
+    #[must_use]
+    pub const fn as_outcome(self) -> &'static str {
+        match self {
+            Self::Succeeded => "resolved_succeeded",
+            Self::Rejected => "resolved_rejected",
+            Self::Retry => "resolved_retry",
+        }
+    }
 }
 
 /// A call, as its record has it.
@@ -119,9 +157,10 @@ pub struct CallRecord {
     /// Its latest attempts, oldest first.
     #[serde(default)]
     pub history: Vec<Attempt>,
-    /// Whether it was taken back before it was sent; its state is then rejected.
+    /// Whether a rejected call is recorded anew when it is asked for with the same request: it was taken back
+    /// before it was sent, or a person had its order decided again.
     #[serde(default)]
-    pub withdrawn: bool,
+    pub may_be_asked_again: bool,
     /// Who asked for it: a notification, or an IAM identity.
     pub asked_by: String,
     /// When it was asked for.
@@ -137,7 +176,7 @@ impl CallRecord {
         let last = self.history.last().map_or(0, |attempt| attempt.attempt);
         let abandoned = (last + 1..entry.attempt).map(|attempt| {
             let (owner, outcome) = (String::new(), "abandoned".to_owned());
-            Cow::Owned(Attempt { attempt, owner, at: entry.at, outcome, error: None })
+            Cow::Owned(Attempt { attempt, owner, at: entry.at, outcome, error: None, note: None })
         });
         let whole: Vec<_> =
             self.history.iter().map(Cow::Borrowed).chain(abandoned).chain([Cow::Borrowed(entry)]).collect();
@@ -268,7 +307,7 @@ impl Table {
             if present.revision == new.revision {
                 return Ok(Asked::Recorded);
             }
-            if present.request_digest == digest && !present.withdrawn {
+            if present.request_digest == digest && !present.may_be_asked_again {
                 return Ok(Asked::Same(Box::new(present)));
             }
             let gives_way = match present.state {
@@ -307,6 +346,8 @@ impl Table {
             .item("request_digest", s(digest))
             .item("resend", s(new.request.resend().as_str()))
             .item("revision", s(new.revision))
+            .item("unfinished", Looker::Sweep.partition_of(&pk(new.id)))
+            .item("look_at", n(now.plus(GRACE).0))
             .item("attempt", n(0))
             .item("unsettled", n(0))
             .item("not_before", n(now.0))
@@ -340,11 +381,13 @@ impl Table {
     ) -> Result<bool, StoreError> {
         let result = self
             .update_call(new.id)
-            .update_expression(
+            .update_expression(format!(
                 "SET #state = :pending, request_json = :request, request_digest = :digest, resend = :resend, \
                  revision = :revision, unsettled = :zero, not_before = :now, asked_by = :asked_by, \
-                 updated_at = :now REMOVE #owner, lease_until, last_error, expires_at, withdrawn",
-            )
+                 updated_at = :now, {} REMOVE #owner, lease_until, last_error, expires_at, may_be_asked_again",
+                unfinished::SET
+            ))
+            .indexed(&pk(new.id), Looker::Sweep, now.plus(GRACE))
             .condition_expression(
                 "revision = :present AND #state = :was AND attempt = :attempts AND unsettled = :unsettled",
             )
@@ -384,10 +427,12 @@ impl Table {
         let result = self
             .update_call(id)
             // `unsettled` counts this attempt until its end is known; if its owner dies, it stays counted.
-            .update_expression(
-                "SET #state = :in_progress, #owner = :owner, lease_until = :lease, updated_at = :now \
+            .update_expression(format!(
+                "SET #state = :in_progress, #owner = :owner, lease_until = :lease, updated_at = :now, {} \
                  ADD attempt :one, unsettled :one",
-            )
+                unfinished::SET
+            ))
+            .indexed(&pk(id), Looker::Sweep, now.plus(lease).plus(GRACE))
             .condition_expression(
                 "(#state = :pending AND not_before <= :now) OR \
                  (#state = :in_progress AND lease_until < :now AND resend = :again)",
@@ -439,6 +484,7 @@ impl Table {
             at: now,
             outcome: outcome.to_owned(),
             error: finish.failure().cloned(),
+            note: None,
         };
         let mut set = "SET #state = :state, updated_at = :now, history = :history".to_owned();
         let mut remove = " REMOVE lease_until".to_owned();
@@ -459,10 +505,22 @@ impl Table {
             set.push_str(", not_before = :not_before");
             update = update.expression_attribute_values(":not_before", n(not_before.0));
         }
-        // What needs a person does not expire.
-        if matches!(state, CallState::Succeeded | CallState::Rejected) {
+        update = match finish {
+            Finish::NotExecuted(not_before, _) | Finish::Resend(not_before, _) => {
+                update.indexed(&pk(&claimed.id()), Looker::Sweep, not_before.plus(GRACE))
+            }
+            Finish::Unknown(_) => update.indexed(&pk(&claimed.id()), Looker::Person, claimed.created_at),
+            Finish::Succeeded(_) | Finish::Rejected(_) => {
+                let expires_at = now.plus(self.retention).epoch_seconds();
+                update.expression_attribute_values(":expires", n(expires_at))
+            }
+        };
+        // What is unfinished does not expire.
+        if looker_at_call(state).is_some() {
+            set = format!("{set}, {}", unfinished::SET);
+        } else {
             set.push_str(", expires_at = :expires");
-            update = update.expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()));
+            remove = format!("{remove}, {}", unfinished::REMOVE);
         }
         let settled = if matches!(finish, Finish::NotExecuted(..)) { " ADD unsettled :minus_one" } else { "" };
         if !settled.is_empty() {
@@ -504,12 +562,16 @@ impl Table {
             at: now,
             outcome: "abandoned".to_owned(),
             error: Some(failure.clone()),
+            note: None,
         };
         let result = self
             .update_call(&abandoned.id())
-            .update_expression(
-                "SET #state = :unknown, last_error = :error, updated_at = :now, history = :history REMOVE lease_until",
-            )
+            .update_expression(format!(
+                "SET #state = :unknown, last_error = :error, updated_at = :now, history = :history, {} \
+                 REMOVE lease_until",
+                unfinished::SET
+            ))
+            .indexed(&pk(&abandoned.id()), Looker::Person, abandoned.created_at)
             .condition_expression("#owner = :owner AND #state = :in_progress AND lease_until < :now")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":history", attribute(abandoned.history_with(&entry))?)
@@ -533,14 +595,19 @@ impl Table {
     pub async fn withdraw(&self, call: &CallRecord, why: &str, now: EpochMillis) -> Result<bool, StoreError> {
         let result = self
             .update_call(&call.id())
-            .update_expression(
-                "SET #state = :rejected, withdrawn = :true, last_error = :error, updated_at = :now, expires_at = :expires",
-            )
+            .update_expression(format!(
+                "SET #state = :rejected, may_be_asked_again = :true, last_error = :error, updated_at = :now, \
+                 expires_at = :expires REMOVE {}",
+                unfinished::REMOVE
+            ))
             .condition_expression("#state = :pending AND unsettled = :zero AND revision = :revision")
             .expression_attribute_values(":rejected", s(CallState::Rejected.as_str()))
             .expression_attribute_values(":pending", s(CallState::Pending.as_str()))
             .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .expression_attribute_values(":error", attribute(Failure::of(format!("withdrawn before it was sent: {why}")))?)
+            .expression_attribute_values(
+                ":error",
+                attribute(Failure::of(format!("withdrawn before it was sent: {why}")))?,
+            )
             .expression_attribute_values(":now", n(now.0))
             .expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()))
             .expression_attribute_values(":zero", n(0))
@@ -550,10 +617,76 @@ impl Table {
         Ok(match before(result.map(drop), "UpdateItem of a call")? {
             Before::Written => true,
             // Or it was just that, its answer lost, and the SDK sent it again.
-            Before::Refused(present) => {
-                present.is_some_and(|present| present.withdrawn && present.revision == call.revision)
-            }
+            Before::Refused(present) => present.is_some_and(|present| {
+                present.state == CallState::Rejected && present.may_be_asked_again && present.revision == call.revision
+            }),
         })
+    }
+
+    /// Lets a rejected call be asked for again with the same request; `false` if it has changed since it was read.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn let_be_asked_again(&self, rejected: &CallRecord) -> Result<bool, StoreError> {
+        let result = self
+            .update_call(&rejected.id())
+            .update_expression("SET may_be_asked_again = :true")
+            .condition_expression("#state = :rejected AND revision = :revision")
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":rejected", s(CallState::Rejected.as_str()))
+            .expression_attribute_values(":revision", s(&rejected.revision))
+            .send()
+            .await;
+        Ok(matches!(before(result.map(drop), "UpdateItem of a call")?, Before::Written))
+    }
+
+    /// Writes down what a person found out about a call that nobody knew the outcome of; `false` if it has changed
+    /// since it was read. A call to be sent again is pending then: enqueue its key.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn resolve(
+        &self,
+        unknown: &CallRecord,
+        resolution: Resolution,
+        by: &str,
+        note: &str,
+        now: EpochMillis,
+    ) -> Result<bool, StoreError> {
+        let entry = Attempt {
+            attempt: unknown.attempt,
+            owner: by.to_owned(),
+            at: now,
+            outcome: resolution.as_outcome().to_owned(),
+            error: None,
+            note: Some(note.to_owned()),
+        };
+        let state = resolution.state();
+        let update = self
+            .update_call(&unknown.id())
+            .expression_attribute_values(":history", attribute(unknown.history_with(&entry))?);
+        let set = "SET #state = :state, updated_at = :now, history = :history";
+        let update = if looker_at_call(state).is_some() {
+            // The person says that it did not take effect, so nothing is unsettled any more.
+            update
+                .update_expression(format!("{set}, not_before = :now, unsettled = :zero, {}", unfinished::SET))
+                .expression_attribute_values(":zero", n(0))
+                .indexed(&pk(&unknown.id()), Looker::Sweep, now.plus(GRACE))
+        } else {
+            update
+                .update_expression(format!("{set}, expires_at = :expires REMOVE {}", unfinished::REMOVE))
+                .expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()))
+        };
+        let result = update
+            .condition_expression("#state = :unknown AND revision = :revision AND attempt = :attempts")
+            .expression_attribute_values(":state", s(state.as_str()))
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":unknown", s(CallState::Unknown.as_str()))
+            .expression_attribute_values(":revision", s(&unknown.revision))
+            .expression_attribute_values(":attempts", n(unknown.attempt.into()))
+            .send()
+            .await;
+        Ok(matches!(before(result.map(drop), "UpdateItem of a call")?, Before::Written))
     }
 
     /// Reads one call, as it is now.

@@ -7,11 +7,14 @@
 //! | a TOP call | `call#{call}#{key}` | `call` |
 //! | a body that could not be read | `quarantine#{partner}` | time + digest |
 //!
+//! While a record is unfinished it is also in the sparse index [`unfinished`].
+//!
 //! Every write is one conditional request, so that whoever comes twice, late or out of order changes nothing.
 
 pub mod calls;
 pub mod orders;
 pub mod quarantine;
+pub mod unfinished;
 
 use std::collections::HashMap;
 use std::time::Duration;

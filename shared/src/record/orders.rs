@@ -11,9 +11,13 @@ use crate::call::CallId;
 use crate::clock::EpochMillis;
 use crate::notification::{NotificationKey, NotificationKind, NotificationState};
 use crate::order::{Link, OrderKey};
-use crate::record::{Item, StoreError, Table, n, read, s};
+use crate::record::unfinished::{GRACE, Indexed as _, Looker, next_look};
+use crate::record::{Item, StoreError, Table, n, read, s, unfinished};
 
 const LINK: &str = "link";
+
+/// How often a link is written anew after somebody else changed it in between.
+const MAX_TRIES: usize = 3;
 
 fn pk(order: &OrderKey) -> String {
     format!("order#{}#{}", order.partner, order.order_id)
@@ -32,6 +36,8 @@ pub struct LinkRecord {
     pub updated_at: EpochMillis,
     /// The IAM identity that said so.
     pub updated_by: String,
+    /// How often it said anything of the order: changes with every link.
+    pub puts: i64,
 }
 
 /// A notification, and what became of it.
@@ -60,6 +66,39 @@ pub struct NotificationRecord {
     /// The calls it led to, each as `call/key`.
     #[serde(default)]
     pub calls: BTreeSet<String>,
+    /// How often a person had it decided again.
+    #[serde(default)]
+    pub replays: i64,
+    /// When a person last did.
+    #[serde(default)]
+    pub replayed_at: Option<EpochMillis>,
+    /// The IAM identity that last did.
+    #[serde(default)]
+    pub replayed_by: Option<String>,
+}
+
+impl NotificationRecord {
+    /// Which notification of `order` this is.
+    #[must_use]
+    pub fn key(&self, order: &OrderKey) -> NotificationKey {
+        NotificationKey { order: order.clone(), kind: self.kind, digest: self.digest.clone() }
+    }
+
+    /// The calls it led to.
+    pub fn call_ids(&self) -> impl Iterator<Item = CallId> {
+        self.calls.iter().filter_map(|call| CallId::parse(call))
+    }
+}
+
+/// What had become of a notification when it was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivered {
+    /// Nothing: this is the first delivery.
+    First,
+    /// It was delivered before, and is not dispatched.
+    Again,
+    /// It was dispatched before.
+    AfterDispatch,
 }
 
 /// All that is known of an order.
@@ -92,16 +131,14 @@ struct StoredLink {
     link: String,
     updated_at: EpochMillis,
     updated_by: String,
-}
-
-#[derive(Deserialize)]
-struct StateBefore {
-    state: NotificationState,
+    #[serde(default)]
+    puts: i64,
 }
 
 impl Table {
-    /// Records a delivery of a notification, and says what had become of it before: nothing (`None`) if this is
-    /// the first. One request, whichever it is; deliveries at the same time count each other.
+    /// Records a delivery of a notification, and says what had become of it before. One request, whichever delivery
+    /// it is; deliveries at the same time count each other. What is dispatched is not written any more, so that it
+    /// does not get back among what is unfinished.
     ///
     /// # Errors
     /// If DynamoDB did not do it or its answer was lost: then nothing must be acknowledged.
@@ -110,19 +147,24 @@ impl Table {
         key: &NotificationKey,
         payload: &str,
         now: EpochMillis,
-    ) -> Result<Option<NotificationState>, StoreError> {
+    ) -> Result<Delivered, StoreError> {
         // Each value is taken from the first delivery only, whatever the order in which deliveries get here.
         let first_only = "SET #state = if_not_exists(#state, :received), payload = if_not_exists(payload, :payload), \
              received_at = if_not_exists(received_at, :now), kind = :kind, digest = :digest, \
+             unfinished = if_not_exists(unfinished, :unfinished), look_at = if_not_exists(look_at, :look_at), \
              last_received_at = :now ADD deliveries :one";
-        let output = self
+        let pk = pk(&key.order);
+        let result = self
             .client
             .update_item()
             .table_name(&self.name)
-            .key("pk", s(pk(&key.order)))
+            .key("pk", s(&pk))
             .key("sk", s(notification_sk(key)))
             .update_expression(first_only)
+            .condition_expression("attribute_not_exists(pk) OR #state <> :dispatched")
+            .indexed(&pk, Looker::Sweep, now.plus(GRACE))
             .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":dispatched", s(NotificationState::Dispatched.as_str()))
             .expression_attribute_values(":received", s(NotificationState::Received.as_str()))
             .expression_attribute_values(":payload", s(payload))
             .expression_attribute_values(":now", n(now.0))
@@ -131,18 +173,22 @@ impl Table {
             .expression_attribute_values(":one", n(1))
             .return_values(ReturnValue::UpdatedOld)
             .send()
-            .await
-            .map_err(StoreError::of("UpdateItem of a notification"))?;
-        match output.attributes {
-            Some(before) if before.contains_key("state") => Ok(Some(read::<StateBefore>(before)?.state)),
-            _ => Ok(None),
+            .await;
+        match result {
+            Ok(output) if output.attributes.as_ref().is_some_and(|before| before.contains_key("state")) => {
+                Ok(Delivered::Again)
+            }
+            Ok(_) => Ok(Delivered::First),
+            Err(error) if is_failed_condition(&error) => Ok(Delivered::AfterDispatch),
+            Err(error) => Err(StoreError::of("UpdateItem of a notification")(error)),
         }
     }
 
-    /// Replaces an order's link.
+    /// Replaces an order's link by one write that only the present link gives way to, so that a write that lingered
+    /// in the network cannot put an older link back.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost.
+    /// If DynamoDB did not do it or its answer was lost, or the link kept changing.
     pub async fn put_link(
         &self,
         order: &OrderKey,
@@ -152,19 +198,54 @@ impl Table {
     ) -> Result<(), StoreError> {
         // Serialising our own struct of strings and numbers cannot fail.
         let json = serde_json::to_string(link).unwrap_or_default();
-        self.client
-            .update_item()
+        for again in 0..MAX_TRIES {
+            let present = self.link(order).await?;
+            // A refusal may be due to one's own write, its answer lost, and sent again by the SDK.
+            let tried = again > 0;
+            if present.as_ref().filter(|_| tried).is_some_and(|present| {
+                present.link == *link && present.updated_at == now && present.updated_by == updated_by
+            }) {
+                return Ok(());
+            }
+            let seen = present.map_or(0, |present| present.puts);
+            let result = self
+                .client
+                .update_item()
+                .table_name(&self.name)
+                .key("pk", s(pk(order)))
+                .key("sk", s(LINK))
+                .update_expression(
+                    "SET link = :link, updated_at = :now, updated_by = :by, puts = :next REMOVE expires_at",
+                )
+                .condition_expression(if seen == 0 { "attribute_not_exists(puts)" } else { "puts = :seen" })
+                .expression_attribute_values(":link", s(&json))
+                .expression_attribute_values(":now", n(now.0))
+                .expression_attribute_values(":by", s(updated_by))
+                .expression_attribute_values(":next", n(seen + 1))
+                .optional_value(":seen", (seen != 0).then(|| n(seen)))
+                .send()
+                .await;
+            match result {
+                Ok(_) => return Ok(()),
+                Err(error) if is_failed_condition(&error) => {}
+                Err(error) => return Err(StoreError::of("UpdateItem of a link")(error)),
+            }
+        }
+        Err(StoreError::Contended { pk: pk(order) })
+    }
+
+    async fn link(&self, order: &OrderKey) -> Result<Option<LinkRecord>, StoreError> {
+        let output = self
+            .client
+            .get_item()
             .table_name(&self.name)
             .key("pk", s(pk(order)))
             .key("sk", s(LINK))
-            .update_expression("SET link = :link, updated_at = :now, updated_by = :by REMOVE expires_at")
-            .expression_attribute_values(":link", s(json))
-            .expression_attribute_values(":now", n(now.0))
-            .expression_attribute_values(":by", s(updated_by))
+            .consistent_read(true)
             .send()
             .await
-            .map_err(StoreError::of("UpdateItem of a link"))?;
-        Ok(())
+            .map_err(StoreError::of("GetItem of a link"))?;
+        output.item.map(|item| read_link(order, item)).transpose()
     }
 
     /// Reads all that is known of an order, as it is now (a consistent Query, paged).
@@ -206,38 +287,72 @@ impl Table {
         Ok(records)
     }
 
-    /// Writes down what became of a notification. What is dispatched stays so: a slower decision, made from
-    /// older facts, changes nothing. Says whether the verdict was written.
+    /// Writes down what became of a notification that was decided from `seen`. What is dispatched stays so: a slower
+    /// decision, made from older facts, changes nothing; nor does one from before a person had it decided again.
+    /// Says whether the verdict was written.
     ///
     /// # Errors
     /// If DynamoDB did not do it or its answer was lost.
-    pub async fn mark(&self, key: &NotificationKey, verdict: &Verdict, now: EpochMillis) -> Result<bool, StoreError> {
+    pub async fn mark(
+        &self,
+        order: &OrderKey,
+        seen: &NotificationRecord,
+        verdict: &Verdict,
+        now: EpochMillis,
+    ) -> Result<bool, StoreError> {
+        let pk = pk(order);
         let update = self
             .client
             .update_item()
             .table_name(&self.name)
-            .key("pk", s(pk(&key.order)))
-            .key("sk", s(notification_sk(key)))
+            .key("pk", s(&pk))
+            .key("sk", s(notification_sk(&seen.key(order))))
             .expression_attribute_names("#state", "state")
+            .optional_value(":replays", (seen.replays != 0).then(|| n(seen.replays)))
             .expression_attribute_values(":now", n(now.0));
+        let same = not_replayed_since(seen);
+        // What is dispatched stays so.
+        let open = format!("{same} AND #state <> :dispatched");
         let mut expression = "SET #state = :state, decided_at = :now".to_owned();
+        let mut remove = Vec::new();
         let (state, reason, update) = match verdict {
             Verdict::Dispatched { call, reason } => {
                 expression.push_str(", expires_at = :expires");
+                remove.push(unfinished::REMOVE);
                 if call.is_some() {
                     expression = format!("ADD calls :calls {expression}");
                 }
                 let calls = call.as_ref().map(|call| AttributeValue::Ss(vec![call.to_string()]));
                 let update = update
-                    .condition_expression("attribute_exists(pk)")
+                    .condition_expression(same)
                     .expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()))
                     .optional_value(":calls", calls);
                 (NotificationState::Dispatched, *reason, update)
             }
-            Verdict::Waiting(reason) => (NotificationState::Waiting, Some(*reason), not_dispatched(update)),
-            Verdict::Attention(reason) => (NotificationState::Attention, Some(reason.as_str()), not_dispatched(update)),
+            Verdict::Waiting(reason) => {
+                let look_at = next_look(seen.received_at.until(now), now);
+                let update = update.condition_expression(open).indexed(&pk, Looker::Sweep, look_at);
+                (NotificationState::Waiting, Some(*reason), update)
+            }
+            Verdict::Attention(reason) => {
+                let update = update.condition_expression(open).indexed(&pk, Looker::Person, seen.received_at);
+                (NotificationState::Attention, Some(reason.as_str()), update)
+            }
         };
-        expression.push_str(if reason.is_some() { ", reason = :reason" } else { " REMOVE reason" });
+        let update = if state == NotificationState::Dispatched {
+            update
+        } else {
+            expression = format!("{expression}, {}", unfinished::SET);
+            update.expression_attribute_values(":dispatched", s(NotificationState::Dispatched.as_str()))
+        };
+        if reason.is_some() {
+            expression.push_str(", reason = :reason");
+        } else {
+            remove.push("reason");
+        }
+        if !remove.is_empty() {
+            expression = format!("{expression} REMOVE {}", remove.join(", "));
+        }
         let result = update
             .update_expression(expression)
             .expression_attribute_values(":state", s(state.as_str()))
@@ -251,11 +366,78 @@ impl Table {
         }
     }
 
-    /// Lets an order's link expire when what it was for is done. Linking the order anew keeps it again.
+    /// Has a notification decided again, whatever became of it: marks it as just received, and who asked. Says
+    /// whether it was written; not if somebody else just did the same. Enqueue its key then.
     ///
     /// # Errors
     /// If DynamoDB did not do it or its answer was lost.
-    pub async fn let_link_expire(&self, order: &OrderKey, now: EpochMillis) -> Result<(), StoreError> {
+    pub async fn reopen(
+        &self,
+        order: &OrderKey,
+        seen: &NotificationRecord,
+        by: &str,
+        now: EpochMillis,
+    ) -> Result<bool, StoreError> {
+        let pk = pk(order);
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", s(&pk))
+            .key("sk", s(notification_sk(&seen.key(order))))
+            .update_expression(format!(
+                "SET #state = :received, replays = :next, replayed_at = :now, replayed_by = :by, {} \
+                 REMOVE expires_at, reason",
+                unfinished::SET
+            ))
+            .condition_expression(not_replayed_since(seen))
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":received", s(NotificationState::Received.as_str()))
+            .expression_attribute_values(":next", n(seen.replays + 1))
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":by", s(by))
+            .optional_value(":replays", (seen.replays != 0).then(|| n(seen.replays)))
+            .indexed(&pk, Looker::Sweep, now.plus(GRACE))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(true),
+            Err(error) if is_failed_condition(&error) => Ok(false),
+            Err(error) => Err(StoreError::of("UpdateItem of a notification")(error)),
+        }
+    }
+
+    /// Keeps an order's link as long as something of the order is unfinished.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn keep_link(&self, order: &OrderKey) -> Result<(), StoreError> {
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", s(pk(order)))
+            .key("sk", s(LINK))
+            .update_expression("REMOVE expires_at")
+            .condition_expression("attribute_exists(pk)")
+            .send()
+            .await;
+        match result {
+            Err(error) if !is_failed_condition(&error) => Err(StoreError::of("UpdateItem of a link")(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets the link that was `seen` expire when what it was for is done. Linking the order anew keeps it again.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn let_link_expire(
+        &self,
+        order: &OrderKey,
+        seen: &LinkRecord,
+        now: EpochMillis,
+    ) -> Result<(), StoreError> {
         let result = self
             .client
             .update_item()
@@ -263,7 +445,8 @@ impl Table {
             .key("pk", s(pk(order)))
             .key("sk", s(LINK))
             .update_expression("SET expires_at = :expires")
-            .condition_expression("attribute_exists(pk)")
+            .condition_expression("puts = :seen")
+            .expression_attribute_values(":seen", n(seen.puts))
             .expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()))
             .send()
             .await;
@@ -278,18 +461,16 @@ fn read_link(order: &OrderKey, item: Item) -> Result<LinkRecord, StoreError> {
     let stored: StoredLink = read(item)?;
     let foreign = || StoreError::Foreign { pk: pk(order), sk: LINK.to_owned() };
     let link = serde_json::from_str(&stored.link).map_err(|_| foreign())?;
-    Ok(LinkRecord { link, updated_at: stored.updated_at, updated_by: stored.updated_by })
+    Ok(LinkRecord { link, updated_at: stored.updated_at, updated_by: stored.updated_by, puts: stored.puts })
 }
 
-fn is_failed_condition<R>(error: &aws_sdk_dynamodb::error::SdkError<UpdateItemError, R>) -> bool {
+pub(super) fn is_failed_condition<R>(error: &aws_sdk_dynamodb::error::SdkError<UpdateItemError, R>) -> bool {
     error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 
-/// What is dispatched stays so.
-fn not_dispatched(update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
-    update
-        .condition_expression("attribute_exists(pk) AND #state <> :dispatched")
-        .expression_attribute_values(":dispatched", s(NotificationState::Dispatched.as_str()))
+/// The condition that nobody had a notification decided again since it was read.
+const fn not_replayed_since(seen: &NotificationRecord) -> &'static str {
+    if seen.replays == 0 { "attribute_exists(pk) AND attribute_not_exists(replays)" } else { "replays = :replays" }
 }
 
 /// Values that an expression names only in some cases: DynamoDB refuses those it does not name.

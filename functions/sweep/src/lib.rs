@@ -1,0 +1,145 @@
+//! Each minute: finds what is unfinished for too long and enqueues its key again, so that a message that was lost,
+//! dead-lettered or outlived is never the end of an order.
+//!
+//! It decides nothing itself. A key that is in its queue twice is handled twice and changes nothing the second
+//! time, so two sweeps at once, or one that stops halfway, do no harm either.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::Serialize;
+use shared::call::CallKind;
+use shared::clock::SharedClock;
+use shared::delivery::CallMessage;
+use shared::notification::NotificationKey;
+use shared::queue::batch::Invocation;
+use shared::queue::{Queue, SendError};
+use shared::record::unfinished::{NextPage, Overdue, RecordKey, SHARDS};
+use shared::record::{StoreError, Table};
+use thiserror::Error;
+
+/// No further page is begun with less than this left of the invocation: a page is enqueued and marked well within.
+const RESERVE: Duration = Duration::from_secs(12);
+
+/// What the function is made of.
+#[derive(Debug)]
+pub struct Sweep {
+    /// Where what is unfinished is found.
+    pub table: Table,
+    /// Where the keys of notifications go.
+    pub notifications: Queue,
+    /// Where the keys of calls go.
+    pub calls: Vec<(CallKind, Queue)>,
+    /// Tells the time.
+    pub clock: SharedClock,
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    /// How many notifications were enqueued again.
+    pub notifications: usize,
+    /// How many calls were.
+    pub calls: usize,
+    /// How many items of the index name no record; they were put off.
+    pub foreign: usize,
+    /// Whether the time was up before everything overdue was enqueued; the next sweep goes on.
+    pub more: bool,
+}
+
+/// Why a sweep did not get through a shard. The next one finds the same again.
+#[derive(Debug, Error)]
+pub enum SweepError {
+    /// The table could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A queue did not take the keys.
+    #[error(transparent)]
+    Queue(#[from] SendError),
+}
+
+impl Sweep {
+    /// Sweeps every shard, all at once.
+    ///
+    /// # Errors
+    /// The first of those that a shard met; the others were swept nevertheless.
+    pub async fn handle(&self, invocation: &Invocation) -> Result<Swept, SweepError> {
+        let shards = join_all((0..SHARDS).map(|shard| self.sweep_shard(shard, invocation))).await;
+        let mut whole = Swept::default();
+        let mut failed = None;
+        for (shard, swept) in shards.into_iter().enumerate() {
+            match swept {
+                Ok(swept) => {
+                    whole.notifications += swept.notifications;
+                    whole.calls += swept.calls;
+                    whole.foreign += swept.foreign;
+                    whole.more |= swept.more;
+                }
+                Err(error) => {
+                    tracing::error!(shard, %error, "not swept to its end; the next sweep goes on");
+                    failed = failed.or(Some(error));
+                }
+            }
+        }
+        let Swept { notifications, calls, foreign, more } = whole;
+        if whole == Swept::default() {
+            tracing::debug!("nothing was overdue");
+        } else {
+            tracing::warn!(notifications, calls, foreign, more, "enqueued again what was unfinished for too long");
+        }
+        failed.map_or(Ok(whole), Err)
+    }
+
+    async fn sweep_shard(&self, shard: u8, invocation: &Invocation) -> Result<Swept, SweepError> {
+        let mut swept = Swept::default();
+        let mut page = NextPage::default();
+        loop {
+            let (overdue, next) = self.table.overdue(shard, page, self.clock.now()).await?;
+            self.enqueue(&overdue, &mut swept).await?;
+            match next {
+                None => return Ok(swept),
+                Some(_) if self.clock.now().until(invocation.deadline) < RESERVE => {
+                    return Ok(Swept { more: true, ..swept });
+                }
+                Some(next) => page = next,
+            }
+        }
+    }
+
+    /// Enqueues the keys, and puts the next look off only then: what is not enqueued is found again.
+    async fn enqueue(&self, overdue: &[Overdue], swept: &mut Swept) -> Result<(), SweepError> {
+        let notifications: Vec<&NotificationKey> = overdue
+            .iter()
+            .filter_map(|overdue| match &overdue.key {
+                Some(RecordKey::Notification(key)) => Some(key),
+                _ => None,
+            })
+            .collect();
+        self.notifications.send_all(&notifications).await?;
+        swept.notifications += notifications.len();
+        for (kind, queue) in &self.calls {
+            let calls: Vec<CallMessage> = overdue
+                .iter()
+                .filter_map(|overdue| match &overdue.key {
+                    Some(RecordKey::Call(id)) if id.call == *kind => Some(CallMessage::from(id.clone())),
+                    _ => None,
+                })
+                .collect();
+            queue.send_all(&calls).await?;
+            swept.calls += calls.len();
+        }
+        for foreign in overdue.iter().filter(|overdue| overdue.key.is_none()) {
+            let position = &foreign.position;
+            tracing::error!(pk = position.pk, sk = position.sk, "an item of the index is no record; mend or remove it");
+            swept.foreign += 1;
+        }
+        let now = self.clock.now();
+        for written in join_all(overdue.iter().map(|overdue| self.table.look_again(overdue, now))).await {
+            if let Err(error) = written {
+                // It is enqueued once more in a minute, which does no harm.
+                tracing::warn!(%error, "the next look at a record could not be put off");
+            }
+        }
+        Ok(())
+    }
+}

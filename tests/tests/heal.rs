@@ -1,0 +1,360 @@
+//! What is stuck is found and goes on; what needs a person is listed, and a person mends it.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use relay_tests::bodies::{flight, redemption, sctt, ship, tsy};
+use relay_tests::cloud::WireFault;
+use relay_tests::relay::Relay;
+use serde_json::{Value, json};
+use shared::call::CallKind;
+use shared::clock::Clock as _;
+use shared::queue::batch::Invocation;
+use shared::record::calls::CallState;
+use shared::record::unfinished::{PROJECTED, SHARDS};
+use sweep::Swept;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const CALLER: &str = "arn:aws:iam::123456789012:user/booking-system";
+
+/// Loses every message that is in a queue now.
+async fn lose(relay: &Relay, queue: &str) {
+    loop {
+        let messages = relay.receive(queue).await;
+        if messages.is_empty() {
+            return;
+        }
+        for message in messages {
+            let delete = relay.sqs.delete_message().queue_url(relay.queue_url(queue));
+            delete.receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
+        }
+    }
+}
+
+/// The keys of what is in the index, in the order of the index.
+async fn indexed(relay: &Relay) -> Vec<(String, String)> {
+    let items = relay.dynamodb.scan().table_name("relay").index_name("unfinished").send().await.unwrap();
+    let text = |value: &AttributeValue| value.as_s().unwrap().clone();
+    items.items.unwrap().iter().map(|item| (text(&item["pk"]), text(&item["unfinished"]))).collect()
+}
+
+/// Sweeps, and says how many notifications and calls were enqueued.
+async fn swept(relay: &Relay) -> (usize, usize) {
+    let Swept { notifications, calls, foreign, more } = relay.sweep().await.unwrap();
+    assert_eq!((foreign, more), (0, false));
+    (notifications, calls)
+}
+
+fn parsed(body: &str) -> Value {
+    serde_json::from_str(body).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_messages_are_not_the_end_of_an_order() {
+    let relay = Relay::new().await;
+    relay.put_order("tsy", "P-1", &flight()).await;
+    relay.post_tsy(&tsy("P-1", "issued")).await;
+    lose(&relay, "notifications").await;
+    assert_eq!(swept(&relay).await, (0, 0), "it is not late yet");
+    relay.clock.advance(6 * MINUTE);
+    assert_eq!(swept(&relay).await, (1, 0));
+    assert_eq!(swept(&relay).await, (0, 0), "its next look is later");
+    relay.poll("notifications").await;
+    lose(&relay, "itinerary-postback").await;
+    relay.clock.advance(6 * MINUTE);
+    assert_eq!(swept(&relay).await, (0, 1));
+    relay.settle().await;
+    assert_eq!((relay.effects(), indexed(&relay).await), (1, vec![]));
+    relay.clock.advance(600 * MINUTE);
+    assert_eq!(swept(&relay).await, (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_died_with_its_message_is_found_by_its_lease() {
+    let relay = Relay::new().await;
+    for (key, write_off_type) in [("once", 0), ("total", 1)] {
+        relay.submit("ticket-verify", Some(key), &redemption(7, write_off_type)).await;
+    }
+    relay.cloud.order(WireFault::Panic, 2, |sent| sent.service == "top");
+    let messages = relay.receive("ticket-verify").await;
+    relay.invoke("ticket-verify", relay.event(&messages)).await;
+    lose(&relay, "ticket-verify").await;
+    for message in messages {
+        let delete = relay.sqs.delete_message().queue_url(relay.queue_url("ticket-verify"));
+        delete.receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
+    }
+    relay.clock.advance(5 * MINUTE);
+    assert_eq!(swept(&relay).await, (0, 0), "the lease ran out less than five minutes ago");
+    relay.clock.advance(2 * MINUTE);
+    assert_eq!(swept(&relay).await, (0, 2));
+    relay.settle().await;
+    assert_eq!(relay.call(CallKind::TicketVerify, "total").await.state, CallState::Succeeded);
+    assert_eq!(relay.call(CallKind::TicketVerify, "once").await.state, CallState::Unknown);
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notification_waits_in_the_index_and_is_decided_ever_more_rarely() {
+    let relay = Relay::new().await;
+    relay.post_tsy(&tsy("P-1", "issued")).await;
+    relay.settle().await;
+    let mut looks = 0;
+    for _ in 0..24 * 60 {
+        relay.clock.advance(MINUTE);
+        looks += swept(&relay).await.0;
+        relay.settle().await;
+    }
+    assert!((6..=10).contains(&looks), "{looks} looks in a day");
+    // The link is put, and its message lost: the next look finds it.
+    relay.put_order("tsy", "P-1", &flight()).await;
+    lose(&relay, "notifications").await;
+    relay.clock.advance(6 * 60 * MINUTE);
+    assert_eq!(swept(&relay).await, (1, 0));
+    relay.settle().await;
+    assert_eq!((relay.effects(), indexed(&relay).await), (1, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_after_dispatch_does_not_come_back_into_the_index() {
+    let relay = Relay::new().await;
+    relay.put_order("tsy", "P-1", &flight()).await;
+    relay.post_tsy(&tsy("P-1", "issued")).await;
+    relay.settle().await;
+    assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
+    assert_eq!(indexed(&relay).await, vec![]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_is_paged_through_and_spread_over_the_shards() {
+    let relay = Relay::new().await;
+    for n in 0..450 {
+        relay.post_tsy(&tsy(&format!("P-{n}"), "issued")).await;
+    }
+    lose(&relay, "notifications").await;
+    let partitions: std::collections::BTreeSet<_> =
+        indexed(&relay).await.into_iter().map(|(_, partition)| partition).collect();
+    assert_eq!(partitions.len(), usize::from(SHARDS));
+    relay.clock.advance(6 * MINUTE);
+    // The time is up: no second page of any shard is begun.
+    let deadline = relay.clock.now().plus(Duration::from_secs(5));
+    let hasty = relay.sweep.handle(&Invocation { request_id: "hasty".to_owned(), deadline }).await.unwrap();
+    assert!(hasty.more && (300..=400).contains(&hasty.notifications), "{hasty:?}");
+    assert_eq!(swept(&relay).await, (450 - hasty.notifications, 0));
+    assert_eq!(swept(&relay).await, (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_sweeps_at_once_do_no_harm() {
+    let relay = Relay::new().await;
+    relay.put_order("tsy", "P-1", &flight()).await;
+    relay.post_tsy(&tsy("P-1", "issued")).await;
+    lose(&relay, "notifications").await;
+    relay.clock.advance(6 * MINUTE);
+    // Both have read the index and enqueued what they found, when neither has written yet.
+    relay.cloud.hold(|sent| sent.operation == "UpdateItem");
+    let both_there = async {
+        while relay.cloud.held() < 2 {
+            tokio::task::yield_now().await;
+        }
+        relay.cloud.release();
+    };
+    let (one, other, ()) = tokio::join!(relay.sweep(), relay.sweep(), both_there);
+    assert_eq!((one.unwrap().notifications, other.unwrap().notifications), (1, 1));
+    relay.settle().await;
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_sweep_could_not_enqueue_is_found_by_the_next() {
+    let relay = Relay::new().await;
+    relay.post_tsy(&tsy("P-1", "issued")).await;
+    lose(&relay, "notifications").await;
+    relay.clock.advance(6 * MINUTE);
+    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.operation == "SendMessageBatch");
+    assert!(relay.sweep().await.is_err());
+    assert_eq!(swept(&relay).await, (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn attention_lists_what_needs_a_person_oldest_first_page_by_page() {
+    let relay = Relay::new().await;
+    assert_eq!(relay.attention(None, None).await, (200, r#"{"items":[],"next":null}"#.to_owned()));
+    for n in 0..7 {
+        relay.post_tsy(&tsy(&format!("P-{n}"), "rejected")).await;
+        relay.clock.advance(MINUTE);
+    }
+    relay.top_faults(json!([{"times": 1, "fault": "timeout_after_effect"}]));
+    relay.submit("ticket-verify", Some("K"), &redemption(7, 0)).await;
+    relay.settle().await;
+    let mut orders = Vec::new();
+    let mut after: Option<String> = None;
+    let mut pages = 0;
+    loop {
+        let (status, body) = relay.attention(Some(3), after.as_deref()).await;
+        assert_eq!(status, 200, "{body}");
+        let page = parsed(&body);
+        pages += 1;
+        orders.extend(page["items"].as_array().unwrap().clone());
+        after = page["next"].as_str().map(str::to_owned);
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, 3);
+    let names: Vec<_> = orders.iter().map(|item| item["order_id"].as_str().or(item["key"].as_str()).unwrap()).collect();
+    assert_eq!(names, ["P-0", "P-1", "P-2", "P-3", "P-4", "P-5", "P-6", "K"]);
+    assert_eq!(orders[0]["reason"], "TSY rejected the order; no TOP call tells a rejection");
+    assert_eq!((&orders[7]["state"], &orders[7]["call"]), (&json!("unknown"), &json!("ticket-verify")));
+    assert!(orders[7]["reason"].as_str().unwrap().contains("no whole answer came"), "{}", orders[7]);
+    for (limit, after, field) in [(Some(0), None, "limit"), (Some(101), None, "limit"), (None, Some("%%"), "after")] {
+        let (status, body) = relay.attention(limit, after).await;
+        assert_eq!((status, &parsed(&body)["field"]), (400, &json!(field)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_decides_again_what_top_refused() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.top_faults(json!([{"times": 1, "fault": "business_failure"}]));
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.settle().await;
+    assert_eq!(relay.call(CallKind::ShipNotify, "38-issued").await.state, CallState::Rejected);
+    assert!(relay.expires("order#sctt#T-1", "link").await);
+    let (status, body) = relay.replay("sctt", "T-1").await;
+    assert_eq!((status, &parsed(&body)["notifications_enqueued"]), (202, &json!(1)));
+    assert!(!relay.expires("order#sctt#T-1", "link").await, "an unfinished order keeps its link");
+    relay.settle().await;
+    let order = relay.order("sctt", "T-1").await;
+    assert_eq!(order["calls"][0]["state"], "succeeded");
+    assert_eq!(
+        (&order["notifications"][0]["state"], &order["notifications"][0]["replays"]),
+        (&json!("dispatched"), &json!(1))
+    );
+    assert_eq!(order["notifications"][0]["replayed_by"], CALLER);
+    let replayed = |moment: &Value| moment["event"].as_str().unwrap().ends_with("to be decided again");
+    assert!(order["timeline"].as_array().unwrap().iter().any(replayed), "{order}");
+    assert_eq!(indexed(&relay).await, vec![]);
+    // What TOP has is not decided again.
+    let (_, body) = relay.replay("sctt", "T-1").await;
+    assert_eq!(parsed(&body)["notifications_enqueued"], 0);
+    relay.settle().await;
+    assert_eq!((relay.effects(), relay.ledger().len()), (1, 2));
+    assert_eq!(relay.replay("sctt", "T-2").await.0, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_whose_message_is_lost_is_swept() {
+    let relay = Relay::new().await;
+    relay.post_tsy(&tsy("P-1", "rejected")).await;
+    relay.settle().await;
+    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.operation == "SendMessageBatch");
+    assert_eq!(relay.replay("tsy", "P-1").await.0, 500);
+    relay.clock.advance(6 * MINUTE);
+    assert_eq!(swept(&relay).await, (1, 0));
+    relay.settle().await;
+    assert_eq!(relay.notification("tsy", "P-1").await.0, "attention");
+}
+
+/// A decision from before a replay must not close what the replay opened.
+#[tokio::test(start_paused = true)]
+async fn a_decision_from_before_a_replay_changes_nothing() {
+    let relay = Relay::new().await;
+    relay.put_order("tsy", "P-1", &flight()).await;
+    relay.post_tsy(&tsy("P-1", "issued")).await;
+    relay.cloud.hold(|sent| sent.operation == "UpdateItem" && sent.body.contains("decided_at"));
+    let messages = relay.receive("notifications").await;
+    let event = relay.event(&messages);
+    let slow = relay.invoke("notifications", event);
+    let replay = async {
+        while relay.cloud.held() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(relay.replay("tsy", "P-1").await.0, 202);
+        relay.cloud.release();
+    };
+    tokio::join!(slow, replay);
+    assert_eq!(relay.notification("tsy", "P-1").await.0, "received");
+    relay.settle().await;
+    assert_eq!((relay.notification("tsy", "P-1").await.0.as_str(), relay.effects()), ("dispatched", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_settles_an_unknown_call() {
+    for (outcome, state, effects) in
+        [("succeeded", "succeeded", 1), ("rejected", "rejected", 1), ("retry", "succeeded", 2)]
+    {
+        let relay = Relay::new().await;
+        relay.top_faults(json!([{"times": 1, "fault": "timeout_after_effect"}]));
+        relay.submit("ticket-verify", Some("K"), &redemption(7, 0)).await;
+        relay.settle().await;
+        assert_eq!(relay.call(CallKind::TicketVerify, "K").await.state, CallState::Unknown);
+        assert_eq!(indexed(&relay).await.len(), 1);
+        let said = json!({"outcome": outcome, "note": "asked TOP"}).to_string();
+        let (status, body) = relay.resolve("ticket-verify", "K", &said).await;
+        assert_eq!(status, 200, "{body}");
+        // The answer got lost, and the person says it again.
+        assert_eq!(relay.resolve("ticket-verify", "K", &said).await.0, 200);
+        relay.settle().await;
+        let (_, call) = relay.get_call("ticket-verify", "K").await;
+        let call = parsed(&call);
+        assert_eq!((&call["state"], relay.effects()), (&json!(state), effects));
+        let resolved = call["history"].as_array().unwrap().iter().find(|entry| entry["note"] == "asked TOP").unwrap();
+        assert_eq!((&resolved["outcome"], &resolved["owner"]), (&json!(format!("resolved_{outcome}")), &json!(CALLER)));
+        assert!(resolved["at"].as_str().unwrap().starts_with("2026-"));
+        assert_eq!(indexed(&relay).await, vec![]);
+        assert!(relay.expires("call#ticket-verify#K", "call").await);
+        let (status, _) =
+            relay.resolve("ticket-verify", "K", r#"{"outcome":"rejected","note":"on second thoughts"}"#).await;
+        assert_eq!(status, 409);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolution_is_checked() {
+    let relay = Relay::new().await;
+    relay.submit("ticket-verify", Some("K"), &redemption(7, 0)).await;
+    for (body, status) in [
+        (r#"{"outcome":"succeeded"}"#, 409),
+        (r#"{"outcome":"done"}"#, 400),
+        (r#"{"note":"x"}"#, 400),
+        (r#"{"outcome":"retry","because":"x"}"#, 400),
+        ("[]", 400),
+    ] {
+        assert_eq!(relay.resolve("ticket-verify", "K", body).await.0, status, "{body}");
+    }
+    assert_eq!(relay.resolve("ticket-verify", "L", r#"{"outcome":"retry"}"#).await.0, 404);
+    assert_eq!(relay.call(CallKind::TicketVerify, "K").await.state, CallState::Pending);
+}
+
+/// A write of an older link that lingered in the network must not undo a newer one.
+#[tokio::test(start_paused = true)]
+async fn an_older_link_that_arrives_late_changes_nothing() {
+    let relay = Relay::new().await;
+    relay.put_order("tsy", "P-1", &flight()).await;
+    relay.cloud.hold(|sent| sent.operation == "UpdateItem" && sent.body.contains("late-link"));
+    let late = flight().replace("3021342134", "late-link");
+    let slow = relay.put_order("tsy", "P-1", &late);
+    let fast = async {
+        while relay.cloud.held() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let newer = flight().replace("3021342134", "newer-link");
+        assert_eq!(relay.put_order("tsy", "P-1", &newer).await.0, 200);
+        let before = relay.order("tsy", "P-1").await["link"].clone();
+        assert_eq!(before["happytrip_flight"]["tes_head_id"], "newer-link");
+        relay.cloud.order(WireFault::NotPerformed, 100, |sent| sent.body.contains("late-link"));
+        relay.cloud.release();
+    };
+    tokio::join!(slow, fast);
+    assert_eq!(relay.order("tsy", "P-1").await["link"]["happytrip_flight"]["tes_head_id"], "newer-link");
+}
+
+#[test]
+fn the_template_has_the_index_that_the_code_queries() {
+    let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
+    assert!(template.contains(&format!("NonKeyAttributes: [{}]", PROJECTED.join(", "))));
+    assert!(template.contains("- IndexName: unfinished\n"));
+}
