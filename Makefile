@@ -10,7 +10,7 @@ CARGO_FLAGS := --workspace --locked
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up down status test lint test-rust test-e2e build tools
+.PHONY: help demo up down status test lint test-rust test-e2e simulate soak mutations build tools
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -34,13 +34,14 @@ down: ## stop it
 status: ## say whether it runs, and what waits in its queues
 	$(STACK) status
 
-test: lint test-rust test-e2e ## all that CI checks
+test: lint test-rust simulate test-e2e ## all that CI checks
 
 lint: tools ## formatting, clippy, ruff, and the template
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets --profile local -- -D warnings
-	$(VENV_BIN)/ruff check --no-cache --config local/ruff.toml local tests/e2e
-	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e
+	$(VENV_BIN)/ruff check --no-cache --config local/ruff.toml local tests/e2e tests/simulation
+	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e tests/simulation
+	$(PYTHON) tests/simulation/mutations.py --check
 	env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 $(VENV_BIN)/sam validate --lint --region us-east-1 --template-file template.yaml
 
 test-rust: ## unit, property, contract and in-process tests, and the examples in the documentation
@@ -48,6 +49,22 @@ test-rust: ## unit, property, contract and in-process tests, and the examples in
 	then cargo nextest run $(CARGO_FLAGS) --cargo-profile local --no-fail-fast; \
 	else cargo test $(CARGO_FLAGS) --profile local --tests --no-fail-fast; fi
 	cargo test $(CARGO_FLAGS) --profile local --doc
+
+# How many seeds `make simulate` and `make soak` run, and from which on.
+SEEDS ?= 20000
+SOAK_SEEDS ?= 1000000
+FROM ?= 0
+SIMULATION := cargo run --quiet --locked --profile simulation -p relay-simulation --
+
+simulate: ## the relay on a virtual clock with everything that can go wrong: 20,000 runs, or one that it tells of (SEED=7)
+	$(SIMULATION) $(if $(SEED),--seed $(SEED),--from $(FROM) --seeds $(SEEDS))
+
+soak: ## a million such runs, and how often each fault was exercised at each request
+	$(SIMULATION) --from $(FROM) --seeds $(SOAK_SEEDS) --coverage
+
+mutations: ## put deliberate bugs into a copy of the code, and see the simulation catch each
+	cargo build --quiet --locked --profile simulation -p relay-simulation
+	$(PYTHON) tests/simulation/mutations.py
 
 test-e2e: tools ## the real template on a local stack of its own
 	$(VENV_BIN)/python -m pytest tests/e2e

@@ -256,9 +256,10 @@ impl Delivery {
             Outcome::Failed(class, failure) => (class, failure),
         };
         let finish = match class {
-            // The claim itself counts one. TOP answers a ship order's first success again, so a refusal there says
-            // that no attempt took effect; elsewhere it may say "that was done before".
-            ErrorClass::Rejected if record.unsettled > 1 && self.kind != CallKind::ShipNotify => {
+            // The claim itself counts one. A refusal says nothing of an earlier attempt: it may say "that was done
+            // before", come from the gateway before the call's own rules are asked, or overtake a request that was cut
+            // off and is still on its way.
+            ErrorClass::Rejected if record.unsettled > 1 => {
                 let message = format!("refused, but an earlier attempt may have taken effect: {}", failure.message);
                 Finish::Unknown(Failure { message, ..failure })
             }

@@ -438,11 +438,6 @@ impl Relay {
 
     /// A Lambda event of these messages, with 30 s to its deadline.
     pub fn event(&self, messages: &[Message]) -> LambdaEvent<SqsEvent> {
-        self.event_within(messages, Duration::from_secs(30))
-    }
-
-    /// A Lambda event of these messages.
-    pub fn event_within(&self, messages: &[Message], time: Duration) -> LambdaEvent<SqsEvent> {
         let record = |message: &Message| {
             json!({
                 "messageId": message.message_id,
@@ -457,7 +452,7 @@ impl Relay {
         let records: Vec<_> = messages.iter().map(record).collect();
         let mut context = Context::default();
         context.request_id = format!("invocation-{}", self.invocations.fetch_add(1, Ordering::Relaxed));
-        context.deadline = u64::try_from(self.clock.now().plus(time).0).unwrap();
+        context.deadline = u64::try_from(self.clock.now().plus(Duration::from_secs(30)).0).unwrap();
         LambdaEvent::new(serde_json::from_value(json!({"Records": records})).unwrap(), context)
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
 
+use aws_lambda_events::sqs::SqsBatchResponse;
 use std::time::Duration;
 
 use relay_tests::bodies::ship_call;
@@ -63,13 +64,21 @@ async fn one_is_not_json_one_panics_one_is_refused_one_meets_the_time_limit_and_
     assert_eq!(relay.effects(), 8);
 }
 
+/// Handles a batch of ship notifications in an invocation that has this much time left.
+async fn deliver_within(relay: &Relay, messages: &[aws_sdk_sqs::types::Message], left: Duration) -> SqsBatchResponse {
+    let invocation = Invocation { request_id: "late".to_owned(), deadline: relay.clock.now().plus(left) };
+    let delivery = relay.deliveries.iter().find(|delivery| delivery.kind == CallKind::ShipNotify).unwrap();
+    let payload = relay.event(messages).payload;
+    relay.runner("ship-notify").run(payload, &invocation, |message| delivery.deliver(message, &invocation)).await
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_there_is_no_time_to_start_is_returned_untouched() {
     let relay = Relay::new().await;
     relay.submit("ship-notify", None, &ship_call("38", true)).await;
     let messages = relay.receive("ship-notify").await;
     relay.cloud.take_sent();
-    let response = relay.invoke("ship-notify", relay.event_within(&messages, Duration::from_secs(4))).await;
+    let response = deliver_within(&relay, &messages, Duration::from_secs(4)).await;
     assert_eq!(response.batch_item_failures.len(), 1);
     assert!(relay.cloud.take_sent().iter().all(|sent| sent.service == "sqs"));
     assert_eq!(relay.call(CallKind::ShipNotify, "38-issued").await.attempt, 0);
@@ -128,14 +137,15 @@ async fn an_undecodable_message_does_not_hold_up_the_notification_beside_it() {
 
 #[tokio::test(start_paused = true)]
 async fn the_time_limit_stops_the_one_that_does_not_end_and_lets_the_others_be_done() {
-    for skew in [0, 30] {
+    for skew in [0, 30, -30] {
         let relay = Relay::new().await;
         for n in 1..=3 {
             relay.submit("ship-notify", None, &ship_call(&format!("38{n}"), true)).await;
         }
         let messages = relay.receive("ship-notify").await;
-        // A clock that lags behind Lambda's believes that more time is left than there is.
-        let event = relay.event_within(&messages, Duration::from_secs(30 + skew));
+        // Of a clock that lags behind Lambda's, or is ahead of it, the end seems too far away, or past.
+        let mut event = relay.event(&messages);
+        event.context.deadline = event.context.deadline.checked_add_signed(skew * 1000).unwrap();
         let invocation = Invocation::new(&event.context, relay.clock.now());
         let start = tokio::time::Instant::now();
         let handle = async |message: Message<CallMessage>| {
@@ -157,7 +167,7 @@ async fn what_comes_again_for_lack_of_time_waits_longer_each_time() {
         let name = aws_sdk_sqs::types::MessageSystemAttributeName::ApproximateReceiveCount;
         messages[0].attributes = Some([(name, count.to_owned())].into());
         relay.cloud.take_sent();
-        relay.invoke("ship-notify", relay.event_within(&messages, Duration::from_secs(1))).await;
+        deliver_within(&relay, &messages, Duration::from_secs(1)).await;
         let sent = relay.cloud.take_sent();
         let change: serde_json::Value = serde_json::from_str(&sent[0].body).unwrap();
         let seconds = change["Entries"][0]["VisibilityTimeout"].as_i64().unwrap();

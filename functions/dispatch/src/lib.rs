@@ -103,11 +103,20 @@ impl Dispatch {
             Decided::NoCall(verdict) => verdict,
         };
         let now = self.clock.now();
-        // A scenic-spot order is done with its notification; any other one with its call.
-        if let (Verdict::Dispatched { call, .. }, Some(record)) = (&verdict, &records.link)
-            && (call.is_some() || matches!(record.link, Link::FliggyTicket(_)))
-        {
-            self.table.let_link_expire(&key.order, record, now).await?;
+        if let Some(link) = &records.link {
+            // A scenic-spot order is done with its notification; any other one with its call.
+            let done = match &verdict {
+                Verdict::Dispatched { call, .. } => call.is_some() || matches!(link.link, Link::FliggyTicket(_)),
+                _ => false,
+            };
+            let is_open = |(at, other): (usize, &NotificationRecord)| {
+                at != position && other.state != NotificationState::Dispatched
+            };
+            if done && !records.notifications.iter().enumerate().any(is_open) {
+                self.table.let_link_expire(&key.order, link, now).await?;
+            } else if link.expires && !matches!(verdict, Verdict::Dispatched { .. }) {
+                self.table.keep_link(&key.order).await?;
+            }
         }
         let written = self.table.mark(&key.order, &records.notifications[position], &verdict, now).await?;
         match verdict {
@@ -180,6 +189,9 @@ impl Dispatch {
             Asked::Recorded => true,
             // Enqueued again, since whoever asked first may have stopped before.
             Asked::Same(record) => record.state == CallState::Pending,
+            // This notification led to it before; then the order was linked anew, before that could be marked. Nothing
+            // else is told than if it had been marked in time.
+            Asked::Different(record) if record.asked_by == new.asked_by => false,
             Asked::Different(record) => {
                 let state = record.state.as_str();
                 return Ok(Verdict::Attention(format!(

@@ -12,13 +12,15 @@ use lambda_runtime::Context;
 use serde::de::DeserializeOwned;
 
 use crate::aws;
-use crate::clock::{EpochMillis, SharedClock, SharedRandom, distance};
+use crate::clock::{EpochMillis, SharedClock, SharedRandom};
 use crate::queue::{Queue, backoff};
 
 /// Longest time that a message may be kept invisible, by SQS: 12 hours from when it was received.
 const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 3600 - 300);
 /// The functions' time-out in the template.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long after Lambda began to count an event may reach its handler.
+const HANDED_OVER_WITHIN: Duration = Duration::from_secs(5);
 /// Kept back at the end of the invocation to return what was not done.
 const RESERVE: Duration = Duration::from_secs(3);
 /// Of which this is for saying when it comes again.
@@ -38,15 +40,16 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// What Lambda says of an invocation that begins now. A clock that lags behind Lambda's must not promise more
-    /// time than a function has; and cargo-lambda's emulator tells every invocation the same moment of 1970.
+    /// An invocation that begins now. It has the functions' whole time; what Lambda says of its end is taken where
+    /// it is about that, and is otherwise told by another clock: by one that is ahead of this instance's, which must
+    /// not promise more time than there is, or behind it, so that this instance would never believe it had any; or by
+    /// cargo-lambda's emulator, which tells every invocation the same moment of 1970.
     #[must_use]
     pub fn new(context: &Context, now: EpochMillis) -> Self {
         let told = EpochMillis(i64::try_from(context.deadline).unwrap_or(i64::MAX));
         let latest = now.plus(FUNCTION_TIMEOUT);
-        let credible = distance(told, now) < Duration::from_secs(24 * 3600);
-        let deadline = if credible { told.min(latest) } else { latest };
-        Self { request_id: context.request_id.clone(), deadline }
+        let credible = told <= latest && told.until(latest) < HANDED_OVER_WITHIN;
+        Self { request_id: context.request_id.clone(), deadline: if credible { told } else { latest } }
     }
 }
 

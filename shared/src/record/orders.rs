@@ -38,6 +38,8 @@ pub struct LinkRecord {
     pub updated_by: String,
     /// How often it said anything of the order: changes with every link.
     pub puts: i64,
+    /// Whether it is to expire.
+    pub expires: bool,
 }
 
 /// A notification, and what became of it.
@@ -133,6 +135,8 @@ struct StoredLink {
     updated_by: String,
     #[serde(default)]
     puts: i64,
+    #[serde(default)]
+    expires_at: Option<i64>,
 }
 
 impl Table {
@@ -461,7 +465,8 @@ fn read_link(order: &OrderKey, item: Item) -> Result<LinkRecord, StoreError> {
     let stored: StoredLink = read(item)?;
     let foreign = || StoreError::Foreign { pk: pk(order), sk: LINK.to_owned() };
     let link = serde_json::from_str(&stored.link).map_err(|_| foreign())?;
-    Ok(LinkRecord { link, updated_at: stored.updated_at, updated_by: stored.updated_by, puts: stored.puts })
+    let StoredLink { updated_at, updated_by, puts, expires_at, .. } = stored;
+    Ok(LinkRecord { link, updated_at, updated_by, puts, expires: expires_at.is_some() })
 }
 
 pub(super) fn is_failed_condition<R>(error: &aws_sdk_dynamodb::error::SdkError<UpdateItemError, R>) -> bool {

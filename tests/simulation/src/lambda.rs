@@ -1,0 +1,420 @@
+//! Lambda: instances of the functions as they are shipped, invoked one event at a time, frozen in between, stopped at
+//! their time-out or wherever the seed kills them; and what polls the queues for them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use attention::Attention;
+use aws_config::identity::IdentityCache;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_sdk_secretsmanager::config::{Credentials as AwsCredentials, SharedCredentialsProvider};
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
+use dispatch::Dispatch;
+use lambda_http::{Body, Request, Response};
+use lambda_runtime::{Context, LambdaEvent};
+use order_link::OrderLink;
+use sctt_voucher_push::Endpoint;
+use serde_json::json;
+use shared::call::CallKind;
+use shared::clock::{SharedClock, SharedRandom};
+use shared::config::CallQueueUrls;
+use shared::delivery::Delivery;
+use shared::digest::sha256_hex;
+use shared::intake::Intake;
+use shared::notification::NotificationKind;
+use shared::partner::authentication::{ScttChecks, TokenHashes};
+use shared::queue::Queue;
+use shared::queue::batch::{BatchRunner, Invocation};
+use shared::record::Table;
+use shared::secret::CachedSecret;
+use shared::top::client::TopClient;
+use shared::top::sign::SignMethod;
+use submit_call::SubmitCall;
+use sweep::{Sweep, Swept};
+
+use crate::network::{Aws, Line, Top};
+use crate::queues::Message;
+use crate::table;
+use crate::world::{SkewedClock, World, lock};
+
+/// The functions' time-out, as the template has it.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The token of both endpoints.
+pub const TOKEN: &str = "token";
+/// The table's name.
+pub const TABLE: &str = "relay";
+const RETENTION: Duration = Duration::from_secs(180 * 24 * 3600);
+
+/// The clients of one instance, and the line they speak over. Building them takes longer than what a run does with
+/// them, and they keep nothing of a run, so they go from one to the next.
+struct Clients {
+    line: Arc<Line>,
+    dynamodb: aws_sdk_dynamodb::Client,
+    sqs: aws_sdk_sqs::Client,
+    secrets: aws_sdk_secretsmanager::Client,
+    top: SharedHttpConnector,
+}
+
+thread_local! {
+    static IDLE_CLIENTS: RefCell<Vec<Clients>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Clients {
+    fn take() -> Self {
+        IDLE_CLIENTS.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
+            // Building draws from the generator that a run's pauses come from, and not every run builds.
+            let seed = fastrand::get_seed();
+            let clients = Self::build();
+            fastrand::seed(seed);
+            clients
+        })
+    }
+
+    /// As `shared::aws` builds them, but for where they lead.
+    fn build() -> Self {
+        let line = Arc::new(Line::default());
+        let credentials = AwsCredentials::new("test", "test", None, None, "test");
+        let sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            // A cache draws from the same generator as a run's pauses, and only when it is filled first.
+            .identity_cache(IdentityCache::no_cache())
+            .http_client(SharedHttpClient::new(Aws(line.clone())))
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .operation_attempt_timeout(Duration::from_secs(2))
+                    .operation_timeout(Duration::from_secs(6))
+                    .build(),
+            )
+            .build();
+        // The tokens that the SDK saves up for retries are shared by all of a process: what one run does would
+        // change another.
+        let partition = || RetryPartition::custom("simulation").token_bucket(TokenBucket::unlimited()).build();
+        let dynamodb = aws_sdk_dynamodb::config::Builder::from(&sdk).retry_partition(partition()).build();
+        let sqs = aws_sdk_sqs::config::Builder::from(&sdk).retry_partition(partition()).build();
+        let secrets = aws_sdk_secretsmanager::config::Builder::from(&sdk).retry_partition(partition()).build();
+        Self {
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
+            sqs: aws_sdk_sqs::Client::from_conf(sqs),
+            secrets: aws_sdk_secretsmanager::Client::from_conf(secrets),
+            top: SharedHttpConnector::new(Top(line.clone())),
+            line,
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(clients) = self.clients.take() {
+            clients.line.disconnect();
+            IDLE_CLIENTS.with_borrow_mut(|idle| idle.push(clients));
+        }
+    }
+}
+
+/// What an instance runs.
+enum Handler {
+    Tsy(Intake),
+    Sctt(Endpoint),
+    OrderLink(OrderLink),
+    SubmitCall(SubmitCall),
+    Attention(Attention),
+    Sweep(Sweep),
+    Dispatch(Dispatch, BatchRunner),
+    Call(Delivery, BatchRunner),
+}
+
+/// One instance of a function: what it has read and built stays between invocations.
+struct Instance {
+    function: &'static str,
+    number: u64,
+    handler: Handler,
+    clock: SharedClock,
+    clients: Option<Clients>,
+}
+
+fn random_of(world: &World) -> SharedRandom {
+    let generator = Mutex::new(fastrand::Rng::with_seed(world.draw(|chance| chance.u64(..))));
+    Arc::new(move || lock(&generator).u64(..))
+}
+
+fn url(queue: &str) -> String {
+    format!("https://sqs.test/{queue}")
+}
+
+impl Instance {
+    fn start(world: &Arc<World>, function: &'static str, number: u64) -> Self {
+        let clients = Clients::take();
+        clients.line.connect(world, function, number);
+        let clock: SharedClock = Arc::new(SkewedClock::draw(world));
+        let random = random_of(world);
+        let table = Table::new(clients.dynamodb.clone(), TABLE.to_owned(), RETENTION);
+        let queue = |name: &str| Queue::new(clients.sqs.clone(), url(name));
+        let intake = |kind| Intake {
+            kind,
+            tokens: TokenHashes::parse(&sha256_hex(TOKEN.as_bytes())).expect("a digest"),
+            table: table.clone(),
+            notifications: queue("notifications"),
+            clock: clock.clone(),
+        };
+        let handler = match function {
+            "tsy-issue-notify" => Handler::Tsy(intake(NotificationKind::IssueNotify)),
+            "sctt-voucher-push" => {
+                let (intake, checks) = (intake(NotificationKind::VoucherPush), ScttChecks::default());
+                Handler::Sctt(Endpoint { intake, checks, secret: None })
+            }
+            "order-link" => {
+                Handler::OrderLink(OrderLink { table, notifications: queue("notifications"), clock: clock.clone() })
+            }
+            "submit-call" => Handler::SubmitCall(SubmitCall {
+                table,
+                sqs: clients.sqs.clone(),
+                call_queue_urls: CallQueueUrls {
+                    itinerary_postback: url("itinerary-postback"),
+                    ticket_verify: url("ticket-verify"),
+                    ship_notify: url("ship-notify"),
+                },
+                clock: clock.clone(),
+                random,
+            }),
+            "attention" => Handler::Attention(Attention { table }),
+            "sweep" => Handler::Sweep(Sweep {
+                table,
+                notifications: queue("notifications"),
+                calls: CallKind::ALL.map(|kind| (kind, queue(kind.as_str()))).to_vec(),
+                clock: clock.clone(),
+            }),
+            "dispatch" => {
+                let dispatch = Dispatch {
+                    table,
+                    itinerary_postback: queue("itinerary-postback"),
+                    ship_notify: queue("ship-notify"),
+                    ship_failed_code: Some("DEFAULT".to_owned()),
+                    clock: clock.clone(),
+                    random: random.clone(),
+                };
+                Handler::Dispatch(dispatch, BatchRunner::new(queue("notifications"), clock.clone(), random))
+            }
+            call => {
+                let delivery = Delivery {
+                    kind: CallKind::named(call).expect("a function of the template's"),
+                    table,
+                    credentials: CachedSecret::new(clients.secrets.clone(), "top".to_owned(), clock.clone()),
+                    sign_method: SignMethod::HmacSha256,
+                    top: TopClient::new(clients.top.clone(), "http://top.test/router/rest".to_owned()),
+                    top_timeout: Duration::from_secs(10),
+                    clock: clock.clone(),
+                    random: random.clone(),
+                    banned_until: AtomicI64::new(0),
+                };
+                Handler::Call(delivery, BatchRunner::new(queue(call), clock.clone(), random))
+            }
+        };
+        Self { function, number, handler, clock, clients: Some(clients) }
+    }
+
+    fn line(&self) -> Arc<Line> {
+        self.clients.as_ref().map(|clients| clients.line.clone()).unwrap_or_default()
+    }
+}
+
+/// All instances of all functions.
+pub struct Lambda {
+    /// Where they run.
+    pub world: Arc<World>,
+    idle: Mutex<BTreeMap<&'static str, Vec<Instance>>>,
+    instances: AtomicU64,
+    running: AtomicUsize,
+}
+
+impl Lambda {
+    /// No instance runs yet.
+    pub fn new(world: Arc<World>) -> Arc<Self> {
+        Arc::new(Self { world, idle: Mutex::default(), instances: AtomicU64::new(0), running: AtomicUsize::new(0) })
+    }
+
+    /// Whether no invocation is under way.
+    pub fn is_idle(&self) -> bool {
+        self.running.load(Ordering::Relaxed) == 0
+    }
+
+    /// Ends all instances, so that their clients can serve another run.
+    pub fn stop(&self) {
+        lock(&self.idle).clear();
+    }
+
+    fn instance(&self, function: &'static str) -> Instance {
+        // Now and then a cold one, though a warm one is there.
+        if !self.world.happens(0.05)
+            && let Some(instance) = lock(&self.idle).get_mut(function).and_then(Vec::pop)
+        {
+            return instance;
+        }
+        Instance::start(&self.world, function, self.instances.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Invokes a function, unless it is killed or runs out of time: then `None`, and its instance is gone.
+    async fn invoke<T>(&self, function: &'static str, work: impl AsyncFnOnce(&Instance, Context) -> T) -> Option<T> {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        let instance = self.instance(function);
+        let line = instance.line();
+        let mut context = Context::default();
+        context.request_id = format!("{:016x}", self.world.draw(|chance| chance.u64(..)));
+        context.deadline = u64::try_from(self.world.now().plus(TIMEOUT).0).unwrap_or_default();
+        let deadline = tokio::time::Instant::now() + TIMEOUT;
+        let out_of_time = || {
+            self.world.saw("a function ran into its time-out");
+            self.world.note(|| format!("{function}#{}: out of time", instance.number));
+        };
+        let done = {
+            let work = std::pin::pin!(work(&instance, context));
+            tokio::select! {
+                biased;
+                () = line.stalled() => {
+                    tokio::time::sleep_until(deadline).await;
+                    out_of_time();
+                    None
+                }
+                () = line.killed() => {
+                    self.world.note(|| format!("{function}#{}: killed", instance.number));
+                    None
+                }
+                () = tokio::time::sleep_until(deadline) => {
+                    out_of_time();
+                    None
+                }
+                done = work => Some(done),
+            }
+        };
+        if done.is_some() {
+            lock(&self.idle).entry(instance.function).or_default().push(instance);
+        }
+        self.running.fetch_sub(1, Ordering::Relaxed);
+        done
+    }
+
+    /// API Gateway asks a function. `None` if the caller gets no answer, or one that says nothing (502, 504).
+    pub async fn request(&self, function: &'static str, request: Request) -> Option<(u16, String)> {
+        let answer: Option<Response<Body>> = self
+            .invoke(function, async |instance: &Instance, _| match &instance.handler {
+                Handler::Tsy(intake) => tsy_issue_notify::handle(intake, &request).await,
+                Handler::Sctt(endpoint) => endpoint.handle(&request).await,
+                Handler::OrderLink(order_link) => order_link.handle(&request).await,
+                Handler::SubmitCall(submit_call) => submit_call.handle(&request).await,
+                Handler::Attention(attention) => attention.handle(&request).await,
+                _ => unreachable!("{function} has no route"),
+            })
+            .await;
+        let answer = answer?;
+        let answer = (answer.status().as_u16(), String::from_utf8_lossy(answer.body()).into_owned());
+        if self.world.happens(self.world.weather().request / 2.0) {
+            self.world.saw("an answer to a caller was lost");
+            return None;
+        }
+        Some(answer)
+    }
+
+    /// The schedule invokes the sweep.
+    pub async fn sweep(&self) -> Option<Swept> {
+        let swept = self
+            .invoke("sweep", async |instance: &Instance, context| {
+                let Handler::Sweep(sweep) = &instance.handler else { unreachable!("the sweep sweeps") };
+                sweep.handle(&Invocation::new(&context, instance.clock.now())).await
+            })
+            .await?
+            .ok()?;
+        if swept != Swept::default() {
+            self.world.saw("a sweep enqueued something");
+            self.world.note(|| format!("swept: {swept:?}"));
+        }
+        Some(swept)
+    }
+
+    async fn batch(&self, function: &'static str, messages: &[Message]) -> Option<SqsBatchResponse> {
+        let record = |message: &Message| {
+            json!({
+                "messageId": message.id.to_string(),
+                "receiptHandle": message.receipt.to_string(),
+                "body": message.body,
+                "attributes": {"ApproximateReceiveCount": message.received.to_string()},
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+            })
+        };
+        let records: Vec<_> = messages.iter().map(record).collect();
+        let event: SqsEvent = serde_json::from_value(json!({"Records": records})).expect("an event of SQS's");
+        self.invoke(function, async |instance: &Instance, context| {
+            let event = LambdaEvent::new(event, context);
+            match &instance.handler {
+                Handler::Dispatch(dispatch, runner) => dispatch.handle(runner, event).await,
+                Handler::Call(delivery, runner) => delivery.handle(runner, event).await,
+                _ => unreachable!("{function} has no queue"),
+            }
+        })
+        .await
+    }
+
+    /// Polls a queue for as long as the run lasts, and has its function handle what comes, several batches at once.
+    pub async fn poll(self: Arc<Self>, queue: &'static str) {
+        let function = if queue == "notifications" { "dispatch" } else { queue };
+        loop {
+            let world = &self.world;
+            let changed = world.queues.changed(queue).notified();
+            match world.queues.next_visible(queue) {
+                None => changed.await,
+                Some(at) if at > world.now() => {
+                    tokio::select! {
+                        biased;
+                        () = changed => {}
+                        () = tokio::time::sleep_until(world.instant(at)) => {}
+                    }
+                }
+                Some(_) => {
+                    tokio::time::sleep(world.between(0, 400)).await;
+                    let most = world.draw(|chance| chance.usize(1..=10));
+                    let messages = world.queues.receive(world, queue, most);
+                    if messages.len() > 1 {
+                        world.saw("a batch had more than one message");
+                    }
+                    if !messages.is_empty() {
+                        let lambda = self.clone();
+                        spawn(async move { lambda.handle(queue, function, &messages).await });
+                    }
+                }
+            }
+        }
+    }
+
+    async fn handle(&self, queue: &'static str, function: &'static str, messages: &[Message]) {
+        let before: Vec<_> = messages.iter().map(|message| table::named_by(&self.world, &message.body)).collect();
+        let Some(response) = self.batch(function, messages).await else { return };
+        let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        for (message, before) in messages.iter().zip(before) {
+            if !failed.contains(&message.id.to_string()) {
+                // Whoever reports success for a record that is still to be worked on must have done something to it.
+                let after = table::named_by(&self.world, &message.body);
+                if before == after && after.as_ref().is_some_and(table::is_to_be_worked_on) {
+                    self.world.violated(format!("{queue}: a message was given up without a reason: {}", message.body));
+                }
+                self.world.queues.delete(&self.world, queue, message.id);
+            }
+        }
+    }
+}
+
+/// Runs something beside the rest of the run.
+pub fn spawn(work: impl Future<Output = ()> + 'static) {
+    drop(tokio::task::spawn_local(work));
+}

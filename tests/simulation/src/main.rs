@@ -1,0 +1,167 @@
+//! Runs many seeds, or one and tells what happened in it.
+
+#![allow(clippy::print_stdout, reason = "it is what the program is for")]
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use relay_simulation::coverage::Coverage;
+use relay_simulation::run::{Report, run};
+
+/// A run is mostly small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Simulates ticket-relay under everything that can go wrong.
+#[derive(Parser)]
+struct Arguments {
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 20_000)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Run this seed alone, and print everything that happens in it.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many seeds run at the same time; as many as there are cores unless told.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Print what was exercised how often, and fail if something never was.
+    #[arg(long)]
+    coverage: bool,
+    /// Print nothing but the first failing seed, and stop there.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// How many failing seeds are shown whole.
+const SHOWN: usize = 3;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.seed {
+        Some(seed) => one(seed),
+        None => many(&arguments),
+    }
+}
+
+fn one(seed: u64) -> ExitCode {
+    let report = run(seed, true);
+    show(&report);
+    let again = run(seed, false);
+
+    let same = again.digest == report.digest;
+    println!("seed {seed}: {} violations; the same when run again: {same}", report.violations.len());
+    if report.violations.is_empty() && same { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn show(report: &Report) {
+    for line in &report.trace {
+        println!("{line}");
+    }
+    for violation in &report.violations {
+        println!("violation: {violation}");
+    }
+}
+
+fn many(arguments: &Arguments) -> ExitCode {
+    let threads =
+        arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let next = AtomicU64::new(arguments.from);
+    let end = arguments.from + arguments.seeds;
+    let stop = AtomicBool::new(false);
+    let failed: Mutex<Vec<u64>> = Mutex::default();
+    let total: Mutex<Coverage> = Mutex::default();
+    let begun = Instant::now();
+    let done = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut coverage = Coverage::default();
+                while !stop.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        break;
+                    }
+                    let report = std::panic::catch_unwind(|| run(seed, false));
+                    let bad = report.as_ref().map_or(true, |report| !report.violations.is_empty());
+                    if let Ok(report) = &report {
+                        coverage.add(&report.coverage);
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                    if bad {
+                        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                        failed.push(seed);
+                        if arguments.quiet || failed.len() >= SHOWN {
+                            stop.store(true, Ordering::Relaxed);
+                        }
+                    }
+                }
+                total.lock().unwrap_or_else(PoisonError::into_inner).add(&coverage);
+            });
+        }
+        if !arguments.quiet {
+            scope.spawn(|| progress(&done, arguments.seeds, begun, &stop));
+        }
+    });
+    let done = done.into_inner();
+    let seconds = begun.elapsed().as_secs_f64();
+    let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.sort_unstable();
+    let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if arguments.quiet {
+        match failed.first() {
+            Some(seed) => println!("caught by seed {seed} after {done} seeds"),
+            None => println!("not caught in {done} seeds"),
+        }
+        return if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    for seed in &failed {
+        println!("\n--- seed {seed} fails; run it alone with: make simulate SEED={seed}");
+        match std::panic::catch_unwind(|| run(*seed, true)) {
+            Ok(report) => show(&report),
+            Err(_) => println!("it panics"),
+        }
+    }
+    if arguments.coverage {
+        println!("{}", total.table());
+    }
+    let gaps = total.gaps();
+    let rate = done as f64 / seconds;
+    println!(
+        "{done} seeds in {seconds:.0} s on {threads} threads: {rate:.0} a second, {} requests, {} failed, {} gaps",
+        total.requests(),
+        failed.len(),
+        gaps.len()
+    );
+    if arguments.coverage && failed.is_empty() {
+        for gap in &gaps {
+            println!("never exercised: {gap}");
+        }
+        if !gaps.is_empty() {
+            return ExitCode::FAILURE;
+        }
+    }
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A line every ten seconds.
+fn progress(done: &AtomicU64, of: u64, begun: Instant, stop: &AtomicBool) {
+    let mut reported = Instant::now();
+    loop {
+        std::thread::sleep(Duration::from_millis(100));
+        let count = done.load(Ordering::Relaxed);
+        if count >= of || stop.load(Ordering::Relaxed) {
+            return;
+        }
+        if reported.elapsed() >= Duration::from_secs(10) {
+            reported = Instant::now();
+            let rate = count as f64 / begun.elapsed().as_secs_f64();
+            println!("{count} of {of} seeds, {rate:.0} a second");
+        }
+    }
+}

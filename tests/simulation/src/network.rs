@@ -1,0 +1,517 @@
+//! The network between a function and the services: each request meets what the seed has for it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use dynoxide::{Database, DynoxideError};
+use serde_json::{Value, json};
+use shared::clock::EpochMillis;
+use tokio::sync::{Notify, oneshot};
+use top_simulator::Answer;
+
+use crate::queues;
+use crate::world::{World, lock};
+
+/// What goes wrong with one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// It gets nowhere, and the connection breaks.
+    Dropped,
+    /// It is performed, and the connection breaks before the answer.
+    AnswerLost,
+    /// It arrives late, perhaps after its sender has given up.
+    Late,
+    /// It is performed, and its answer comes late.
+    AnswerLate,
+    /// It is refused for being one too many (of TOP: one of TOP's own errors).
+    Throttled,
+    /// It is answered 500, without being performed.
+    ServerError,
+    /// Some of its entries are refused.
+    Partial,
+    /// It is performed, and the function makes no step any more until its time is up.
+    Stalled,
+    /// The function is killed before it is sent.
+    KilledBefore,
+    /// The function is killed when it was performed.
+    KilledAfter,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Dropped,
+        Self::AnswerLost,
+        Self::Late,
+        Self::AnswerLate,
+        Self::Throttled,
+        Self::ServerError,
+        Self::Partial,
+        Self::Stalled,
+        Self::KilledBefore,
+        Self::KilledAfter,
+    ];
+
+    /// Its name in tables and traces.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dropped => "dropped",
+            Self::AnswerLost => "ans.lost",
+            Self::Late => "late",
+            Self::AnswerLate => "ans.late",
+            Self::Throttled => "throttled",
+            Self::ServerError => "5xx",
+            Self::Partial => "partial",
+            Self::Stalled => "stalled",
+            Self::KilledBefore => "killed<",
+            Self::KilledAfter => "killed>",
+        }
+    }
+
+    /// Those that a request of that operation can meet.
+    pub fn of(operation: &str) -> impl Iterator<Item = Self> {
+        let batch = operation.starts_with("sqs") && operation.ends_with("Batch");
+        Self::ALL.iter().copied().filter(move |fault| batch || *fault != Self::Partial)
+    }
+}
+
+/// The line on which one function instance reaches the services.
+#[derive(Debug, Default)]
+pub struct Line {
+    end: Mutex<Option<End>>,
+    killed: AtomicBool,
+    stalled: AtomicBool,
+    ended: Notify,
+    instance: AtomicU64,
+}
+
+/// Who is at a line's near end.
+#[derive(Debug, Clone)]
+struct End {
+    world: Arc<World>,
+    function: &'static str,
+}
+
+impl Line {
+    /// Connects an instance of a function.
+    pub fn connect(&self, world: &Arc<World>, function: &'static str, instance: u64) {
+        *lock(&self.end) = Some(End { world: world.clone(), function });
+        self.killed.store(false, Ordering::Relaxed);
+        self.stalled.store(false, Ordering::Relaxed);
+        self.instance.store(instance, Ordering::Relaxed);
+    }
+
+    /// Forgets the instance, and with it its world.
+    pub fn disconnect(&self) {
+        *lock(&self.end) = None;
+    }
+
+    /// Waits for the instance to be killed.
+    pub async fn killed(&self) {
+        self.until(&self.killed).await;
+    }
+
+    /// Waits for the instance to stall.
+    pub async fn stalled(&self) {
+        self.until(&self.stalled).await;
+    }
+
+    async fn until(&self, flag: &AtomicBool) {
+        while !flag.load(Ordering::Relaxed) {
+            self.ended.notified().await;
+        }
+    }
+
+    fn end_by(&self, flag: &AtomicBool) {
+        flag.store(true, Ordering::Relaxed);
+        self.ended.notify_waiters();
+    }
+
+    fn end(&self) -> End {
+        lock(&self.end).clone().expect("only a connected instance sends requests")
+    }
+}
+
+/// A request, as the far side gets it.
+struct Request {
+    service: &'static str,
+    operation: String,
+    /// `dynamodb UpdateItem`, as coverage and trace name it.
+    name: &'static str,
+    body: Vec<u8>,
+    content_type: Option<String>,
+}
+
+/// The operations that the relay uses, so that each has a static name.
+const OPERATIONS: &[&str] = &[
+    "dynamodb PutItem",
+    "dynamodb GetItem",
+    "dynamodb UpdateItem",
+    "dynamodb Query",
+    "dynamodb BatchGetItem",
+    "sqs SendMessage",
+    "sqs SendMessageBatch",
+    "sqs ChangeMessageVisibilityBatch",
+    "secretsmanager GetSecretValue",
+];
+
+fn read(request: &HttpRequest) -> Request {
+    let target = request.headers().get("x-amz-target").unwrap_or_default();
+    let (family, operation) = target.split_once('.').unwrap_or_default();
+    let service = match family {
+        "DynamoDB_20120810" => "dynamodb",
+        "AmazonSQS" => "sqs",
+        "secretsmanager" => "secretsmanager",
+        _ => "top",
+    };
+    let name = OPERATIONS.iter().find(|name| name.split_once(' ') == Some((service, operation))).copied();
+    let body = request.body().bytes().unwrap_or_default().to_vec();
+    let name = match service {
+        "top" => top_name(&body),
+        _ => name.unwrap_or_else(|| panic!("the relay does not use {service} {operation}")),
+    };
+    let content_type = request.headers().get("content-type").map(str::to_owned);
+    Request { service, operation: operation.to_owned(), name, body, content_type }
+}
+
+fn top_name(form: &[u8]) -> &'static str {
+    let method = form_urlencoded::parse(form).find(|(name, _)| name == "method").map(|(_, value)| value.into_owned());
+    match method.as_deref() {
+        Some("alibaba.happytrip.flight.order.itinerary.postback") => "top itinerary-postback",
+        Some("taobao.travel.ticket.order.verify") => "top ticket-verify",
+        _ => "top ship-notify",
+    }
+}
+
+fn broken() -> ConnectorError {
+    ConnectorError::io("the connection broke".into())
+}
+
+fn respond(status: u16, body: impl Into<SdkBody>) -> HttpResponse {
+    HttpResponse::new(status.try_into().expect("a status"), body.into())
+}
+
+/// Something of a request that tells it from others, for the trace.
+fn subject(request: &Request) -> String {
+    let text = String::from_utf8_lossy(&request.body);
+    match serde_json::from_str::<Value>(&text) {
+        Ok(body) => {
+            let key = body["Key"].as_object().or(body["Item"].as_object());
+            let part = |name: &str| key.and_then(|key| key[name]["S"].as_str()).unwrap_or_default().to_owned();
+            let update = body["UpdateExpression"].as_str().unwrap_or_default();
+            let state = body["ExpressionAttributeValues"][":state"]["S"].as_str().unwrap_or_default();
+            let message = body["MessageBody"].as_str().unwrap_or_default();
+            format!("{} {} {message} {state} {}", part("pk"), part("sk"), update.get(..60).unwrap_or(update))
+        }
+        Err(_) => String::new(),
+    }
+}
+
+/// The far side of all AWS services.
+#[derive(Debug, Clone)]
+pub struct Aws(pub Arc<Line>);
+
+impl HttpClient for Aws {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Aws {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        call(&self.0, read(&request))
+    }
+}
+
+/// The far side of TOP.
+#[derive(Debug, Clone)]
+pub struct Top(pub Arc<Line>);
+
+impl HttpConnector for Top {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        call(&self.0, read(&request))
+    }
+}
+
+fn draw_fault(world: &World, function: &'static str, name: &'static str) -> Option<Fault> {
+    let weather = world.weather();
+    let worse = if weather.worst == Some(function) { 4.0 } else { 1.0 };
+    if !world.happens((weather.request * worse).min(0.6)) {
+        return None;
+    }
+    let possible: Vec<_> = Fault::of(name).collect();
+    Some(possible[world.draw(|chance| chance.usize(..possible.len()))])
+}
+
+/// How late: mostly within what a client waits, sometimes beyond.
+fn lateness(world: &World) -> Duration {
+    if world.happens(0.4) { world.between(2_000, 25_000) } else { world.between(20, 1_900) }
+}
+
+fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
+    let End { world, function } = line.end();
+    let instance = line.instance.load(Ordering::Relaxed);
+    let fault = draw_fault(&world, function, request.name);
+    lock(&world.coverage).request(function, request.name, fault);
+    world.mark(request.name);
+    world.note(|| {
+        let fault = fault.map(|fault| format!(" [{}]", fault.name())).unwrap_or_default();
+        format!("{function}#{instance} -> {}{fault} {}", request.name, subject(&request))
+    });
+    let sending = (request.service == "top").then(|| Sending::begin(&world, instance, &request));
+    let far = Far { world: world.clone(), request };
+    let line = line.clone();
+    HttpConnectorFuture::new(async move {
+        let (world, name) = (far.world.clone(), far.request.name);
+        let answer = meet(fault, far, &line).await;
+        if let (Some(sending), Ok(answer)) = (sending, &answer) {
+            heed_ban(&world, instance, name, answer);
+            drop(sending);
+        }
+        answer
+    })
+}
+
+/// What becomes of a request that meets this fault.
+async fn meet(fault: Option<Fault>, far: Far, line: &Line) -> Result<HttpResponse, ConnectorError> {
+    match fault {
+        None => far.perform().await,
+        Some(Fault::Dropped) => Err(broken()),
+        Some(Fault::AnswerLost) => {
+            far.perform_whatever().await;
+            Err(broken())
+        }
+        Some(Fault::Late) => {
+            let late = lateness(&far.world);
+            // It goes on even if its sender stops waiting, or is no more.
+            let (tell, told) = oneshot::channel();
+            tokio::task::spawn(async move {
+                tokio::time::sleep(late).await;
+                if tell.is_closed() {
+                    far.world.saw("a request arrived after its sender had given up");
+                    far.world.note(|| format!("late: {} {}", far.request.name, subject(&far.request)));
+                }
+                let _ = tell.send(far.perform().await);
+            });
+            told.await.unwrap_or_else(|_| Err(broken()))
+        }
+        Some(Fault::AnswerLate) => {
+            let late = lateness(&far.world);
+            let answer = far.perform().await;
+            tokio::time::sleep(late).await;
+            answer
+        }
+        Some(Fault::Throttled) => far.throttle().await,
+        Some(Fault::ServerError) => Ok(respond(500, r#"{"__type":"InternalServerError"}"#)),
+        Some(Fault::Partial) => Ok(far.perform_partly()),
+        Some(Fault::Stalled) => {
+            far.perform_whatever().await;
+            line.end_by(&line.stalled);
+            std::future::pending().await
+        }
+        Some(Fault::KilledBefore) => {
+            line.end_by(&line.killed);
+            std::future::pending().await
+        }
+        Some(Fault::KilledAfter) => {
+            far.perform_whatever().await;
+            line.end_by(&line.killed);
+            std::future::pending().await
+        }
+    }
+}
+
+/// A request to TOP on its way. Two of one call at once, from senders who are both alive, must never be.
+struct Sending {
+    world: Arc<World>,
+    what: String,
+}
+
+impl Sending {
+    fn begin(world: &Arc<World>, instance: u64, request: &Request) -> Self {
+        let what: Vec<_> = form_urlencoded::parse(&request.body)
+            .filter(|(name, _)| !["timestamp", "sign"].contains(&&**name))
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let what = what.join("&");
+        let at_once = {
+            let mut sending = lock(&world.sending);
+            let count = sending.entry(what.clone()).or_default();
+            *count += 1;
+            *count
+        };
+        if at_once > 1 {
+            world.violated(format!("{} was on its way {at_once} times at once", request.name));
+        }
+        let banned = lock(&world.bans).get(&(instance, request.name.to_owned())).copied();
+        if banned.is_some_and(|until| until > world.now()) {
+            world.violated(format!("{} was sent by instance {instance} while TOP had banned it", request.name));
+        }
+        Self { world: world.clone(), what }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let mut sending = lock(&self.world.sending);
+        if let Some(count) = sending.get_mut(&self.what) {
+            *count -= 1;
+        }
+    }
+}
+
+/// A request and its far side.
+struct Far {
+    world: Arc<World>,
+    request: Request,
+}
+
+impl Far {
+    async fn perform(&self) -> Result<HttpResponse, ConnectorError> {
+        let body = String::from_utf8_lossy(&self.request.body);
+        Ok(match self.request.service {
+            "dynamodb" => dynamodb(&self.world.database, &self.request.operation, &body),
+            "sqs" => sqs(&self.world, &self.request.operation, &body, &|_| false),
+            "secretsmanager" => respond(200, secret()),
+            _ => return self.top().await,
+        })
+    }
+
+    /// Performs it, and does not wait for an answer that never comes.
+    async fn perform_whatever(&self) {
+        let performed = std::pin::pin!(self.perform());
+        let mut performed = performed;
+        let _ = std::future::poll_fn(|context| {
+            let _ = performed.as_mut().poll(context);
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+
+    fn perform_partly(&self) -> HttpResponse {
+        let body = String::from_utf8_lossy(&self.request.body);
+        let refuse = |_: usize| self.world.happens(0.5);
+        sqs(&self.world, &self.request.operation, &body, &refuse)
+    }
+
+    async fn throttle(&self) -> Result<HttpResponse, ConnectorError> {
+        let kind = match self.request.service {
+            "dynamodb" => "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+            "sqs" => "com.amazonaws.sqs#RequestThrottled",
+            "secretsmanager" => "ThrottlingException",
+            _ => {
+                crate::top_says::order(&self.world, self.request.name);
+                return self.perform().await;
+            }
+        };
+        Ok(respond(400, json!({"__type": kind, "message": "simulated"}).to_string()))
+    }
+
+    async fn top(&self) -> Result<HttpResponse, ConnectorError> {
+        if self.world.happens(self.world.weather().top) {
+            crate::top_says::order(&self.world, self.request.name);
+        }
+        let now = self.world.now();
+        let content_type = self.request.content_type.as_deref();
+        let answer = lock(&self.world.top).handle(now.0, content_type, None, &self.request.body);
+        let outcome =
+            lock(&self.world.top).ledger().last().map(|entry| format!("{} effect={}", entry.outcome, entry.effect));
+        self.world.note(|| format!("top: {} {}", self.request.name, outcome.unwrap_or_default()));
+        match answer {
+            Answer::Hang => std::future::pending().await,
+            Answer::Reply { status, body, after_ms } => {
+                tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                Ok(respond(status, body))
+            }
+        }
+    }
+}
+
+/// Takes down until when an instance has been told not to call an API, when it has been told.
+fn heed_ban(world: &World, instance: u64, name: &str, answer: &HttpResponse) {
+    let text = String::from_utf8_lossy(answer.body().bytes().unwrap_or_default());
+    let now = world.now();
+    let until = match text.split_once("This ban will last for ") {
+        Some((_, rest)) => {
+            let seconds = rest.split(' ').next().and_then(|seconds| seconds.parse::<i64>().ok()).unwrap_or(0);
+            EpochMillis(now.0 + seconds * 1000)
+        }
+        // By a clock that may be half a minute fast.
+        None if text.contains(crate::top_says::DAY_QUOTA) => EpochMillis(now.next_china_midnight().0 - 31_000),
+        None => return,
+    };
+    lock(&world.bans).insert((instance, name.to_owned()), until);
+}
+
+fn secret() -> String {
+    let credentials = crate::run::credentials();
+    let value =
+        json!({"app_key": credentials.app_key, "app_secret": credentials.app_secret, "session": credentials.session});
+    json!({"ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:top", "Name": "top",
+        "SecretString": value.to_string()})
+    .to_string()
+}
+
+fn dynamodb(database: &Database, operation: &str, body: &str) -> HttpResponse {
+    match perform(database, operation, body) {
+        Ok(body) => respond(200, body),
+        Err(error) => respond(error.status_code(), error.to_json()),
+    }
+}
+
+fn perform(database: &Database, operation: &str, body: &str) -> Result<String, DynoxideError> {
+    fn read<T: serde::de::DeserializeOwned>(body: &str) -> T {
+        serde_json::from_str(body).expect("a request of the SDK's")
+    }
+    fn write<T: serde::Serialize>(answer: &T) -> String {
+        serde_json::to_string(answer).expect("an answer")
+    }
+    Ok(match operation {
+        "PutItem" => write(&database.put_item(read(body))?),
+        "GetItem" => write(&database.get_item(read(body))?),
+        "UpdateItem" => write(&database.update_item(read(body))?),
+        "Query" => write(&database.query(read(body))?),
+        "BatchGetItem" => write(&database.batch_get_item(read(body))?),
+        other => panic!("the relay does not use {other}"),
+    })
+}
+
+fn sqs(world: &World, operation: &str, body: &str, refuse: &dyn Fn(usize) -> bool) -> HttpResponse {
+    let body: Value = serde_json::from_str(body).expect("a request of the SDK's");
+    let queue = body["QueueUrl"].as_str().and_then(queues::named).expect("a queue of the relay's");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let send = |message: &Value| world.queues.send(world, queue, &text(&message["MessageBody"]));
+    let answer = match operation {
+        "SendMessage" => json!({"MessageId": send(&body).to_string(), "MD5OfMessageBody": ""}),
+        "SendMessageBatch" | "ChangeMessageVisibilityBatch" => {
+            let (mut successful, mut failed) = (Vec::new(), Vec::new());
+            for (index, entry) in body["Entries"].as_array().into_iter().flatten().enumerate() {
+                let id = text(&entry["Id"]);
+                if refuse(index) {
+                    failed.push(json!({"Id": id, "SenderFault": false, "Code": "InternalError"}));
+                } else if operation == "SendMessageBatch" {
+                    let message = send(entry).to_string();
+                    successful.push(json!({"Id": id, "MessageId": message, "MD5OfMessageBody": ""}));
+                } else {
+                    let receipt = text(&entry["ReceiptHandle"]).parse().unwrap_or(0);
+                    let seconds = entry["VisibilityTimeout"].as_i64().unwrap_or(0);
+                    world.queues.change_visibility(world, queue, receipt, seconds);
+                    successful.push(json!({"Id": id}));
+                }
+            }
+            json!({"Successful": successful, "Failed": failed})
+        }
+        other => panic!("the relay does not use {other}"),
+    };
+    respond(200, answer.to_string())
+}

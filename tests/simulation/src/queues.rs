@@ -1,0 +1,151 @@
+//! SQS as it may behave: at least once, in any order, with visibility time-outs and redrive to dead letters.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use shared::clock::EpochMillis;
+use tokio::sync::Notify;
+
+use crate::world::{World, lock};
+
+/// The queues' visibility time-out, in milliseconds, as the template has it.
+const VISIBILITY_MS: i64 = 180_000;
+/// How often a message is received before it goes to the dead letters. Far less than the template's, so that it happens.
+const MAX_RECEIVES: u32 = 6;
+
+/// The names of the queues, which are the last part of their URLs.
+pub const NAMES: [&str; 4] = ["notifications", "itinerary-postback", "ticket-verify", "ship-notify"];
+
+/// One message.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// SQS's id of it.
+    pub id: u64,
+    /// Its body.
+    pub body: String,
+    /// How often it was received.
+    pub received: u32,
+    /// When it may be received next.
+    pub visible_at: EpochMillis,
+    /// The handle of its latest receipt.
+    pub receipt: u64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: Vec<Message>,
+    dead: Vec<Message>,
+}
+
+/// All queues.
+#[derive(Debug, Default)]
+pub struct Queues {
+    queues: Mutex<BTreeMap<&'static str, Queue>>,
+    numbers: Mutex<u64>,
+    changed: [Notify; NAMES.len()],
+}
+
+/// The queue of that URL.
+pub fn named(url: &str) -> Option<&'static str> {
+    let name = url.rsplit('/').next()?;
+    NAMES.into_iter().find(|known| *known == name)
+}
+
+impl Queues {
+    fn number(&self) -> u64 {
+        let mut numbers = lock(&self.numbers);
+        *numbers += 1;
+        *numbers
+    }
+
+    /// Takes a message in.
+    pub fn send(&self, world: &World, queue: &'static str, body: &str) -> u64 {
+        let id = self.number();
+        let message = Message { id, body: body.to_owned(), received: 0, visible_at: world.now(), receipt: 0 };
+        lock(&self.queues).entry(queue).or_default().messages.push(message);
+        self.changed(queue).notify_waiters();
+        id
+    }
+
+    /// Waits for a message to come in.
+    pub fn changed(&self, queue: &'static str) -> &Notify {
+        let index = NAMES.iter().position(|name| *name == queue).unwrap_or_default();
+        &self.changed[index]
+    }
+
+    /// When the next message is visible, if there is one.
+    pub fn next_visible(&self, queue: &'static str) -> Option<EpochMillis> {
+        lock(&self.queues).get(queue)?.messages.iter().map(|message| message.visible_at).min()
+    }
+
+    /// Gives up to `most` visible messages, in any order.
+    pub fn receive(&self, world: &World, queue: &'static str, most: usize) -> Vec<Message> {
+        let now = world.now();
+        let weather = world.weather();
+        let mut queues = lock(&self.queues);
+        let queue = queues.entry(queue).or_default();
+        let mut visible: Vec<usize> =
+            (0..queue.messages.len()).filter(|index| queue.messages[*index].visible_at <= now).collect();
+        world.draw(|chance| chance.shuffle(&mut visible));
+        visible.truncate(most);
+        visible.sort_unstable();
+        let mut given = Vec::new();
+        let mut gone = Vec::new();
+        for index in visible {
+            let message = &mut queue.messages[index];
+            message.received += 1;
+            if message.received > MAX_RECEIVES {
+                gone.push(index);
+                world.saw("a message went to the dead letters");
+                world.note(|| format!("sqs: message {} goes to the dead letters: {}", message.id, message.body));
+                continue;
+            }
+            if world.happens(weather.queue / 4.0) {
+                gone.push(index);
+                world.saw("a message was lost");
+                world.note(|| format!("sqs: message {} is lost: {}", message.id, message.body));
+                continue;
+            }
+            message.receipt = self.number();
+            message.visible_at = if world.happens(weather.queue) {
+                world.saw("a message came twice");
+                now
+            } else {
+                EpochMillis(now.0 + VISIBILITY_MS)
+            };
+            given.push(message.clone());
+        }
+        for index in gone.into_iter().rev() {
+            let message = queue.messages.remove(index);
+            queue.dead.push(message);
+        }
+        world.draw(|chance| chance.shuffle(&mut given));
+        given
+    }
+
+    /// Forgets a message that was handled; or it is among those that come again nevertheless.
+    pub fn delete(&self, world: &World, queue: &'static str, id: u64) {
+        if world.happens(world.weather().queue) {
+            world.saw("a message came again after it was handled");
+            return;
+        }
+        if let Some(queue) = lock(&self.queues).get_mut(queue) {
+            queue.messages.retain(|message| message.id != id);
+        }
+    }
+
+    /// Sets when a received message is visible again.
+    pub fn change_visibility(&self, world: &World, queue: &'static str, receipt: u64, seconds: i64) {
+        if let Some(entry) = lock(&self.queues).get_mut(queue)
+            && let Some(message) = entry.messages.iter_mut().find(|message| message.receipt == receipt)
+        {
+            message.visible_at = EpochMillis(world.now().0 + seconds * 1000);
+        }
+        self.changed(queue).notify_waiters();
+    }
+
+    /// Whether there is no message left in any queue.
+    pub fn are_empty(&self) -> bool {
+        lock(&self.queues).values().all(|queue| queue.messages.is_empty())
+    }
+}

@@ -1,0 +1,195 @@
+//! One run, from its seed to its verdict.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use dynoxide::Database;
+use serde_json::json;
+use shared::clock::EpochMillis;
+use shared::record::unfinished::{INDEX, PROJECTED};
+use tokio::task::LocalSet;
+use top_simulator::{Credentials, Simulator};
+
+use crate::coverage::Coverage;
+use crate::judge::{judge, judge_promptness};
+use crate::lambda::{Lambda, TABLE, spawn};
+use crate::queues;
+use crate::story::Story;
+use crate::table::Snapshot;
+use crate::world::{Weather, World};
+
+/// No run takes longer, on its own clock, to come to rest: a day's ban, then six hours to the next look at what waits.
+const LONGEST: Duration = Duration::from_secs(5 * 24 * 3600);
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Report {
+    /// Its seed.
+    pub seed: u64,
+    /// What must never happen, and did.
+    pub violations: Vec<String>,
+    /// What was exercised.
+    pub coverage: Coverage,
+    /// Everything that happened, if it was asked for.
+    pub trace: Vec<String>,
+    /// A digest of everything that happened: two runs of one seed have the same.
+    pub digest: u64,
+}
+
+/// What requests to TOP are signed with.
+pub fn credentials() -> Credentials {
+    Credentials { app_key: "12345678".to_owned(), app_secret: "secret".to_owned(), session: "session".to_owned() }
+}
+
+thread_local! {
+    /// The table of the runs before, emptied: making one takes longer than emptying it.
+    static DATABASE: RefCell<Option<Database>> = const { RefCell::new(None) };
+}
+
+/// An empty table, as the template has it.
+fn database() -> Database {
+    let database = DATABASE.take().unwrap_or_else(|| {
+        let database = Database::memory().expect("an embedded database");
+        let create = json!({
+            "TableName": TABLE,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "S"},
+                {"AttributeName": "unfinished", "AttributeType": "S"},
+                {"AttributeName": "look_at", "AttributeType": "N"},
+            ],
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            "GlobalSecondaryIndexes": [{
+                "IndexName": INDEX,
+                "KeySchema": [
+                    {"AttributeName": "unfinished", "KeyType": "HASH"},
+                    {"AttributeName": "look_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": PROJECTED},
+            }],
+        });
+        database.create_table(serde_json::from_value(create).expect("a request")).expect("a table");
+        database
+    });
+    let scan = serde_json::from_value(json!({"TableName": TABLE})).expect("a request");
+    let left = serde_json::to_value(database.scan(scan).expect("a scan")).expect("an answer");
+    for item in left["Items"].as_array().into_iter().flatten() {
+        let delete = json!({"TableName": TABLE, "Key": {"pk": item["pk"], "sk": item["sk"]}});
+        database.delete_item(serde_json::from_value(delete).expect("a request")).expect("a deletion");
+    }
+    database
+}
+
+/// Runs a seed. `traced`: takes down everything that happens.
+pub fn run(seed: u64, traced: bool) -> Report {
+    // What the SDK draws for its pauses comes from here.
+    fastrand::seed(seed);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    let local = LocalSet::new();
+    let database = database();
+    let world = local.block_on(&runtime, async {
+        let world = World::new(seed, database.clone(), Simulator::new(credentials()), traced);
+        live(&world).await;
+        world
+    });
+    // What is left behind ends with its runtime.
+    drop(local);
+    drop(runtime);
+    DATABASE.set(Some(database));
+    let (trace, digest) = world.take_trace();
+    let coverage = std::mem::take(&mut *crate::world::lock(&world.coverage));
+    Report { seed, violations: world.violations(), coverage, trace, digest }
+}
+
+async fn live(world: &std::sync::Arc<World>) {
+    let pick = |choices: &[f64]| choices[world.draw(|chance| chance.usize(..choices.len()))];
+    let functions =
+        ["dispatch", "order-link", "submit-call", "sweep", "ship-notify", "itinerary-postback", "ticket-verify"];
+    let worst = world.happens(0.4).then(|| functions[world.draw(|chance| chance.usize(..functions.len()))]);
+    let calm = world.happens(0.08);
+    world.set_weather(if calm {
+        Weather::CALM
+    } else {
+        Weather {
+            request: pick(&[0.0, 0.03, 0.08, 0.15, 0.3]),
+            queue: pick(&[0.0, 0.05, 0.2]),
+            top: pick(&[0.0, 0.1, 0.4]),
+            worst,
+            skew: Duration::from_secs(30),
+        }
+    });
+    let lambda = Lambda::new(world.clone());
+    for queue in queues::NAMES {
+        spawn(lambda.clone().poll(queue));
+    }
+    let story = Story::draw(lambda.clone());
+    let within = world.between(5_000, 1_200_000);
+    story.begin(within);
+    let chaos = within + world.between(60_000, 900_000);
+    let storm = tokio::time::Instant::now() + chaos;
+    while tokio::time::Instant::now() < storm {
+        tokio::time::sleep(world.between(120_000, 900_000)).await;
+        let twice = world.happens(0.1);
+        if twice {
+            world.saw("two sweeps ran at once");
+            tokio::join!(lambda.sweep(), lambda.sweep());
+        } else {
+            lambda.sweep().await;
+        }
+    }
+    world.note(|| "nothing goes wrong any more".to_owned());
+    world.set_weather(if calm { Weather::CALM } else { Weather::FAIR });
+    rest(world, &lambda, &story).await;
+    judge(&story, false);
+    if calm {
+        judge_promptness(&story);
+    }
+    if world.happens(0.5) {
+        world.note(|| "operators mend everything".to_owned());
+        // Nothing of an unknown call may be on its way any more when TOP is asked about it.
+        tokio::time::sleep(Duration::from_secs(180)).await;
+        story.settle_unknown().await;
+        for order in &story.orders {
+            story.replay(order).await;
+        }
+        rest(world, &lambda, &story).await;
+        judge(&story, true);
+    }
+    lambda.stop();
+}
+
+/// Lets everything come to rest: the schedule sweeps, the queues deliver, and time passes until nothing is left but
+/// what waits for the booking system or for a person.
+async fn rest(world: &World, lambda: &Lambda, story: &Story) {
+    let begun = world.now();
+    // Until what was late has arrived.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let fair_since = world.now();
+    loop {
+        if begun.until(world.now()) > LONGEST {
+            world.violated("it never comes to rest".to_owned());
+            return;
+        }
+        if !(story.is_over() && lambda.is_idle()) {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            continue;
+        }
+        let table = Snapshot::of(world);
+        // A clock may be half a minute slow.
+        let decided_since = |decided_at: i64| decided_at > fair_since.0 + 31_000;
+        let settled = |state: &str, decided_at| state == "waiting" && decided_since(decided_at);
+        if world.queues.are_empty() && table.open().all(|(state, _, decided_at)| settled(state, decided_at)) {
+            return;
+        }
+        let visible = queues::NAMES.iter().filter_map(|queue| world.queues.next_visible(queue)).min();
+        let overdue = table.open().map(|(_, look_at, _)| EpochMillis(look_at + 31_000)).min();
+        let next = [visible, overdue].into_iter().flatten().min().unwrap_or_else(|| world.now());
+        tokio::time::sleep_until(world.instant(next)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        if overdue.is_some_and(|overdue| overdue <= world.now()) {
+            lambda.sweep().await;
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! What happens in a run: partners push, the booking system links and submits, operators look and mend. All of it is
+//! drawn from the seed.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use lambda_http::{Request, RequestExt as _};
+use relay_tests::bodies;
+use relay_tests::events::{Body, api_request};
+use serde_json::{Value, json};
+use shared::clock::EpochMillis;
+use shared::order::Partner;
+
+use crate::lambda::{Lambda, TOKEN, spawn};
+use crate::table::Snapshot;
+use crate::world::{World, lock};
+
+/// How often a caller tries before it gives up.
+const TRIES: usize = 5;
+
+/// What an order is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// A flight of TSY's.
+    Flight,
+    /// A ship order of SCTT's, with this many tickets.
+    Ship(usize),
+    /// A scenic-spot order of SCTT's.
+    Scenic,
+}
+
+/// An order, as the run made it up.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Its number in the run.
+    pub number: usize,
+    /// What it is about.
+    pub about: About,
+    /// Whether only pushes that agree with each other come, so that its end is certain.
+    pub plain: bool,
+}
+
+impl Order {
+    /// Whose it is.
+    pub const fn partner(&self) -> Partner {
+        match self.about {
+            About::Flight => Partner::Tsy,
+            About::Ship(_) | About::Scenic => Partner::Sctt,
+        }
+    }
+
+    /// Its id there. A "#" stands in it, as it does between the parts of a record's key.
+    pub fn id(&self) -> String {
+        format!("O#{}", self.number)
+    }
+
+    /// Its id at Alitrip.
+    pub fn alitrip_id(&self) -> String {
+        format!("38{}", self.number)
+    }
+}
+
+/// A caller's request, and what it knows of it.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The order's number.
+    pub order: usize,
+    /// The body.
+    pub body: String,
+    /// Whether the caller got a success for it.
+    pub acknowledged: bool,
+}
+
+/// What callers know in the end.
+#[derive(Debug, Default)]
+pub struct Knowledge {
+    /// Notifications, each once.
+    pub notifications: Vec<Told>,
+    /// Links, in the order in which the booking system put them.
+    pub links: Vec<Told>,
+    /// Submitted redemptions, by key.
+    pub redemptions: Vec<Told>,
+}
+
+/// The run's callers.
+pub struct Story {
+    /// What they call.
+    pub lambda: Arc<Lambda>,
+    /// The orders.
+    pub orders: Vec<Order>,
+    /// What they know.
+    pub knowledge: Mutex<Knowledge>,
+    busy: AtomicUsize,
+}
+
+impl Story {
+    /// Draws the orders.
+    pub fn draw(lambda: Arc<Lambda>) -> Arc<Self> {
+        let world = &lambda.world;
+        let count = [1, 1, 1, 2, 2, 3][world.draw(|chance| chance.usize(..6))];
+        let order = |number| {
+            let about = match world.draw(|chance| chance.u8(..5)) {
+                0 | 1 => About::Flight,
+                2 | 3 => About::Ship(world.draw(|chance| chance.usize(1..=2))),
+                _ => About::Scenic,
+            };
+            Order { number, about, plain: world.happens(0.5) }
+        };
+        let orders = (0..count).map(order).collect();
+        Arc::new(Self { lambda, orders, knowledge: Mutex::default(), busy: AtomicUsize::new(0) })
+    }
+
+    /// Whether every caller is done.
+    pub fn is_over(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) == 0
+    }
+
+    fn world(&self) -> &Arc<World> {
+        &self.lambda.world
+    }
+
+    /// Starts somebody who acts for a while.
+    fn act<F: Future<Output = ()> + 'static>(self: &Arc<Self>, act: impl FnOnce(Arc<Self>) -> F) {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        let acting = act(self.clone());
+        let story = self.clone();
+        spawn(async move {
+            acting.await;
+            story.busy.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Starts everybody. They begin within `within`.
+    pub fn begin(self: &Arc<Self>, within: Duration) {
+        let world = self.world().clone();
+        let within = u64::try_from(within.as_millis()).unwrap_or_default();
+        for order in self.orders.clone() {
+            let mut notified = Vec::new();
+            for (at, push) in self.pushes(&order, within) {
+                notified.push(at);
+                let order = order.clone();
+                self.act(|story| async move { story.notify(&order, at, push).await });
+            }
+            if world.happens(0.93) {
+                let at = world.between(0, within);
+                if notified.iter().all(|notified| at < *notified) {
+                    world.saw("a link came before every notification");
+                } else if notified.iter().all(|notified| at > *notified) {
+                    world.saw("a link came after every notification");
+                }
+                let order = order.clone();
+                self.act(|story| async move { story.link(&order, at).await });
+            }
+            if order.about == About::Scenic {
+                for n in 0..world.draw(|chance| chance.usize(1..=3)) {
+                    let (order, at) = (order.clone(), world.between(0, within));
+                    self.act(|story| async move { story.redeem(&order, n, at).await });
+                }
+            }
+            if world.happens(0.25) {
+                let at = world.between(within / 4, within * 2);
+                self.act(|story| async move { story.operate(&order, at).await });
+            }
+        }
+        if world.happens(0.2) {
+            let at = world.between(0, within);
+            self.act(|story| async move {
+                tokio::time::sleep(at).await;
+                story.poison();
+            });
+        }
+        if world.happens(0.5) {
+            let at = world.between(within, within * 3);
+            self.act(|story| async move {
+                tokio::time::sleep(at).await;
+                story.settle_unknown().await;
+            });
+        }
+    }
+
+    /// The pushes of an order, and when each comes.
+    fn pushes(&self, order: &Order, within: u64) -> Vec<(Duration, String)> {
+        let world = self.world();
+        let pick = |choices: &[i64]| choices[world.draw(|chance| chance.usize(..choices.len()))];
+        let mut pushes = Vec::new();
+        match order.about {
+            About::Flight => {
+                let kind = if order.plain {
+                    "issued"
+                } else {
+                    ["issued", "issued", "rejected", "void"][usize::try_from(pick(&[0, 1, 2, 3])).unwrap_or(0)]
+                };
+                pushes.push(bodies::tsy(&order.id(), kind));
+                if !order.plain && world.happens(0.3) {
+                    pushes.push(bodies::tsy(&order.id(), "issued").replace("\"msg\":\"\"", "\"msg\":\"again\""));
+                }
+            }
+            About::Ship(tickets) => {
+                let booked = |vouchers| bodies::sctt(&order.id(), 2, vouchers).to_string();
+                let other = |status| bodies::sctt(&order.id(), status, 0).to_string();
+                if order.plain {
+                    pushes.push(if world.happens(0.7) { booked(tickets) } else { other(pick(&[3, 4])) });
+                } else {
+                    for _ in 0..world.draw(|chance| chance.usize(1..=3)) {
+                        pushes.push(match pick(&[2, 2, 2, 0, 3, 4, 1, 9]) {
+                            2 => booked(tickets),
+                            0 => booked(world.draw(|chance| chance.usize(0..=3))),
+                            status => other(status),
+                        });
+                    }
+                }
+            }
+            About::Scenic => pushes.push(bodies::sctt(&order.id(), pick(&[2, 3]), 1).to_string()),
+        }
+        pushes.dedup();
+        pushes.into_iter().map(|push| (world.between(0, within), push)).collect()
+    }
+
+    /// A partner pushes until it is told success, and perhaps once more after that.
+    async fn notify(&self, order: &Order, at: Duration, body: String) {
+        let world = self.world();
+        tokio::time::sleep(at).await;
+        let mut once_more = world.happens(0.3);
+        let (function, path) = match order.partner() {
+            Partner::Tsy => ("tsy-issue-notify", "/tsy/{token}/issue-notify"),
+            Partner::Sctt => ("sctt-voucher-push", "/sctt/{token}/voucher-push"),
+        };
+        let mut acknowledged = false;
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                world.saw("a partner sent again");
+            }
+            world.note(|| format!("{} pushes {body}", order.partner()));
+            let request = api_request("POST", path, json!({"token": TOKEN}), json!({}), Body::Text(&body));
+            let answer = self.lambda.request(function, request).await;
+            if let Some((200, answer)) = &answer {
+                acknowledged = true;
+                if *answer != order.partner().acknowledgement() {
+                    world.violated(format!("{} was answered 200 with {answer}", order.partner()));
+                }
+                if !std::mem::take(&mut once_more) {
+                    break;
+                }
+            }
+            tokio::time::sleep(world.between(200, 120_000)).await;
+        }
+        if !acknowledged {
+            world.saw("a partner gave up");
+        }
+        lock(&self.knowledge).notifications.push(Told { order: order.number, body, acknowledged });
+    }
+
+    /// The booking system links an order, and perhaps links it otherwise later.
+    async fn link(&self, order: &Order, at: Duration) {
+        let world = self.world();
+        tokio::time::sleep(at).await;
+        let mut links = vec![link_of(order, 0)];
+        if world.happens(0.25) {
+            let early = match order.about {
+                About::Flight if world.happens(0.5) => {
+                    r#"{"happytrip_flight":{"tes_head_id":"1","cwt_account_no":"2"}}"#.to_owned()
+                }
+                _ => link_of(order, 1),
+            };
+            links.insert(0, early);
+            world.saw("a link was replaced");
+        }
+        for link in links {
+            self.put(order, &link).await;
+            tokio::time::sleep(world.between(100, 400_000)).await;
+        }
+    }
+
+    /// Puts one link, several times if need be.
+    pub async fn put(&self, order: &Order, link: &str) {
+        let world = self.world();
+        let mut acknowledged = false;
+        let index = {
+            let links = &mut lock(&self.knowledge).links;
+            links.push(Told { order: order.number, body: link.to_owned(), acknowledged });
+            links.len() - 1
+        };
+        for _ in 0..TRIES {
+            world.note(|| format!("booking system links {}: {link}", order.id()));
+            if self.ask(order, "PUT", "/orders/{partner}/{order_id}", Body::Text(link)).await == Some(200) {
+                acknowledged = true;
+                break;
+            }
+            tokio::time::sleep(world.between(100, 60_000)).await;
+        }
+        lock(&self.knowledge).links[index].acknowledged = acknowledged;
+    }
+
+    /// The booking system submits a redemption until it is taken.
+    async fn redeem(&self, order: &Order, n: usize, at: Duration) {
+        let world = self.world();
+        tokio::time::sleep(at).await;
+        let write_off_type = i64::from(world.happens(0.3));
+        let key = format!("{}-{n}", order.number);
+        let body = redemption(&key, write_off_type);
+        let mut acknowledged = false;
+        for _ in 0..TRIES {
+            world.note(|| format!("booking system redeems {key}, write_off_type {write_off_type}"));
+            let headers = json!({"Idempotency-Key": key});
+            let request =
+                api_request("POST", "/calls/{call}", json!({"call": "ticket-verify"}), headers, Body::Text(&body));
+            match self.lambda.request("submit-call", request).await {
+                Some((200 | 202, _)) => {
+                    acknowledged = true;
+                    break;
+                }
+                Some((status @ 400..500, answer)) => {
+                    world.violated(format!("a redemption was answered {status}: {answer}"));
+                    break;
+                }
+                _ => tokio::time::sleep(world.between(100, 60_000)).await,
+            }
+        }
+        world.saw("a call was submitted");
+        lock(&self.knowledge).redemptions.push(Told { order: order.number, body: key, acknowledged });
+    }
+
+    /// An operator looks, and has an order decided again.
+    async fn operate(&self, order: &Order, at: Duration) {
+        tokio::time::sleep(at).await;
+        self.ask(order, "GET", "/orders/{partner}/{order_id}", Body::None).await;
+        let query = [("limit".to_owned(), "3".to_owned())].into_iter().collect::<std::collections::HashMap<_, _>>();
+        let request = api_request("GET", "/attention", json!({}), json!({}), Body::None);
+        self.lambda.request("attention", request.with_query_string_parameters(query)).await;
+        self.replay(order).await;
+    }
+
+    /// An operator has an order decided again.
+    pub async fn replay(&self, order: &Order) -> Option<u16> {
+        self.world().note(|| format!("operator replays {}", order.id()));
+        self.world().saw("an operator replayed an order");
+        self.ask(order, "POST", "/orders/{partner}/{order_id}/replay", Body::None).await
+    }
+
+    async fn ask(&self, order: &Order, method: &str, path: &str, body: Body<'_>) -> Option<u16> {
+        let parameters = json!({"partner": order.partner().as_str(), "order_id": order.id()});
+        let request: Request = api_request(method, path, parameters, json!({}), body);
+        self.lambda.request("order-link", request).await.map(|(status, _)| status)
+    }
+
+    /// Somebody puts what is no key into a queue.
+    fn poison(&self) {
+        let world = self.world();
+        world.saw("a message was no key");
+        for queue in crate::queues::NAMES {
+            world.queues.send(world, queue, r#"{"no": "key"}"#);
+        }
+    }
+
+    /// A person asks TOP about every call that has been unknown for long enough that nothing of it is on its way any
+    /// more, and says what TOP says.
+    pub async fn settle_unknown(&self) {
+        let world = self.world();
+        for call in Snapshot::of(world).calls {
+            let asked_too_soon = EpochMillis(call.updated_at).plus(Duration::from_secs(120)) > world.now();
+            if call.state != "unknown" || asked_too_soon {
+                continue;
+            }
+            let outcome = match crate::judge::effects_of(world, &call) {
+                0 if world.happens(0.7) => "retry",
+                0 => "rejected",
+                _ => "succeeded",
+            };
+            world.note(|| format!("operator resolves {}/{} as {outcome}", call.call, call.key));
+            world.saw("an operator resolved a call");
+            let body = json!({"outcome": outcome, "note": "asked TOP"}).to_string();
+            let parameters = json!({"call": call.call, "key": call.key});
+            let path = "/calls/{call}/{key}/resolve";
+            let request = api_request("POST", path, parameters, json!({}), Body::Text(&body));
+            self.lambda.request("submit-call", request).await;
+        }
+    }
+}
+
+/// The `n`-th link of an order.
+fn link_of(order: &Order, n: usize) -> String {
+    match order.about {
+        About::Flight => bodies::flight().replace("23142134", &format!("ticket-{}-{n}", order.number)).replace(
+            "\"cwt_account_no\"",
+            &format!("\"out_relation_order_id\":\"R{}\",\"cwt_account_no\"", order.number),
+        ),
+        About::Ship(tickets) => bodies::ship(&order.alitrip_id(), tickets)
+            .replace("\"total_price\":23000", &format!("\"total_price\":{}", 23_000 + n)),
+        About::Scenic => json!({"fliggy_ticket": {"order_id": order.number + 1}}).to_string(),
+    }
+}
+
+/// A redemption whose confirmation code is its key, so that the ledger tells one from another.
+fn redemption(key: &str, write_off_type: i64) -> String {
+    let mut body: Value = serde_json::from_str(&bodies::redemption(1, write_off_type)).expect("a body of ours");
+    body["voucher_infos"][0]["confirm_code"] = json!(key);
+    body.to_string()
+}
