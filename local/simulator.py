@@ -84,6 +84,10 @@ class Simulator:
         order = {"method": METHODS[call][0], "match": business_id, "times": times, "fault": fault, **details}
         self._post("faults", [order])
 
+    def stop_failing(self) -> None:
+        """Forgets the faults not yet shown, and ends every ban."""
+        requests.delete(f"{self._pages}/faults", timeout=_HTTP_TIMEOUT_SECONDS).raise_for_status()
+
     def reset(self) -> None:
         """Forgets the ledger and the faults not yet shown."""
         self._post("reset", None)

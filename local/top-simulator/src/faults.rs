@@ -149,6 +149,10 @@ impl FaultQueue {
         self.0.extend(faults.into_iter().filter(|fault| fault.times > 0));
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Uses up one time of the first fault that aims at this request.
     pub(crate) fn take(&mut self, api: Api, form: &Form) -> Option<FaultKind> {
         let index = self.0.iter().position(|fault| fault.aims_at(api, form))?;

@@ -34,7 +34,8 @@ const HANG: Duration = Duration::from_secs(60);
 /// Serves a simulator until the listener fails, by the system's clock.
 ///
 /// `POST /router/rest` is the gateway; `GET /_sim/ledger`, `POST /_sim/faults`,
-/// `POST /_sim/reset` and `GET /_sim/health` are the test's.
+/// `DELETE /_sim/faults`, `POST /_sim/reset` and `GET /_sim/health` are the
+/// test's.
 ///
 /// # Errors
 /// What the listener reports.
@@ -46,7 +47,7 @@ async fn serve_hanging(listener: TcpListener, simulator: Arc<Mutex<Simulator>>, 
     let router = Router::new()
         .route("/router/rest", any(gateway))
         .route("/_sim/ledger", get(ledger))
-        .route("/_sim/faults", post(add_faults))
+        .route("/_sim/faults", post(add_faults).delete(clear_faults))
         .route("/_sim/reset", post(reset))
         .route("/_sim/health", get(|| async { "ok" }))
         .with_state(Desk { simulator, hang });
@@ -125,6 +126,11 @@ async fn add_faults(State(desk): State<Desk>, body: Bytes) -> Response {
         }
         Err(error) => (StatusCode::BAD_REQUEST, format!("the list of faults was not taken: {error}\n")).into_response(),
     }
+}
+
+async fn clear_faults(State(desk): State<Desk>) -> StatusCode {
+    desk.simulator().clear_faults();
+    StatusCode::NO_CONTENT
 }
 
 async fn reset(State(desk): State<Desk>) -> StatusCode {
@@ -269,6 +275,21 @@ mod tests {
         let answer = call(simulator, &SignedRequest::verify("1", "0")).await;
         assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
         assert_eq!(outcomes(simulator).await, ["http_500 false"]);
+    }
+
+    #[tokio::test]
+    async fn faults_and_bans_end_when_they_are_deleted_and_the_ledger_stays() {
+        let simulator = start(HANG).await;
+        let ban = r#"{"fault":"error","code":7,"sub_msg":"This ban will last for 600 more seconds"}"#;
+        let faults = format!(r#"[{ban},{{"fault":"http_500","times":9}}]"#);
+        send(simulator, "POST /_sim/faults", "application/json", &faults).await;
+        call(simulator, &SignedRequest::verify("1", "0")).await;
+        call(simulator, &SignedRequest::ship("1")).await;
+        let answer = send(simulator, "DELETE /_sim/faults", "", "").await;
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        call(simulator, &SignedRequest::verify("1", "0")).await;
+        call(simulator, &SignedRequest::ship("1")).await;
+        assert_eq!(outcomes(simulator).await, ["error 7 false", "http_500 false", "success true", "success true"]);
     }
 
     #[tokio::test]

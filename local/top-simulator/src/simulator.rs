@@ -69,6 +69,12 @@ impl Simulator {
         self.faults.add(faults);
     }
 
+    /// Forgets the faults still to come, and ends every ban.
+    pub fn clear_faults(&mut self) {
+        self.faults.clear();
+        self.bans = Bans::default();
+    }
+
     /// Every request since the start or the last reset, oldest first.
     #[must_use]
     pub fn ledger(&self) -> &[LedgerEntry] {
@@ -77,8 +83,7 @@ impl Simulator {
 
     /// Forgets ledger, faults, effects and bans; keeps the credentials.
     pub fn reset(&mut self) {
-        self.faults = FaultQueue::default();
-        self.bans = Bans::default();
+        self.clear_faults();
         self.effects = Effects::default();
         self.ledger.clear();
     }
