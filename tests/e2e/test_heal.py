@@ -12,6 +12,7 @@ import partners
 import scenarios
 from relay import Relay
 from scenarios import Stage
+from sweeping import let_grace_pass
 from test_queues import messages, unread
 from waiting import eventually
 
@@ -176,7 +177,7 @@ def test_the_schedule_sweeps_and_so_lost_messages_are_not_the_end_of_an_order(st
 
     # As if the five minutes had passed in which a message comes back by itself.
     for key in (notification, _call_key("ship-notify", call["key"])):
-        _let_grace_pass(stage, *key)
+        let_grace_pass(stage.relay, *key)
     eventually(
         "both went on",
         lambda: (stage.entries("ship-notify", alitrip_id), stage.entries("itinerary-postback", flight)),
@@ -238,17 +239,6 @@ def _lose(stage: Stage, queue: str, about: str) -> None:
 
 def _about(stage: Stage, queue: str, what: str) -> list[str]:
     return [body for body in messages(stage, queue).values() if what in body]
-
-
-def _let_grace_pass(stage: Stage, pk: str, sk: str) -> None:
-    """Has the sweep look at an unfinished record now; nothing else of it is touched."""
-    stage.relay.aws.client("dynamodb").update_item(
-        TableName=stage.relay.connection.table,
-        Key={"pk": {"S": pk}, "sk": {"S": sk}},
-        UpdateExpression="SET look_at = :now",
-        ConditionExpression="attribute_exists(unfinished)",
-        ExpressionAttributeValues={":now": {"N": "0"}},
-    )
 
 
 def _call_key(call: str, key: str) -> tuple[str, str]:
