@@ -46,6 +46,11 @@ class Processes:
         group = self._group(name)
         return group is not None and any(one.pid == group for one in _members(group))
 
+    def children(self, name: str) -> list[int]:
+        """The ids of the living processes that the program started, itself not among them."""
+        group = self._group(name)
+        return [] if group is None else [one.pid for one in _members(group) if one.pid != group]
+
     def stop_all(self) -> list[str]:
         """Ends every program with its children; returns the names of those that had anything running."""
         return [file.stem for file in sorted(self._directory.glob("*.pid")) if self._stop(file.stem)]

@@ -1,0 +1,582 @@
+"""Faults on the real template: orders go through while functions are killed, TOP fails and SQS delivers twice.
+
+Hundreds of orders are told by partners that repeat what was not acknowledged. Meanwhile functions are killed with
+SIGKILL wherever they happen to be, TOP shows every fault that the simulator knows, and messages come again while they
+are still being handled. Then all that stops, and nothing may be lost, left over or done twice. What only a person can
+do (settle what nobody knows, have sent again what TOP refused) is done through the API, going by TOP's ledger.
+
+It runs on a stack of its own: its faults would be the other tests'.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Event
+from typing import Any
+
+import pytest
+import requests
+
+import partners
+import scenarios
+import steps
+from conftest import free_settings
+from fault_injection import Copier, Killer, short_visibility
+from instance import temporary
+from layout import LOGS, STACKS
+from processes import Processes
+from relay import Relay
+from scenarios import Stage
+from simulator import Entry
+from sweeping import let_grace_pass, sweep
+from test_secrecy import found_in
+from waiting import eventually
+
+pytestmark = pytest.mark.last
+
+_STACK = "faults"
+_ORDERS = 500
+#: Orders come in at a steady pace over this time, so that they meet every fault, and faults meet calls of any age.
+_TELLING_SECONDS = 80.0
+#: Partners and booking systems that speak to the relay at once, and how long each repeats what is not acknowledged.
+_SPEAKERS = 8
+_PATIENCE_SECONDS = 90.0
+_KILL_EVERY_SECONDS = 0.3
+_SWEEP_EVERY_SECONDS = 5.0
+_COPY_EVERY_SECONDS = 0.5
+_SWEPT_HASTILY = 20
+#: Shorter than TOP's time-outs, so that a message comes again while the function that has it is still at work.
+_SHORT_VISIBILITY_SECONDS = 2
+#: A lease runs out 90 seconds after its claim at the latest; what failed often waits for a minute or two after that.
+_SETTLED_SECONDS = 300.0
+_LOOK_EVERY_SECONDS = 3.0
+_REPORT_EVERY_SECONDS = 10.0
+_DRAINED_SECONDS = 90.0
+
+#: Fewer of any kind of fault than this, and the run proves nothing.
+_FEWEST_OF_A_KIND = 5
+
+#: What functions log of a message that came after what it is about was done.
+_FOUND_DONE = ("nothing to do: it was dispatched before", "nothing to do: the call is done")
+
+#: `write_off_type`: the quantity of this time, which must not be told twice, and the running total, which may be.
+_ONCE, _TOTAL = 0, 1
+
+_Fault = tuple[str, Mapping[str, Any]]
+
+
+def _error(code: int, sub_code: str | None = None, sub_msg: str = "simulated") -> _Fault:
+    return "error", {"code": code, "sub_code": sub_code, "sub_msg": sub_msg}
+
+
+_BAN = _error(7, "accesscontrol.limited-by-api-access-count", "This ban will last for 1 more seconds")
+_REFUSED: _Fault = ("business_failure", {})
+_NO_ANSWER: _Fault = ("timeout_after_effect", {})
+
+#: What TOP does to an order's first requests: each order is given one line, in turn. Configuration faults are not
+#: among them, since what meets one waits for fifteen minutes, by design.
+_FAULTS: tuple[tuple[_Fault, ...], ...] = (
+    (),
+    (("timeout_before_effect", {}),),
+    (_NO_ANSWER,),
+    (("http_500", {}),),
+    (("http_500", {"after_effect": True}),),
+    (("not_json", {}),),
+    (("not_json", {"after_effect": True}),),
+    (_BAN,),
+    (_error(10),),
+    (_error(15, "isp.top-remote-connection-timeout"),),
+    (_error(15, "isp.null-pointer-exception"),),
+    (_error(31),),
+    (_error(50, "isv.invalid-parameter"),),
+    (_REFUSED,),
+    (("delay", {"ms": 1000}),),  # In time.
+    (("delay", {"ms": 4000}),),  # Longer than the relay waits.
+    (_NO_ANSWER, _REFUSED),
+    (_REFUSED, _NO_ANSWER),
+    (_BAN, ("http_500", {}), _REFUSED),
+)
+
+
+@dataclass(frozen=True)
+class _Effect:
+    """Something that TOP does because of a call. To tell that a ship order failed is another than that it is issued."""
+
+    call: str
+    business_id: str
+    failed: bool = False
+
+    @staticmethod
+    def of_request(entry: Entry) -> _Effect:
+        """What a request in TOP's ledger asks for."""
+        failed = entry.call == "ship-notify" and not entry.request["success"]
+        return _Effect(entry.call, entry.business_id, failed)
+
+    @staticmethod
+    def of_call(call: str, key: str) -> _Effect:
+        """What a call asks for, by the key that the relay has it under."""
+        if call == "ticket-verify":
+            return _Effect(call, key)
+        business_id, _, what = key.rpartition("-")
+        return _Effect(call, business_id, what == "failed")
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Something that is said to the relay until it is acknowledged."""
+
+    what: str
+    say: Callable[[], requests.Response]
+    acknowledged: Callable[[requests.Response], bool]
+
+
+@dataclass(frozen=True)
+class _Order:
+    """An order: what is said of it, and what TOP must have done in the end, once."""
+
+    partner: str
+    order_id: str
+    effect: _Effect
+    steps: Sequence[_Step]
+    #: How many different notifications these steps are.
+    notifications: int
+    #: The request, where it is submitted and no notification leads to it.
+    redemption: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What one must know of an item of the table."""
+
+    pk: str
+    sk: str
+    state: str
+    reason: str
+    #: The partition of the index that it is in, or nothing.
+    unfinished: str
+    #: Until when a call is not to be made, or is being made.
+    held_until_ms: int
+
+    @property
+    def kind(self) -> str:
+        """Whether it is a call, a notification, or something else that has no state."""
+        return self.sk.partition("#")[0]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do, going by its state alone."""
+        done = {"notification": ("dispatched",), "call": ("succeeded", "rejected")}
+        return self.kind not in done or self.state in done[self.kind]
+
+    @property
+    def message(self) -> dict[str, str]:
+        """What its queue carries of it."""
+        _, name, key = self.pk.split("#", 2)
+        if self.kind == "call":
+            return {"call": name, "key": key}
+        _, kind, digest = self.sk.split("#")
+        return {"partner": name, "order_id": key, "kind": kind, "digest": digest}
+
+    @property
+    def queue(self) -> str:
+        """The queue that carries it."""
+        return self.message.get("call", "notifications")
+
+    @property
+    def effect(self) -> _Effect:
+        """What a call asks for."""
+        return _Effect.of_call(**self.message)
+
+
+class _Ordeal:
+    """All that happens to one stack, and what is there afterwards."""
+
+    def __init__(self, relay: Relay) -> None:
+        self.relay = relay
+        self.stage = Stage(relay)
+        self.killer = Killer(Processes(STACKS / _STACK), LOGS / f"{_STACK}-ministack.log")
+        self.copier = Copier(relay)
+        self.orders = _orders(self.stage)
+        self.said = Counter[str]()
+        self.by_person = Counter[str]()
+        self.swept = 0
+        self.found_done = 0
+
+    @cached_property
+    def records(self) -> list[_Record]:
+        """What the table holds in the end."""
+        return _scan(self.relay)
+
+    @cached_property
+    def ledger(self) -> list[Entry]:
+        """What TOP's ledger holds in the end."""
+        return self.stage.simulator.ledger()
+
+    @cached_property
+    def shown(self) -> Counter[str]:
+        """How often TOP answered what."""
+        return Counter(entry.outcome for entry in self.ledger)
+
+    def run(self) -> None:
+        """Tells all orders under faults, waits until all is settled, and has every message come once more."""
+        for title, act in (
+            (f"{len(self.orders)} orders, under faults", self._tell_under_faults),
+            ("The faults have stopped: until all is settled", self._settle),
+            ("Every message comes once more", self._deliver_all_again),
+        ):
+            steps.say(title)
+            started = time.monotonic()
+            act()
+            steps.note(f"done in {time.monotonic() - started:.0f} s")
+        self._report()
+
+    def _tell_under_faults(self) -> None:
+        over = Event()
+        with short_visibility(self.relay, _SHORT_VISIBILITY_SECONDS), ThreadPoolExecutor(_SPEAKERS + 3) as pool:
+            background = [
+                pool.submit(_repeat, self.killer.kill, _KILL_EVERY_SECONDS, over),
+                pool.submit(_repeat, self.copier.copy, _COPY_EVERY_SECONDS, over),
+                pool.submit(_repeat, self._sweep_hastily, _SWEEP_EVERY_SECONDS, over),
+            ]
+            began = time.monotonic()
+            told = [pool.submit(self._tell, number, began, over) for number in range(len(self.orders))]
+            try:
+                self._await_told(told, background)
+            finally:
+                over.set()
+                pool.shutdown(cancel_futures=True)
+        self.stage.simulator.stop_failing()
+        for future in background:
+            future.result()
+
+    def _await_told(self, told: Sequence[Future[None]], background: Sequence[Future[None]]) -> None:
+        """Waits until every order is told, saying now and then how far that is."""
+        waiting: set[Future[None]] = set(told)
+        while waiting:
+            ended, waiting = wait(told, _REPORT_EVERY_SECONDS, FIRST_EXCEPTION)
+            # What goes on in the background ends before its time only if it fails.
+            for future in [*ended, *(future for future in background if future.done())]:
+                future.result()
+            steps.note(
+                f"{len(ended)} orders told, {self.killer.kills} kills, {self.copier.copies} copies of messages, "
+                f"at least {self.copier.received_again} received again"
+            )
+
+    def _tell(self, number: int, began: float, over: Event) -> None:
+        order = self.orders[number]
+        over.wait(began + number * _TELLING_SECONDS / len(self.orders) - time.monotonic())
+        for fault, details in _FAULTS[number % len(_FAULTS)]:
+            self.stage.simulator.fail(order.effect.call, order.effect.business_id, fault, **details)
+        for step in order.steps:
+            eventually(
+                f"{step.what} of {order.partner} {order.order_id} is acknowledged",
+                lambda step=step: self._say(step),
+                step.acknowledged,
+                seconds=_PATIENCE_SECONDS,
+            )
+
+    def _say(self, step: _Step) -> requests.Response:
+        answer = step.say()
+        self.said["acknowledged" if step.acknowledged(answer) else f"answered {answer.status_code}"] += 1
+        return answer
+
+    def _settle(self) -> None:
+        """Does what the schedule and people do, until nothing is left to do."""
+        deadline, reported, pause = time.monotonic() + _SETTLED_SECONDS, 0.0, Event()
+        while True:
+            records = _scan(self.relay)
+            left = Counter(f"{one.kind} {one.state}" for one in records if one.unfinished or not one.is_done)
+            refused = self._refused(records)
+            if time.monotonic() - reported > _REPORT_EVERY_SECONDS:
+                reported = time.monotonic()
+                steps.note(f"unfinished: {dict(left) or 'nothing'}; refused by TOP: {len(refused)}")
+            if not left and not refused:
+                break
+            assert time.monotonic() < deadline, f"unfinished after {_SETTLED_SECONDS:.0f} s: {_described(records)}"
+            self._sweep_overdue(records)
+            self._resolve_unknown()
+            for order in refused:
+                self._have_sent_again(order)
+            pause.wait(_LOOK_EVERY_SECONDS)
+        logged = [line for lines in self.relay.aws.log_lines().values() for line in lines]
+        self.found_done = sum(any(words in line for words in _FOUND_DONE) for line in logged)
+
+    def _refused(self, records: Sequence[_Record]) -> list[_Order]:
+        """The orders whose call TOP refused."""
+        refused = {one.effect for one in records if one.kind == "call" and one.state == "rejected"}
+        return [order for order in self.orders if order.effect in refused]
+
+    def _sweep_hastily(self) -> None:
+        """Sweeps also what is on its way, which must do no harm; the function may be killed at it."""
+        on_their_way = [one for one in _scan(self.relay) if one.unfinished.startswith("sweep#")]
+        self._sweep(random.sample(on_their_way, min(len(on_their_way), _SWEPT_HASTILY)))
+
+    def _sweep_overdue(self, records: Sequence[_Record]) -> None:
+        """Sweeps what nobody holds, without waiting for the five minutes of grace and for the schedule."""
+        now_ms = time.time() * 1000
+        overdue = [one for one in records if one.unfinished.startswith("sweep#") and one.held_until_ms < now_ms]
+        if overdue:
+            problem = self._sweep(overdue)
+            assert problem is None, f"the sweep failed: {problem}"
+
+    def _sweep(self, records: Sequence[_Record]) -> str | None:
+        for record in records:
+            let_grace_pass(self.relay, record.pk, record.sk)
+        self.swept += len(records)
+        return sweep(self.relay)
+
+    def _resolve_unknown(self) -> None:
+        """Says of each call whose outcome is unknown what TOP's ledger has of it."""
+        answer = self.relay.attention(limit=100)
+        assert answer.ok, answer.text
+        unknown = [item for item in answer.json()["items"] if item["state"] == "unknown"]
+        if not unknown:
+            return
+        done = {_Effect.of_request(entry) for entry in self.stage.simulator.ledger() if entry.effect}
+        for item in unknown:
+            call, key = item["call"], item["key"]
+            outcome = "succeeded" if _Effect.of_call(call, key) in done else "retry"
+            said = self.relay.resolve(call, key, {"outcome": outcome, "note": "by TOP's ledger"})
+            assert said.ok, f"{call} {key}: {said.status_code} {said.text}"
+            self.by_person[f"unknown calls resolved: {outcome}"] += 1
+
+    def _have_sent_again(self, order: _Order) -> None:
+        """Has a refused call made again: submits it corrected, or has its order decided again."""
+        if order.redemption is None:
+            said = self.relay.replay(order.partner, order.order_id)
+            self.by_person["orders replayed"] += 1
+        else:
+            key = order.effect.business_id
+            said = self.relay.submit("ticket-verify", {**order.redemption, "total_num": 2}, idempotency_key=key)
+            self.by_person["redemptions corrected"] += 1
+        assert said.status_code == 202, f"{order.partner} {order.order_id}: {said.status_code} {said.text}"
+
+    def _deliver_all_again(self) -> None:
+        """Puts the key of every record on its queue once more, and waits until each has been handled."""
+        sent: defaultdict[str, set[str]] = defaultdict(set)
+        sqs, urls = self.relay.aws.client("sqs"), self.relay.connection.queues
+        for record in _scan(self.relay):
+            if record.kind in ("call", "notification"):
+                url = urls[record.queue]
+                sent[url].add(sqs.send_message(QueueUrl=url, MessageBody=json.dumps(record.message))["MessageId"])
+        steps.note(f"{sum(map(len, sent.values()))} messages")
+        eventually(
+            "all of them are handled",
+            lambda: sum(
+                len(ids & {one["MessageId"] for one in self.relay.aws.messages(url)}) for url, ids in sent.items()
+            ),
+            lambda held: held == 0,
+            seconds=_DRAINED_SECONDS,
+        )
+
+    def _report(self) -> None:
+        interrupted = self.killer.interrupted()
+        steps.say("What the relay went through")
+        steps.note(
+            f"functions killed: {self.killer.kills}, in mid-invocation {interrupted.total()} {dict(interrupted)}"
+        )
+        steps.note(f"TOP's answers: {dict(sorted(self.shown.items()))}")
+        steps.note(
+            f"copies of messages: {self.copier.copies}; received again: at least {self.copier.received_again}; "
+            f"deliveries that found it done: {self.found_done}"
+        )
+        steps.note(f"said by partners and booking systems: {dict(self.said)}")
+        steps.note(f"by people: {dict(self.by_person)}; enqueued again by the sweep: {self.swept}")
+
+    def dead_letters(self) -> list[Any]:
+        """What the dead-letter queues hold."""
+        urls = [url for name, url in self.relay.connection.queues.items() if name.endswith("-dead-letters")]
+        return [json.loads(message["Body"]) for url in urls for message in self.relay.aws.messages(url)]
+
+
+@pytest.fixture(scope="module")
+def ordeal(pytestconfig: pytest.Config) -> Iterator[_Ordeal]:
+    """The whole story, told while it is lived through: it takes minutes."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    with ExitStack() as running:
+        with capture.global_and_fixture_disabled():
+            print()
+            whole = _Ordeal(Relay(running.enter_context(temporary(_STACK, free_settings))))
+            whole.run()
+        yield whole
+        with capture.global_and_fixture_disabled():
+            running.close()
+
+
+def test_every_effect_took_place_once(ordeal: _Ordeal) -> None:
+    times = Counter(_Effect.of_request(entry) for entry in ordeal.ledger if entry.effect)
+    assert {order.order_id: times[order.effect] for order in ordeal.orders if times[order.effect] != 1} == {}
+    # What else was told is that ship orders had failed which were booked in the end: once, and not after that.
+    others = times.keys() - {order.effect for order in ordeal.orders}
+    assert all(other.failed and times[other] == 1 for other in others), others
+    issued: set[str] = set()
+    for effect in (_Effect.of_request(entry) for entry in ordeal.ledger if entry.effect):
+        assert not (effect.failed and effect.business_id in issued), f"{effect} after its success"
+        if not effect.failed:
+            issued.add(effect.business_id)
+
+
+def test_every_notification_is_dispatched(ordeal: _Ordeal) -> None:
+    notifications = [one for one in ordeal.records if one.kind == "notification"]
+    assert [one for one in notifications if one.state != "dispatched"] == []
+    assert len(notifications) == sum(order.notifications for order in ordeal.orders)
+
+
+def test_every_call_succeeded_that_must_have(ordeal: _Ordeal) -> None:
+    states = {one.effect: one.state for one in ordeal.records if one.kind == "call"}
+    assert {order.order_id: states.get(order.effect) for order in ordeal.orders} == {
+        order.order_id: "succeeded" for order in ordeal.orders
+    }
+
+
+def test_nothing_is_left_unfinished(ordeal: _Ordeal) -> None:
+    assert [one for one in ordeal.records if one.unfinished or not one.is_done] == []
+    assert ordeal.relay.attention().json()["items"] == []
+
+
+def test_no_dead_letter_is_about_anything_unfinished(ordeal: _Ordeal) -> None:
+    done = [one.message for one in ordeal.records if one.kind in ("call", "notification") and one.is_done]
+    assert [letter for letter in ordeal.dead_letters() if letter not in done] == []
+
+
+def test_no_secret_and_nothing_personal_got_out_by_a_fault(ordeal: _Ordeal) -> None:
+    relay = ordeal.relay
+    for group, lines in relay.aws.log_lines().items():
+        assert found_in(relay, "\n".join(lines)) == [], f"in log group {group}"
+    assert found_in(relay, json.dumps(ordeal.dead_letters(), ensure_ascii=False)) == []
+    assert found_in(relay, "\n".join(relay.error_bodies)) == []
+
+
+def test_there_were_faults_of_every_kind(ordeal: _Ordeal) -> None:
+    """Or else the other tests say nothing."""
+    assert ordeal.killer.interrupted().total() >= _FEWEST_OF_A_KIND
+    assert ordeal.found_done >= _FEWEST_OF_A_KIND
+    assert ordeal.copier.received_again >= _FEWEST_OF_A_KIND
+    expected = {
+        f"error {details['code']} {details['sub_code'] or ''}".strip() if fault == "error" else fault
+        for faults in _FAULTS
+        for fault, details in faults
+        if fault != "delay"
+    }
+    assert [outcome for outcome in expected if ordeal.shown[outcome] < _FEWEST_OF_A_KIND] == []
+
+
+def _orders(stage: Stage) -> list[_Order]:
+    """The orders, their stories by turns."""
+    stories = _stories(stage)
+    return [stories[number % len(stories)]() for number in range(_ORDERS)]
+
+
+def _stories(stage: Stage) -> list[Callable[[], _Order]]:
+    """How an order may go: each story is for an order of its own, linked before, between or after notifications."""
+    relay = stage.relay
+
+    def link(partner: str, order_id: str, content: dict[str, Any]) -> _Step:
+        return _Step("the link", lambda: relay.link(partner, order_id, content), lambda answer: answer.ok)
+
+    def pushed(order_id: str, status: int) -> _Step:
+        body = partners.sctt_push(order_id, status, scenarios.vouchers(1) if status == partners.BOOKED else ())
+        return _Step("a voucher push", lambda: relay.push_sctt(body), _acknowledged(scenarios.SCTT_ACKNOWLEDGEMENT))
+
+    def flight(*plan: str) -> _Order:
+        order_id = stage.new_order("tsy")
+        body = partners.tsy_issued(order_id)
+        said = {
+            "link": link("tsy", order_id, scenarios.happytrip_flight()),
+            "issued": _Step(
+                "the issue notification", lambda: relay.push_tsy(body), _acknowledged(scenarios.TSY_ACKNOWLEDGEMENT)
+            ),
+        }
+        effect = _Effect("itinerary-postback", order_id)
+        return _Order("tsy", order_id, effect, [said[what] for what in plan], notifications=1)
+
+    def ship(*plan: str) -> _Order:
+        order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
+        said = {
+            "link": link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=1)),
+            "booked": pushed(order_id, partners.BOOKED),
+            "failed": pushed(order_id, partners.FAILED),
+        }
+        effect = _Effect("ship-notify", alitrip_id)
+        return _Order("sctt", order_id, effect, [said[what] for what in plan], len({*plan} - {"link"}))
+
+    def ticket(write_off_type: int, *plan: str) -> _Order:
+        order_id = stage.new_order("sctt")
+        # TOP adds up what is used of an order, so each redemption is of another.
+        request = scenarios.ticket_redemption(order_id) | {
+            "order_id": int(stage.new_alitrip_id()),
+            "write_off_type": write_off_type,
+        }
+        said = {
+            "link": link("sctt", order_id, scenarios.fliggy_ticket(order_id)),
+            "booked": pushed(order_id, partners.BOOKED),
+            "redeem": _Step(
+                "the redemption",
+                lambda: relay.submit("ticket-verify", request, idempotency_key=order_id),
+                lambda answer: answer.ok,
+            ),
+        }
+        effect = _Effect("ticket-verify", order_id)
+        return _Order("sctt", order_id, effect, [said[what] for what in plan], int("booked" in plan), request)
+
+    return [
+        lambda: flight("link", "issued"),
+        lambda: ship("link", "booked"),
+        lambda: ticket(_ONCE, "redeem"),
+        lambda: flight("issued", "link", "issued"),
+        lambda: ship("booked", "link", "booked"),
+        lambda: ticket(_TOTAL, "redeem"),
+        lambda: flight("issued", "link"),
+        lambda: ship("booked", "link"),
+        lambda: ticket(_ONCE, "link", "booked", "redeem"),
+        lambda: ship("link", "failed", "booked"),
+        lambda: ship("failed", "link", "booked"),
+        lambda: ticket(_TOTAL, "booked", "redeem", "link"),
+        lambda: ship("failed", "booked", "link"),
+    ]
+
+
+def _acknowledged(body: str) -> Callable[[requests.Response], bool]:
+    return lambda answer: (answer.status_code, answer.text) == (200, body)
+
+
+def _repeat(act: Callable[[], None], every_seconds: float, over: Event) -> None:
+    while not over.wait(every_seconds):
+        act()
+
+
+def _scan(relay: Relay) -> list[_Record]:
+    """Everything in the table."""
+    pages = (
+        relay.aws.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=relay.connection.table,
+            ConsistentRead=True,
+            ProjectionExpression="pk, sk, #state, reason, unfinished, not_before, lease_until",
+            ExpressionAttributeNames={"#state": "state"},
+        )
+    )
+    return [
+        _record({name: next(iter(value.values())) for name, value in item.items()})
+        for page in pages
+        for item in page["Items"]
+    ]
+
+
+def _record(item: Mapping[str, str]) -> _Record:
+    held_until_ms = max(int(item.get("not_before", 0)), int(item.get("lease_until", 0)))
+    texts = {name: item.get(name, "") for name in ("pk", "sk", "state", "reason", "unfinished")}
+    return _Record(**texts, held_until_ms=held_until_ms)
+
+
+def _described(records: Sequence[_Record]) -> str:
+    return "\n".join(str(one) for one in records if one.unfinished or not one.is_done)
