@@ -379,3 +379,44 @@ async fn wherever_dispatching_fails_the_message_comes_again_and_the_call_is_made
         }
     }
 }
+
+/// A crash between recording the call and marking the notification, and another link before it is decided again.
+#[tokio::test(start_paused = true)]
+async fn a_notification_whose_call_was_made_does_not_need_a_person_because_it_was_not_marked_in_time() {
+    use relay_tests::cloud::WireFault;
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.cloud.order(WireFault::NotPerformed, 3, |sent| sent.body.contains("decided_at"));
+    relay.poll("notifications").await;
+    assert_eq!(relay.notification("sctt", "T-1").await.0, "received");
+    relay.poll("ship-notify").await;
+    assert_eq!(relay.effects(), 1);
+    relay.put_order("sctt", "T-1", &ship("38", 1).replace("23000", "24000")).await;
+    relay.settle().await;
+    let order = relay.order("sctt", "T-1").await;
+    assert_eq!(order["notifications"][0]["state"], "dispatched", "{order}");
+    assert_eq!(order["notifications"][0]["calls"], json!(["ship-notify/38-issued"]));
+    assert_eq!(relay.ledger().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_does_not_expire_with_one_notification_while_another_needs_a_person() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.post_sctt(&sctt("T-1", 9, 0).to_string()).await;
+    relay.settle().await;
+    relay.clock.advance(Duration::from_secs(1));
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.settle().await;
+    assert_eq!(relay.notification_states("sctt", "T-1").await, ["attention", "dispatched"]);
+    assert!(!relay.expires("order#sctt#T-1", "link").await);
+    // The other way round: it was to expire when the second came.
+    relay.put_order("sctt", "T-2", &ship("39", 1)).await;
+    relay.post_sctt(&sctt("T-2", 2, 1).to_string()).await;
+    relay.settle().await;
+    assert!(relay.expires("order#sctt#T-2", "link").await);
+    relay.post_sctt(&sctt("T-2", 9, 0).to_string()).await;
+    relay.settle().await;
+    assert!(!relay.expires("order#sctt#T-2", "link").await);
+}

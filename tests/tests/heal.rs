@@ -313,6 +313,21 @@ async fn a_person_settles_an_unknown_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_person_has_a_refused_call_sent_again() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([{"times": 1, "fault": "business_failure"}]));
+    relay.submit("ticket-verify", Some("K"), &redemption(7, 0)).await;
+    relay.settle().await;
+    assert_eq!(relay.call(CallKind::TicketVerify, "K").await.state, CallState::Rejected);
+    assert_eq!(relay.resolve("ticket-verify", "K", r#"{"outcome":"succeeded"}"#).await.0, 409);
+    assert_eq!(relay.resolve("ticket-verify", "K", r#"{"outcome":"retry","note":"permission granted"}"#).await.0, 200);
+    assert!(!relay.expires("call#ticket-verify#K", "call").await);
+    relay.settle().await;
+    assert_eq!(relay.call(CallKind::TicketVerify, "K").await.state, CallState::Succeeded);
+    assert_eq!((relay.effects(), indexed(&relay).await), (1, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resolution_is_checked() {
     let relay = Relay::new().await;
     relay.submit("ticket-verify", Some("K"), &redemption(7, 0)).await;

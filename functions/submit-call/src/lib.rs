@@ -1,5 +1,6 @@
 //! `POST /calls/{call}`: asks for one TOP call directly. `GET /calls/{call}/{key}`: how it went.
-//! `POST /calls/{call}/{key}/resolve`: a person says what became of a call that nobody knew the outcome of.
+//! `POST /calls/{call}/{key}/resolve`: a person says what became of a call that nobody knew the outcome of, or has one
+//! sent again that TOP refused.
 
 use lambda_http::http::{HeaderValue, Method, StatusCode};
 use lambda_http::{Body, Request, Response};
@@ -121,8 +122,13 @@ impl SubmitCall {
         };
         let Some(found) = self.find(kind, key).await? else { return Ok(no_such_call()) };
         let (id, by) = (found.id(), answer::caller(request));
-        let changed = found.state == CallState::Unknown
-            && self.table.resolve(&found, outcome, &by, &note, self.clock.now()).await?;
+        let may_be = match found.state {
+            CallState::Unknown => true,
+            // Not one that was taken back, or that is being decided again.
+            CallState::Rejected => outcome == Resolution::Retry && !found.may_be_asked_again,
+            CallState::Pending | CallState::InProgress | CallState::Succeeded => false,
+        };
+        let changed = may_be && self.table.resolve(&found, outcome, &by, &note, self.clock.now()).await?;
         let Some(present) = self.table.call(&id).await? else { return Ok(no_such_call()) };
         // Also what this person said before, its answer lost.
         let said = present.history.last().is_some_and(|last| {
@@ -130,7 +136,8 @@ impl SubmitCall {
         });
         if !changed && !said {
             let state = present.state.as_str();
-            let message = format!("{id} is {state}: only a call whose outcome is unknown can be resolved");
+            let message =
+                format!("{id} is {state}: only an unknown call can be resolved, and one that TOP refused be retried");
             return Ok(answer::refusal(StatusCode::CONFLICT, None, &message));
         }
         if changed {

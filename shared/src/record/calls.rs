@@ -640,21 +640,22 @@ impl Table {
         Ok(matches!(before(result.map(drop), "UpdateItem of a call")?, Before::Written))
     }
 
-    /// Writes down what a person found out about a call that nobody knew the outcome of; `false` if it has changed
-    /// since it was read. A call to be sent again is pending then: enqueue its key.
+    /// Writes down what a person found out about a call that nobody knew the outcome of, or that one refused by TOP
+    /// is to be sent again; `false` if it has changed since it was read. A call to be sent again is pending then:
+    /// enqueue its key.
     ///
     /// # Errors
     /// If DynamoDB did not do it or its answer was lost.
     pub async fn resolve(
         &self,
-        unknown: &CallRecord,
+        settled: &CallRecord,
         resolution: Resolution,
         by: &str,
         note: &str,
         now: EpochMillis,
     ) -> Result<bool, StoreError> {
         let entry = Attempt {
-            attempt: unknown.attempt,
+            attempt: settled.attempt,
             owner: by.to_owned(),
             at: now,
             outcome: resolution.as_outcome().to_owned(),
@@ -663,27 +664,30 @@ impl Table {
         };
         let state = resolution.state();
         let update = self
-            .update_call(&unknown.id())
-            .expression_attribute_values(":history", attribute(unknown.history_with(&entry))?);
+            .update_call(&settled.id())
+            .expression_attribute_values(":history", attribute(settled.history_with(&entry))?);
         let set = "SET #state = :state, updated_at = :now, history = :history";
         let update = if looker_at_call(state).is_some() {
             // The person says that it did not take effect, so nothing is unsettled any more.
             update
-                .update_expression(format!("{set}, not_before = :now, unsettled = :zero, {}", unfinished::SET))
+                .update_expression(format!(
+                    "{set}, not_before = :now, unsettled = :zero, {} REMOVE expires_at",
+                    unfinished::SET
+                ))
                 .expression_attribute_values(":zero", n(0))
-                .indexed(&pk(&unknown.id()), Looker::Sweep, now.plus(GRACE))
+                .indexed(&pk(&settled.id()), Looker::Sweep, now.plus(GRACE))
         } else {
             update
                 .update_expression(format!("{set}, expires_at = :expires REMOVE {}", unfinished::REMOVE))
                 .expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()))
         };
         let result = update
-            .condition_expression("#state = :unknown AND revision = :revision AND attempt = :attempts")
+            .condition_expression("#state = :was AND revision = :revision AND attempt = :attempts")
             .expression_attribute_values(":state", s(state.as_str()))
             .expression_attribute_values(":now", n(now.0))
-            .expression_attribute_values(":unknown", s(CallState::Unknown.as_str()))
-            .expression_attribute_values(":revision", s(&unknown.revision))
-            .expression_attribute_values(":attempts", n(unknown.attempt.into()))
+            .expression_attribute_values(":was", s(settled.state.as_str()))
+            .expression_attribute_values(":revision", s(&settled.revision))
+            .expression_attribute_values(":attempts", n(settled.attempt.into()))
             .send()
             .await;
         Ok(matches!(before(result.map(drop), "UpdateItem of a call")?, Before::Written))

@@ -353,8 +353,7 @@ impl Judge<'_> {
         let matching = |one: &&Notification| vouchers(one) == tickets || vouchers(one) == 1;
         let (issued, failed) = (effects(true) > 0, effects(false) > 0);
         if last_word && !issued {
-            let any_matching =
-                notifications.iter().filter(|one| one.payload["order_status"] == 2).any(|one| matching(&one));
+            let any_matching = notifications.iter().filter(|one| one.payload["order_status"] == 2).any(matching);
             self.violated(format!("{} is booked, and TOP was not told (a push matches: {any_matching})", order.id()));
         }
         if !last_word && (issued || !failed) {
