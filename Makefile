@@ -7,10 +7,16 @@ VENV_BIN := $(CURDIR)/.venv/bin
 STACK := $(PYTHON) local/stack.py
 # Tests and checks use the profile of the local stack, so that dependencies are compiled for one only.
 CARGO_FLAGS := --workspace --locked
+# The version that goes with Cargo.toml's bolero: they speak with each other.
+CARGO_BOLERO_VERSION := 0.13.5
+CARGO_BOLERO := $(CARGO_TARGET_DIR)/tools/cargo-bolero-$(CARGO_BOLERO_VERSION)
+FUZZ := $(CARGO_TARGET_DIR)/fuzz
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(sort $(notdir $(wildcard tests/fuzz/__fuzz__/*)))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up down status test lint test-rust test-e2e simulate soak mutations build tools
+.PHONY: help demo up down status test lint test-rust test-e2e simulate soak mutations fuzz build tools
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -21,6 +27,10 @@ help: ## say what there is
 	  TOP_PORT 'where the TOP simulator listens (4580)' \
 	  MINISTACK_BIND 'on which address both listen; 0.0.0.0 lets containers in (127.0.0.1)' \
 	  SCTT_SIGNATURE 'on: `make up` checks the signature of what SCTT sends (off)' | expand -t 24
+	@echo 'The fuzzer heeds these:'
+	@printf '  %s\t%s\n' \
+	  FUZZ_SECONDS 'how long each target is fuzzed ($(FUZZ_SECONDS))' \
+	  FUZZ_TARGETS 'which ones, such as "link top_response" (all of tests/fuzz)' | expand -t 24
 
 demo: ## play partner notifications through to TOP calls on a local stack; the exit status is the verdict
 	$(STACK) demo
@@ -69,8 +79,27 @@ mutations: ## put deliberate bugs into a copy of the code, and see the simulatio
 test-e2e: tools ## the real template on a local stack of its own
 	$(VENV_BIN)/python -m pytest tests/e2e
 
+# What libFuzzer finds stays in target. Instrumented, the workspace is compiled once more, on any toolchain.
+fuzz: $(CARGO_BOLERO)/bin/cargo-bolero ## let libFuzzer look for inputs that break a promise; needs a C++ compiler
+	@command -v c++ >/dev/null || { echo 'make fuzz: no c++ found: libFuzzer is compiled with a C++ compiler, such as g++'; exit 1; }
+	@for target in $(FUZZ_TARGETS); do \
+	  echo "== $$target: $(FUZZ_SECONDS) s"; \
+	  mkdir -p "$(FUZZ)/corpus/$$target" "$(FUZZ)/crashes/$$target" && \
+	  cp tests/fuzz/__fuzz__/$$target/corpus/* "$(FUZZ)/corpus/$$target/" && \
+	  PATH="$(CARGO_BOLERO)/bin:$$PATH" RUST_BACKTRACE=0 cargo bolero test --package relay-fuzz --profile fuzz --sanitizer NONE \
+	    --target-dir "$(FUZZ)/build" --corpus-dir "$(FUZZ)/corpus/$$target" --crashes-dir "$(FUZZ)/crashes/$$target" \
+	    --max-input-length 4096 --timeout 30s -E=-len_control=20 -E=-rss_limit_mb=4096 -E=-print_final_stats=1 \
+	    -T $(FUZZ_SECONDS)s $$target || \
+	  { echo "make fuzz: $$target failed. If $(FUZZ)/crashes/$$target holds an input, mend what it breaks," \
+	      "and keep the input in tests/fuzz/__fuzz__/$$target/corpus"; exit 1; }; \
+	done
+
+$(CARGO_BOLERO)/bin/cargo-bolero:
+	CARGO_TARGET_DIR=$(FUZZ)/tools cargo install --quiet --locked --root $(CARGO_BOLERO) \
+	  --version $(CARGO_BOLERO_VERSION) --no-default-features --features libfuzzer cargo-bolero
+
 build: tools ## release artifacts for AWS: target/lambda/<function>/bootstrap
-	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release $(CARGO_FLAGS) --exclude top-simulator --exclude relay-tests
+	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release $(CARGO_FLAGS) --exclude top-simulator --exclude relay-tests --exclude relay-fuzz
 
 tools: ## the pinned Python tools in .venv
 	$(STACK) tools

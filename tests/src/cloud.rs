@@ -1,7 +1,7 @@
 //! The far side of every HTTP request: it performs the request, writes it down, and may be told to fail.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use dynoxide::{Database, DynoxideError};
+use serde_json::json;
 use shared::clock::SharedClock;
 use top_simulator::{Answer, Simulator};
 use winterbaume_core::MockAws;
@@ -64,6 +65,7 @@ pub struct Cloud {
     pub top: Mutex<Simulator>,
     clock: SharedClock,
     sent: Mutex<Vec<Sent>>,
+    enqueued: AtomicBool,
     faults: Mutex<Vec<Ordered>>,
     gate: Gate,
 }
@@ -92,6 +94,7 @@ impl Cloud {
             top: Mutex::new(simulator),
             clock,
             sent: Mutex::default(),
+            enqueued: AtomicBool::default(),
             faults: Mutex::default(),
             gate: Gate::default(),
         })
@@ -100,6 +103,19 @@ impl Cloud {
     /// Takes what was sent since this was last called.
     pub fn take_sent(&self) -> Vec<Sent> {
         std::mem::take(&mut self.sent.lock().unwrap())
+    }
+
+    /// Empties the table, and has TOP forget what it was told. Says whether anything was enqueued meanwhile.
+    pub fn clear(&self) -> bool {
+        let database = &self.database;
+        let scan = json!({"TableName": "relay", "ProjectionExpression": "pk, sk"});
+        let found = database.scan(serde_json::from_value(scan).unwrap()).unwrap();
+        for item in found.items.unwrap_or_default() {
+            let delete = json!({"TableName": "relay", "Key": item});
+            database.delete_item(serde_json::from_value(delete).unwrap()).unwrap();
+        }
+        self.top.lock().unwrap().reset();
+        self.enqueued.swap(false, Ordering::Relaxed)
     }
 
     /// Orders a fault for the next `times` requests that match.
@@ -143,6 +159,9 @@ impl Cloud {
             ordered.times -= 1;
             ordered.fault
         });
+        if sent.operation.starts_with("SendMessage") {
+            self.enqueued.store(true, Ordering::Relaxed);
+        }
         self.sent.lock().unwrap().push(sent);
         fault
     }

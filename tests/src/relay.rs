@@ -56,6 +56,9 @@ pub const SCTT_SECRET: &str = "PLANTED-SCTT-SECRET";
 /// The secret that holds TOP's credentials.
 pub const TOP_SECRET_ID: &str = "top";
 
+/// When every test begins: 2026-01-01 12:00:00 in China.
+const START: i64 = 1_767_240_000_000;
+
 /// A clock that a test moves.
 #[derive(Debug)]
 pub struct TestClock(AtomicI64);
@@ -176,8 +179,7 @@ impl Relay {
 
     /// An empty relay that checks these of SCTT's.
     pub async fn checking(checks: ScttChecks) -> Self {
-        // 2026-01-01 12:00:00 in China.
-        let clock = Arc::new(TestClock(AtomicI64::new(1_767_240_000_000)));
+        let clock = Arc::new(TestClock(AtomicI64::new(START)));
         let shared_clock: SharedClock = clock.clone();
         let random = counted_random();
         let simulator = Simulator::new(Credentials {
@@ -271,6 +273,21 @@ impl Relay {
         };
         relay.cloud.take_sent();
         relay
+    }
+
+    /// Empties it, for a test of many inputs: table, queues, what TOP and tests remember, and the time.
+    pub async fn clear(&self) {
+        if self.cloud.clear() {
+            for (_, url) in &self.queues {
+                self.sqs.purge_queue().queue_url(url).send().await.unwrap();
+            }
+        }
+        self.cloud.take_sent();
+        self.messages.lock().unwrap().clear();
+        self.clock.0.store(START, Ordering::Relaxed);
+        for delivery in &self.deliveries {
+            delivery.banned_until.store(0, Ordering::Relaxed);
+        }
     }
 
     /// TSY posts a body.

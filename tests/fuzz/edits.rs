@@ -1,0 +1,385 @@
+//! Bodies from a fuzzer's bytes. Random bytes are no JSON, and what is no JSON is refused at the door; so most
+//! inputs say how a real body is to be edited.
+//!
+//! - A first byte of 128 or more chooses one of the target's seeds; the rest are edits to it.
+//! - Anything else is a body as it stands, up to its first NUL; the rest are edits to it. A seed's file is thus an
+//!   input, and so is a body that somebody once sent.
+
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value};
+
+use crate::script::Script;
+
+/// Most edits to one body.
+const MAX_EDITS: usize = 24;
+/// About how much edits may add to a body, in bytes: somewhat more than the relay takes.
+const MAX_GROWTH: usize = 700 * 1024;
+/// The largest body that the relay documents to take.
+pub const LARGEST: usize = 256 * 1024;
+
+/// Opens what stands for text that `serde_json` would not write.
+const OPEN: char = '\u{e000}';
+/// Closes it.
+const CLOSE: char = '\u{e001}';
+
+/// Values as `serde_json` never writes them; not all are JSON.
+const RAW: [&str; 14] = [
+    r#""\ud800""#,
+    r#""PLANTED\udc00\ud800""#,
+    r#""\u0050LANTED""#,
+    r#""PLANTED\/""#,
+    "NaN",
+    "01",
+    "-",
+    "1.",
+    "tru",
+    "'PLANTED'",
+    "[1,]",
+    "{\"a\":1,}",
+    "/*PLANTED*/1",
+    " \t\r\n1 ",
+];
+
+/// A body, and whether API Gateway hands it over in base64.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edited {
+    /// The body.
+    pub bytes: Vec<u8>,
+    /// Whether it comes in base64 though it need not.
+    pub base64: bool,
+}
+
+/// Real bodies, and the names in them.
+#[derive(Debug)]
+pub struct Seeds {
+    bodies: &'static [&'static str],
+    names: OnceLock<Vec<String>>,
+}
+
+impl Seeds {
+    /// These bodies.
+    pub const fn new(bodies: &'static [&'static str]) -> Self {
+        Self { bodies, names: OnceLock::new() }
+    }
+
+    /// The bodies.
+    pub const fn bodies(&self) -> &'static [&'static str] {
+        self.bodies
+    }
+
+    /// Every name in them, in the order of their first use.
+    fn names(&self) -> &[String] {
+        self.names.get_or_init(|| {
+            let mut names = Vec::new();
+            for body in self.bodies {
+                collect(&serde_json::from_str(body).expect("a seed is JSON"), &mut names);
+            }
+            names
+        })
+    }
+}
+
+/// The body that `input` stands for.
+pub fn body(input: &[u8], seeds: &Seeds) -> Edited {
+    let (base, script) = match input.split_first() {
+        Some((first, rest)) if *first >= 128 => {
+            (seeds.bodies[usize::from(first - 128) % seeds.bodies.len()].as_bytes(), rest)
+        }
+        _ => {
+            let end = input.iter().position(|byte| *byte == 0).unwrap_or(input.len());
+            (&input[..end], input.get(end + 1..).unwrap_or_default())
+        }
+    };
+    let mut script = Script::new(script);
+    if script.is_over() {
+        return Edited { bytes: base.to_vec(), base64: false };
+    }
+    let mut draft = Draft { json: serde_json::from_slice(base).ok(), growth: 0, twins: 0 };
+    let mut after = Vec::new();
+    for _ in 0..MAX_EDITS {
+        if script.is_over() {
+            break;
+        }
+        let edit = script.byte() % 20;
+        match &mut draft.json {
+            Some(_) if edit < 16 => draft.edit(edit, &mut script, seeds.names()),
+            _ => after.push((script.byte() % 10, script.word(), script.byte())),
+        }
+    }
+    let mut edited = Edited { bytes: draft.json.map_or_else(|| base.to_vec(), |json| written(&json)), base64: false };
+    for (edit, at, byte) in after {
+        edited.edit(edit, at, byte);
+    }
+    edited
+}
+
+/// Adds the names in a value that are not known yet.
+fn collect(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
+                collect(member, names);
+            }
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| collect(element, names)),
+        _ => {}
+    }
+}
+
+/// The body as text: names that stand twice, and values that `serde_json` would not write, as they are meant.
+fn written(json: &Value) -> Vec<u8> {
+    let text = json.to_string();
+    let mut written = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some((before, marked)) = rest.split_once(OPEN) {
+        let (mark, after) = marked.split_once(CLOSE).unwrap_or((marked, ""));
+        match mark.strip_prefix("raw") {
+            // The quotes around it go too.
+            Some(index) => {
+                written.push_str(before.strip_suffix('"').unwrap_or(before));
+                written.push_str(index.parse().ok().and_then(|index: usize| RAW.get(index)).unwrap_or(&"null"));
+                rest = after.strip_prefix('"').unwrap_or(after);
+            }
+            None => {
+                written.push_str(before);
+                rest = after;
+            }
+        }
+    }
+    written.push_str(rest);
+    written.into_bytes()
+}
+
+struct Draft {
+    json: Option<Value>,
+    growth: usize,
+    twins: usize,
+}
+
+impl Draft {
+    /// Whether the body may grow by that much; counts it if so.
+    fn may_grow(&mut self, by: usize) -> bool {
+        let may = self.growth + by <= MAX_GROWTH;
+        if may {
+            self.growth += by;
+        }
+        may
+    }
+
+    fn edit(&mut self, edit: u8, script: &mut Script<'_>, names: &[String]) {
+        let Some(mut root) = self.json.take() else { return };
+        let position = script.below(count(&root).min(4096));
+        let copied = (edit == 13).then(|| {
+            let from = script.below(count(&root).min(4096));
+            nth(&mut root, from).clone()
+        });
+        let node = nth(&mut root, position);
+        match edit {
+            0 => drop_one(node, script),
+            1 => *node = script.value(),
+            2 => set_one(node, script),
+            3 => self.double(node, script),
+            4 => rename_one(node, script, names),
+            5 => match node {
+                Value::Array(elements) => elements.push(script.value()),
+                Value::Object(members) => drop(members.insert(script.name(names), script.value())),
+                scalar => *scalar = script.value(),
+            },
+            6 => *node = Value::Array(vec![node.take()]),
+            7 => *node = Value::Object(Map::from_iter([(script.name(names), node.take())])),
+            8 => nest(node, script.one_of(&[2, 8, 60, 120, 125, 126, 127, 128, 129, 200, 1000]), script.byte()),
+            9 => retype(node),
+            10 => match node {
+                Value::String(text) => text.push_str(&script.text()),
+                other => *other = Value::String(script.text()),
+            },
+            11 => {
+                let of = script.one_of(&["x", "é", "🎫", "\"", "\\", "\u{1}", "7"]);
+                let bytes = script.one_of(&[10, 255, 256, 257, 512, 513, 1024, 1025, 4096, 30_000, 200_000, 260_000]);
+                if self.may_grow(bytes) {
+                    let text = of.repeat(bytes / of.len());
+                    let number = (of == "7").then(|| text.parse().ok().map(Value::Number)).flatten();
+                    *node = number
+                        .filter(|_| script.byte() % 2 == 0)
+                        .unwrap_or_else(|| Value::String(format!("PLANTED{text}")));
+                }
+            }
+            12 => {
+                let times = script.one_of(&[2, 3, 10, 11, 50, 998, 999, 1000, 5000, 60_000, 130_000]);
+                let one = script.byte();
+                if let Value::Array(elements) = node
+                    && let Some(element) = elements.get(usize::from(one) % elements.len().max(1)).cloned()
+                    && self.may_grow(times * (element.to_string().len() + 1))
+                {
+                    elements.extend(std::iter::repeat_n(element, times));
+                }
+            }
+            13 => {
+                let copied = copied.unwrap_or_default();
+                if self.may_grow(copied.to_string().len()) {
+                    *node = copied;
+                }
+            }
+            14 => *node = Value::String(format!("{OPEN}raw{}{CLOSE}", script.below(RAW.len()))),
+            _ => {
+                if let Value::Object(members) = node {
+                    *members = std::mem::take(members).into_iter().rev().collect();
+                }
+            }
+        }
+        self.json = Some(root);
+    }
+
+    /// A list gets an element twice, an object a name twice, and not always with the same value.
+    fn double(&mut self, node: &mut Value, script: &mut Script<'_>) {
+        let choice = script.word();
+        match node {
+            Value::Array(elements) => {
+                if let Some(element) = elements.get(choice % elements.len().max(1)).cloned()
+                    && self.may_grow(element.to_string().len())
+                {
+                    elements.push(element);
+                }
+            }
+            Value::Object(members) => {
+                let Some((name, member)) = members.iter().nth(choice % members.len().max(1)) else { return };
+                let twin = format!("{OPEN}{}{CLOSE}{name}", self.twins);
+                self.twins += 1;
+                let member = if script.byte() % 2 == 0 { member.clone() } else { script.value() };
+                if self.may_grow(member.to_string().len()) {
+                    members.insert(twin, member);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(elements) => elements.iter().map(count).sum(),
+        Value::Object(members) => members.values().map(count).sum(),
+        _ => 0,
+    }
+}
+
+/// The `position`-th value, from the outside in; the last one if there are fewer.
+fn nth(value: &mut Value, position: usize) -> &mut Value {
+    let mut at = value;
+    let mut left = position;
+    while left > 0 {
+        left -= 1;
+        let children: Vec<&mut Value> = match at {
+            Value::Array(elements) => elements.iter_mut().collect(),
+            Value::Object(members) => members.values_mut().collect(),
+            scalar => return scalar,
+        };
+        let mut within = None;
+        for child in children {
+            let size = count(child);
+            if left < size {
+                within = Some(child);
+                break;
+            }
+            left -= size;
+        }
+        // Positions are below `count`, and a container without children has none left.
+        let Some(child) = within else { panic!("no value at position {position}") };
+        at = child;
+    }
+    at
+}
+
+fn drop_one(node: &mut Value, script: &mut Script<'_>) {
+    let choice = script.word();
+    match node {
+        Value::Array(elements) if !elements.is_empty() => drop(elements.remove(choice % elements.len())),
+        Value::Object(members) => {
+            let name = members.keys().nth(choice % members.len().max(1)).cloned();
+            drop(name.and_then(|name| members.shift_remove(&name)));
+        }
+        scalar => *scalar = Value::Null,
+    }
+}
+
+fn set_one(node: &mut Value, script: &mut Script<'_>) {
+    let choice = script.word();
+    let value = script.value();
+    match node {
+        Value::Array(elements) if !elements.is_empty() => {
+            let at = choice % elements.len();
+            elements[at] = value;
+        }
+        Value::Object(members) if !members.is_empty() => {
+            let at = choice % members.len();
+            if let Some(member) = members.values_mut().nth(at) {
+                *member = value;
+            }
+        }
+        scalar => *scalar = value,
+    }
+}
+
+fn rename_one(node: &mut Value, script: &mut Script<'_>, names: &[String]) {
+    let (choice, name) = (script.word(), script.name(names));
+    if let Value::Object(members) = node
+        && let Some(old) = members.keys().nth(choice % members.len().max(1)).cloned()
+        && let Some(member) = members.shift_remove(&old)
+    {
+        members.insert(name, member);
+    }
+}
+
+fn nest(node: &mut Value, depth: usize, how: u8) {
+    for _ in 0..depth {
+        let inner = node.take();
+        *node = if how % 2 == 0 {
+            Value::Array(vec![inner])
+        } else {
+            Value::Object(Map::from_iter([("n".to_owned(), inner)]))
+        };
+    }
+}
+
+/// The same in another type.
+fn retype(node: &mut Value) {
+    *node = match node.take() {
+        Value::Null => Value::String(String::new()),
+        Value::Bool(truth) => Value::String(truth.to_string()),
+        Value::Number(number) => Value::String(number.to_string()),
+        Value::String(text) => match text.as_str() {
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            _ => text.parse().map_or_else(|_| serde_json::json!([text]), Value::Number),
+        },
+        Value::Array(elements) => {
+            elements.into_iter().enumerate().map(|(index, element)| (index.to_string(), element)).collect()
+        }
+        Value::Object(members) => members.into_iter().map(|(_, member)| member).collect(),
+    };
+}
+
+impl Edited {
+    /// An edit to the bytes.
+    fn edit(&mut self, edit: u8, at: usize, byte: u8) {
+        let bytes = &mut self.bytes;
+        let at = at.checked_rem(bytes.len()).unwrap_or_default();
+        match edit {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, byte),
+            2 if !bytes.is_empty() => drop(bytes.remove(at)),
+            3 if !bytes.is_empty() => bytes[at] = byte,
+            4 => drop(bytes.splice(..0, *b"\xef\xbb\xbf")),
+            5 => bytes.extend_from_slice(b" {\"more\": 1}"),
+            // Space counts like any other byte.
+            6 if bytes.len() <= LARGEST => bytes.resize(LARGEST, b' '),
+            7 if bytes.len() <= LARGEST => bytes.resize(LARGEST + 1, b'\n'),
+            8 => bytes.clear(),
+            _ => self.base64 = true,
+        }
+    }
+}

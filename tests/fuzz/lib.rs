@@ -1,0 +1,516 @@
+//! Whatever comes in from outside gets a documented answer, and the table and the queues bear it out.
+//!
+//! Each test is a fuzz target. `cargo test` tries its corpus (`__fuzz__/<target>/corpus`) and then some thousand
+//! random inputs; `make fuzz` lets libFuzzer look for inputs that reach new code.
+
+#![cfg(test)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is not as it should be")]
+
+mod documented;
+mod edits;
+mod script;
+mod world;
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::documented::{acknowledgement, partner_refusal, refusal, sqs_takes};
+use crate::edits::{Edited, LARGEST, Seeds, body};
+use crate::world::{bare, on_empty_relay, request};
+use aws_lambda_events::sqs::SqsEvent;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::Message;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lambda_http::RequestExt as _;
+use lambda_runtime::{Context, LambdaEvent};
+use relay_tests::bodies::{flight, redemption, sctt, ship_call, tsy};
+use relay_tests::relay::{Answered, Relay, TOKEN, answered};
+use serde_json::{Value, json};
+use shared::call::{CallId, CallKey, CallKind};
+use shared::clock::Clock as _;
+use shared::digest::sha256_hex;
+use shared::order::Partner;
+use shared::record::calls::CallState;
+use shared::top::response::{self, Outcome};
+
+/// The files of a target's corpus that edits begin from. Add new ones at the end: inputs choose them by position.
+macro_rules! seeds {
+    ($target:literal: $($name:literal),+ $(,)?) => {
+        Seeds::new(&[$(include_str!(concat!("__fuzz__/", $target, "/corpus/", $name, ".json"))),+])
+    };
+}
+
+static TSY: Seeds = seeds!("tsy_notification": "issued", "rejected");
+static SCTT: Seeds = seeds!("sctt_notification": "booked", "unsigned", "failed");
+static LINK: Seeds = seeds!("link": "flight", "ship", "ticket");
+static ITINERARY_POSTBACK: Seeds = seeds!("itinerary_postback_call": "flight");
+static TICKET_VERIFY: Seeds = seeds!("ticket_verify_call": "redemption", "total");
+static SHIP_NOTIFY: Seeds = seeds!("ship_notify_call": "issued", "failed");
+static TOP_RESPONSE: Seeds = seeds!("top_response":
+    "ship-ok", "ship-ok-simplified", "ship-business-failure-http200", "verify-ok", "verify-not-success",
+    "happytrip-ok", "happytrip-business-failure", "err-7-short-ban", "err-7-day-quota", "err-11-ip",
+    "err-15-timeout", "err-15-isp-npe-no-retry", "err-25", "err-27-min", "err-27-full", "err-31",
+    "err-50-invalid-param-from-seed",
+);
+static SQS_EVENT: Seeds =
+    seeds!("sqs_event": "dispatch", "itinerary-postback", "ticket-verify", "ship-notify", "a-key-and-none");
+static RESOLUTION: Seeds = seeds!("resolution": "succeeded", "rejected", "retry");
+static ATTENTION_QUERY: Seeds = seeds!("attention_query": "first-page", "next-page");
+static PATH_PARAMETERS: Seeds = seeds!("path_parameters": "names", "encoded");
+
+/// Runs a target: as many random inputs as this after its corpus, where no fuzzer drives it.
+macro_rules! fuzz {
+    ($inputs:expr, $target:expr) => {
+        bolero::check!().with_iterations($inputs).with_max_len(512).for_each(|input: &[u8]| $target(input))
+    };
+}
+
+#[test]
+fn tsy_notification() {
+    fuzz!(1500, |input| notification(Partner::Tsy, &body(input, &TSY)));
+}
+
+#[test]
+fn sctt_notification() {
+    fuzz!(1500, |input| notification(Partner::Sctt, &body(input, &SCTT)));
+}
+
+#[test]
+fn link() {
+    fuzz!(1000, |input| linked(&body(input, &LINK)));
+}
+
+#[test]
+fn itinerary_postback_call() {
+    fuzz!(1000, |input| submitted(CallKind::ItineraryPostback, &body(input, &ITINERARY_POSTBACK)));
+}
+
+#[test]
+fn ticket_verify_call() {
+    fuzz!(1000, |input| submitted(CallKind::TicketVerify, &body(input, &TICKET_VERIFY)));
+}
+
+#[test]
+fn ship_notify_call() {
+    fuzz!(1000, |input| submitted(CallKind::ShipNotify, &body(input, &SHIP_NOTIFY)));
+}
+
+#[test]
+fn top_response() {
+    fuzz!(2000, |input| top_answered(&body(input, &TOP_RESPONSE)));
+}
+
+#[test]
+fn sqs_event() {
+    fuzz!(1000, |input| received(&body(input, &SQS_EVENT)));
+}
+
+#[test]
+fn resolution() {
+    fuzz!(700, |input| resolved(&body(input, &RESOLUTION)));
+}
+
+#[test]
+fn attention_query() {
+    fuzz!(700, |input| asked_for_attention(&body(input, &ATTENTION_QUERY)));
+}
+
+#[test]
+fn path_parameters() {
+    fuzz!(700, |input| routed(&body(input, &PATH_PARAMETERS)));
+}
+
+/// An item of the table.
+async fn item(relay: &Relay, pk: &str, sk: &str) -> Option<HashMap<String, AttributeValue>> {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let get = relay.dynamodb.get_item().table_name("relay").consistent_read(true);
+    get.key("pk", text(pk)).key("sk", text(sk)).send().await.unwrap().item
+}
+
+/// What is in a queue, as JSON; each is a message that SQS takes.
+fn keys(messages: &[Message]) -> Vec<Value> {
+    let key = |message: &Message| {
+        let body = message.body.as_deref().unwrap();
+        sqs_takes(body);
+        serde_json::from_str(body).unwrap()
+    };
+    messages.iter().map(key).collect()
+}
+
+/// The functions behind the queues do what waits for them, and none of it fails.
+async fn handled(relay: &Relay, queue: &str, messages: &[Message]) {
+    let response = relay.invoke(queue, relay.event(messages)).await;
+    assert!(response.batch_item_failures.is_empty(), "what was taken cannot be handled by {queue}: {messages:?}");
+}
+
+fn parsed(body: &str) -> Value {
+    serde_json::from_str(body).expect("an answer is JSON")
+}
+
+/// A text, or a number's digits.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A partner sends a body.
+fn notification(partner: Partner, sent: &Edited) {
+    on_empty_relay(async |relay| {
+        let post = async || {
+            let parameters = json!({"token": TOKEN});
+            match partner {
+                Partner::Tsy => {
+                    let request = request("POST", "/tsy/{token}/issue-notify", parameters, json!({}), sent);
+                    answered(tsy_issue_notify::handle(&relay.tsy, &request).await)
+                }
+                Partner::Sctt => {
+                    let request = request("POST", "/sctt/{token}/voucher-push", parameters, json!({}), sent);
+                    answered(relay.sctt.handle(&request).await)
+                }
+            }
+        };
+        let now = relay.clock.now();
+        let (status, answer) = post().await;
+        let written = relay.cloud.take_sent();
+        let messages = relay.receive("notifications").await;
+        assert_eq!(status == 413, sent.bytes.len() > LARGEST, "{} bytes", sent.bytes.len());
+        if status != 200 {
+            let message = partner_refusal(partner, status, &answer, &sent.bytes);
+            assert_eq!(messages.len(), 0, "a refused body is enqueued");
+            match status {
+                400 => {
+                    let sk = format!("{now}#{}", sha256_hex(&sent.bytes));
+                    let kept = item(relay, &format!("quarantine#{partner}"), &sk).await;
+                    let kept = kept.expect("a refused body is in quarantine");
+                    assert_eq!(kept["body"].as_b().unwrap().as_ref(), sent.bytes);
+                    assert_eq!(kept["reason"].as_s().unwrap(), &message);
+                    assert_eq!(written.len(), 1, "{written:?}");
+                }
+                413 => assert_eq!(written, []),
+                _ => panic!("{status} with the right token and nothing amiss"),
+            }
+            return;
+        }
+        assert_eq!(answer, acknowledgement(partner));
+        let body: Value = serde_json::from_slice(&sent.bytes).expect("what is taken is JSON");
+        let (order_id, kind) = match partner {
+            Partner::Tsy => (text(&body["orderId"]), "issue-notify"),
+            Partner::Sctt => {
+                let number = text(&body["trade_number"]).filter(|number| !number.is_empty());
+                (number.or_else(|| text(&body["order_code"])), "voucher-push")
+            }
+        };
+        let order_id = order_id.filter(|id| !id.is_empty()).expect("what is taken names an order");
+        let keys = keys(&messages);
+        let digest = keys[0]["digest"].as_str().unwrap();
+        assert_eq!(keys, [json!({"partner": partner.as_str(), "order_id": order_id, "kind": kind, "digest": digest})]);
+        let (pk, sk) = (format!("order#{partner}#{order_id}"), format!("notification#{kind}#{digest}"));
+        let recorded = item(relay, &pk, &sk).await.expect("what is acknowledged is in the table");
+        assert_eq!(recorded["payload"].as_s().unwrap().as_bytes(), sent.bytes);
+        assert_eq!(post().await, (200, answer), "a repeat is answered otherwise");
+        handled(relay, "notifications", &messages).await;
+        let decided = item(relay, &pk, &sk).await.unwrap();
+        assert_ne!(decided["state"].as_s().unwrap(), "received", "nothing was decided");
+    });
+}
+
+/// The booking system links an order, of which a notification was taken before.
+fn linked(sent: &Edited) {
+    on_empty_relay(async |relay| {
+        let is_flight = sent.bytes.windows(9).any(|window| window == b"happytrip");
+        let partner = if is_flight { Partner::Tsy } else { Partner::Sctt };
+        match partner {
+            Partner::Tsy => relay.post_tsy(&tsy("O-1", "issued")).await,
+            Partner::Sctt => relay.post_sctt(&sctt("O-1", 2, 1).to_string()).await,
+        };
+        relay.cloud.take_sent();
+        let parameters = json!({"partner": partner.as_str(), "order_id": "O-1"});
+        let request = request("PUT", "/orders/{partner}/{order_id}", parameters, json!({}), sent);
+        let (status, answer) = answered(relay.order_link.handle(&request).await);
+        assert_eq!(status == 413, sent.bytes.len() > LARGEST, "{} bytes", sent.bytes.len());
+        if status != 200 {
+            let _field = refusal(status, &answer, &sent.bytes);
+            assert!(matches!(status, 400 | 413), "{status} for an order of a partner that there is");
+            assert_eq!(relay.cloud.take_sent(), []);
+            return;
+        }
+        let expected = json!({"partner": partner.as_str(), "order_id": "O-1", "notifications_enqueued": 1,
+            "notifications_dispatched_before": 0});
+        assert_eq!(parsed(&answer), expected);
+        assert!(relay.order(partner.as_str(), "O-1").await["link"].is_object());
+        let messages = relay.receive("notifications").await;
+        assert_eq!(keys(&messages).len(), 2, "the notification is to be decided again");
+        handled(relay, "notifications", &messages).await;
+        for kind in CallKind::ALL {
+            let messages = relay.receive(kind.as_str()).await;
+            let _keys = keys(&messages);
+            handled(relay, kind.as_str(), &messages).await;
+        }
+        let order = relay.order(partner.as_str(), "O-1").await;
+        assert_ne!(order["notifications"][0]["state"], "received", "nothing was decided");
+        for call in order["calls"].as_array().unwrap() {
+            assert!(call["state"] == "succeeded" || call["state"] == "rejected", "{call}");
+        }
+    });
+}
+
+/// The booking system asks for a call.
+fn submitted(kind: CallKind, sent: &Edited) {
+    on_empty_relay(async |relay| {
+        let submit = async || {
+            let headers = match kind {
+                CallKind::TicketVerify => json!({"Idempotency-Key": "redemption-1"}),
+                CallKind::ItineraryPostback | CallKind::ShipNotify => json!({}),
+            };
+            let request = request("POST", "/calls/{call}", json!({"call": kind.as_str()}), headers, sent);
+            let response = relay.submit_call.handle(&request).await;
+            (response.headers().get("Idempotent-Replayed").is_some(), answered(response))
+        };
+        let (replayed, (status, answer)) = submit().await;
+        assert!(!replayed, "the first is no repeat");
+        assert_eq!(status == 413, sent.bytes.len() > LARGEST, "{} bytes", sent.bytes.len());
+        if status != 202 {
+            let _field = refusal(status, &answer, &sent.bytes);
+            assert!(matches!(status, 400 | 413), "{status} for the first of a call that there is");
+            assert_eq!(relay.cloud.take_sent(), []);
+            return;
+        }
+        let accepted = parsed(&answer);
+        let key = accepted["key"].as_str().unwrap();
+        assert_eq!(accepted, json!({"call": kind.as_str(), "key": key, "state": "pending"}));
+        let (replayed, (status, again)) = submit().await;
+        assert_eq!((replayed, status), (true, 200), "{again}");
+        let messages = relay.receive(kind.as_str()).await;
+        assert_eq!(
+            keys(&messages),
+            [json!({"call": kind.as_str(), "key": key}), json!({"call": kind.as_str(), "key": key})]
+        );
+        handled(relay, kind.as_str(), &messages[..1]).await;
+        let (status, call) = relay.get_call(kind.as_str(), &encoded(key)).await;
+        let call = parsed(&call);
+        assert_eq!(status, 200, "{call}");
+        assert!(call["state"] == "succeeded" || call["state"] == "rejected", "{call}");
+        assert_eq!(relay.ledger().len(), 1, "TOP was called once");
+    });
+}
+
+/// An id as it stands in a path.
+fn encoded(id: &str) -> String {
+    id.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// TOP answers each of the calls like this.
+fn top_answered(answer: &Edited) {
+    for (kind, envelope, flag) in [
+        (CallKind::ItineraryPostback, "alibaba_happytrip_flight_order_itinerary_postback_response", "ht_success"),
+        (CallKind::TicketVerify, "travel_ticket_order_verify_response", "is_success"),
+        (CallKind::ShipNotify, "alitrip_ship_order_notify_response", "ret_success"),
+    ] {
+        let outcome = response::read(kind, 200, &answer.bytes);
+        let told = match &outcome {
+            Outcome::Succeeded(reply) => [&reply.code, &reply.message, &reply.request_id].map(Clone::clone),
+            Outcome::Failed(_, failure) => {
+                [&failure.sub_code, &Some(failure.message.clone()), &failure.request_id].map(Clone::clone)
+            }
+        };
+        assert!(told.iter().flatten().all(|text| text.chars().count() <= 300), "{outcome:?}");
+        // TOP has been seen to send raw control characters, so those count as spaces.
+        let spaced: Vec<u8> =
+            answer.bytes.iter().map(|byte| if byte.is_ascii_control() { b' ' } else { *byte }).collect();
+        let read = serde_json::from_slice::<Value>(&answer.bytes).or_else(|_| serde_json::from_slice(&spaced));
+        let read = read.unwrap_or_default();
+        let within = if read[envelope].is_object() { &read[envelope] } else { &read };
+        let says_success = within[flag] == true || within[flag] == "true";
+        let says_error = read["error_response"].is_object();
+        assert_eq!(matches!(outcome, Outcome::Succeeded(_)), says_success && !says_error, "{outcome:?} of {read}");
+        // The relay reads TOP's answers by what they say, whatever the status.
+        assert_eq!(
+            matches!(response::read(kind, 502, &answer.bytes), Outcome::Succeeded(_)),
+            says_success && !says_error
+        );
+    }
+}
+
+/// Lambda hands an event of SQS over, with each message's body as JSON or as text.
+fn received(sent: &Edited) {
+    let as_text = |value: Value| match value {
+        container @ (Value::Object(_) | Value::Array(_)) => Value::String(container.to_string()),
+        other => other,
+    };
+    let mut event: Value = serde_json::from_slice(&sent.bytes).unwrap_or_default();
+    for record in event.get_mut("Records").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(body) = record.get_mut("body") {
+            *body = as_text(body.take());
+        }
+    }
+    // What is no event never gets to a function of ours: the Lambda runtime refuses it, and SQS sends it again.
+    let Ok(mut event) = serde_json::from_slice::<SqsEvent>(event.to_string().as_bytes()) else { return };
+    // The template asks for ten at most.
+    event.records.truncate(20);
+    let text = String::from_utf8_lossy(&sent.bytes);
+    let kind = CallKind::ALL.into_iter().find(|kind| text.contains(kind.as_str()));
+    on_empty_relay(async |relay| {
+        // What the seeds' keys name.
+        match kind {
+            None => drop(relay.post_tsy(&tsy("P-1001", "issued")).await),
+            Some(CallKind::TicketVerify) => {
+                drop(relay.submit("ticket-verify", Some("redemption-1"), &redemption(7, 0)).await)
+            }
+            Some(CallKind::ShipNotify) => {
+                drop(relay.submit("ship-notify", None, &ship_call("3892200000033", true)).await)
+            }
+            Some(CallKind::ItineraryPostback) => {
+                drop(relay.submit("itinerary-postback", None, ITINERARY_POSTBACK.bodies()[0]).await)
+            }
+        }
+        let messages: Vec<_> = event
+            .records
+            .iter()
+            .map(|message| (message.message_id.clone().unwrap_or_default(), message.body.clone().unwrap_or_default()))
+            .collect();
+        let mut context = Context::default();
+        let now = u64::try_from(relay.clock.now().0).unwrap();
+        context.deadline = [now + 30_000, now + 30_000, now + 5_001, now, 0, u64::MAX][sent.bytes.len() % 6];
+        let response =
+            relay.invoke(kind.map_or("notifications", CallKind::as_str), LambdaEvent::new(event, context)).await;
+        let failed: BTreeSet<_> =
+            response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        for id in &failed {
+            assert!(messages.iter().any(|(sent, _)| sent == id), "{id} was not sent");
+        }
+        for (id, body) in messages.iter().filter(|(id, _)| !failed.contains(id)) {
+            assert!(is_done(relay, kind, body).await, "{id} is neither handled nor reported: {body}");
+        }
+    });
+}
+
+/// Whether what a message names was decided, or told to TOP.
+async fn is_done(relay: &Relay, kind: Option<CallKind>, message: &str) -> bool {
+    let Ok(key) = serde_json::from_str::<Value>(message) else { return false };
+    let name = |name: &str| text(&key[name]).unwrap_or_default();
+    let Some(kind) = kind else {
+        let pk = format!("order#{}#{}", name("partner"), name("order_id"));
+        let recorded = item(relay, &pk, &format!("notification#{}#{}", name("kind"), name("digest"))).await;
+        return recorded.is_some_and(|recorded| recorded["state"].as_s().unwrap() != "received");
+    };
+    // A list of call and key is as good as an object of them.
+    let (call, key) = match &key {
+        Value::Array(both) => (both.first().and_then(text), both.get(1).and_then(text)),
+        _ => (Some(name("call")), Some(name("key"))),
+    };
+    let Some(key) = CallKey::try_from(key.unwrap_or_default()).ok().filter(|_| call.as_deref() == Some(kind.as_str()))
+    else {
+        return false;
+    };
+    let record = relay.table.call(&CallId { call: kind, key }).await.unwrap();
+    record.is_some_and(|record| matches!(record.state, CallState::Succeeded | CallState::Rejected | CallState::Unknown))
+}
+
+/// A person says what became of a call that nobody knows the outcome of.
+fn resolved(sent: &Edited) {
+    on_empty_relay(async |relay| {
+        relay.submit("ticket-verify", Some("redemption-1"), &redemption(7, 0)).await;
+        relay.top_faults(json!([{"fault": "not_json", "after_effect": true}]));
+        assert_eq!(relay.poll("ticket-verify").await, (1, 0));
+        assert_eq!(relay.call(CallKind::TicketVerify, "redemption-1").await.state, CallState::Unknown);
+        relay.cloud.take_sent();
+        let parameters = json!({"call": "ticket-verify", "key": "redemption-1"});
+        let request = request("POST", "/calls/{call}/{key}/resolve", parameters, json!({}), sent);
+        let (status, answer) = answered(relay.submit_call.handle(&request).await);
+        assert_eq!(status == 413, sent.bytes.len() > LARGEST, "{} bytes", sent.bytes.len());
+        if status != 200 {
+            let _field = refusal(status, &answer, &sent.bytes);
+            assert!(matches!(status, 400 | 413), "{status} for a call that is unknown");
+            assert_eq!(relay.cloud.take_sent(), []);
+            return;
+        }
+        let said: Value = serde_json::from_slice(&sent.bytes).unwrap();
+        let state = match said["outcome"].as_str().expect("what is taken says what became of the call") {
+            "retry" => "pending",
+            settled @ ("succeeded" | "rejected") => settled,
+            other => panic!("{other} is no outcome"),
+        };
+        assert_eq!(parsed(&answer)["state"], state);
+        let waiting = relay.receive("ticket-verify").await;
+        assert_eq!(keys(&waiting).len(), usize::from(state == "pending"));
+        let (status, again) = answered(relay.submit_call.handle(&request).await);
+        assert_eq!(status, 200, "saying the same again: {again}");
+    });
+}
+
+/// A person asks what needs one, with this query.
+fn asked_for_attention(sent: &Edited) {
+    let Ok(query) = serde_json::from_slice::<Value>(&sent.bytes) else { return };
+    let mut parameters = HashMap::new();
+    for name in ["limit", "after"] {
+        let value = match &query[name] {
+            Value::Null => continue,
+            scalar @ (Value::String(_) | Value::Number(_) | Value::Bool(_)) => text(scalar).unwrap_or_default(),
+            container => URL_SAFE_NO_PAD.encode(container.to_string()),
+        };
+        parameters.insert(name.to_owned(), value);
+    }
+    on_empty_relay(async |relay| {
+        for order in ["P-1", "P-2"] {
+            relay.post_tsy(&tsy(order, "rejected")).await;
+        }
+        relay.poll("notifications").await;
+        let ask = async |parameters: HashMap<String, String>| -> Answered {
+            let request = bare("GET", "/attention", json!({})).with_query_string_parameters(parameters);
+            answered(relay.attention.handle(&request).await)
+        };
+        let (status, answer) = ask(parameters.clone()).await;
+        if status != 200 {
+            let field = refusal(status, &answer, &sent.bytes);
+            assert!(status == 400 && parameters.contains_key(&field.unwrap_or_default()), "{answer}");
+            return;
+        }
+        let page = parsed(&answer);
+        let limit = parameters.get("limit").map_or(50, |limit| limit.parse().unwrap());
+        assert!(page["items"].as_array().unwrap().len() <= limit, "{page}");
+        if let Some(next) = page["next"].as_str() {
+            parameters.insert("after".to_owned(), next.to_owned());
+            assert_eq!(ask(parameters.clone()).await.0, 200, "the next page of {parameters:?}");
+        } else {
+            assert!(page["next"].is_null(), "{page}");
+        }
+    });
+}
+
+/// Requests with these in their paths.
+fn routed(sent: &Edited) {
+    let Ok(names) = serde_json::from_slice::<Value>(&sent.bytes) else { return };
+    let name = |name: &str| text(&names[name]).unwrap_or_default();
+    let [partner, order_id, call, key, token] = ["partner", "order_id", "call", "key", "token"].map(name);
+    on_empty_relay(async |relay| {
+        let check = |(status, answer): Answered, taken: &[u16], refused: &[u16]| {
+            if !taken.contains(&status) {
+                let _field = refusal(status, &answer, &sent.bytes);
+                assert!(refused.contains(&status), "{status} is not documented: {answer}");
+            }
+            taken.contains(&status)
+        };
+        let has_order = check(relay.put_order(&partner, &order_id, &flight()).await, &[200], &[400, 404]);
+        assert_eq!(check(relay.get_order(&partner, &order_id).await, &[200], &[400, 404]), has_order);
+        check(relay.replay(&partner, &order_id).await, &[], &[400, 404]);
+        check(relay.get_call(&call, &key).await, &[], &[404]);
+        check(relay.resolve(&call, &key, RESOLUTION.bodies()[0]).await, &[], &[400, 404]);
+        check(answered(relay.submit(&call, None, SHIP_NOTIFY.bodies()[0]).await), &[202], &[400, 404]);
+        relay.cloud.take_sent();
+        for partner in [Partner::Tsy, Partner::Sctt] {
+            let (status, answer) = match partner {
+                Partner::Tsy => relay.post_tsy_as(&token, relay_tests::events::Body::Text(TSY.bodies()[0])).await,
+                Partner::Sctt => relay.post_sctt_as(&token, relay_tests::events::Body::Text(SCTT.bodies()[0])).await,
+            };
+            if status == 200 {
+                assert_eq!(token.replace("%2D", "-").replace("%2d", "-"), TOKEN, "{token} opens the endpoint");
+            } else {
+                let _message = partner_refusal(partner, status, &answer, b"");
+                assert_eq!((status, relay.cloud.take_sent()), (401, Vec::new()));
+            }
+        }
+    });
+}
