@@ -75,7 +75,20 @@ impl Queue {
     }
 }
 
-/// Serialising our own keys, structs of strings, cannot fail.
+/// A key as a message. SQS refuses U+FFFE and U+FFFF, which an id may hold, so they are escaped.
 fn body<K: Serialize>(key: &K) -> String {
-    serde_json::to_string(key).unwrap_or_default()
+    // Serialising our own keys, structs of strings, cannot fail.
+    serde_json::to_string(key).unwrap_or_default().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_holds_only_what_sqs_takes_and_reads_back() {
+        let id = "\u{fffe}\u{ffff}\u{fffd}\\ufffe\u{10ffff}".to_owned();
+        assert_eq!(body(&id), "\"\\ufffe\\uffff\u{fffd}\\\\ufffe\u{10ffff}\"");
+        assert_eq!(serde_json::from_str::<String>(&body(&id)).unwrap(), id);
+    }
 }
