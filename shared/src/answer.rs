@@ -55,6 +55,19 @@ pub fn json_body(request: &Request) -> Result<Value, Box<Response<Body>>> {
     wire::parse_object(bytes).map_err(|problem| bad_body(&problem).into())
 }
 
+/// Checks that what a body is recorded as fits its record too: a number in the place of a text grows by its quotes,
+/// and a list of 130,000 numbers would never fit DynamoDB's 400 KB.
+///
+/// # Errors
+/// The answer to give: 413.
+pub fn check_recorded_size(json: &str) -> Result<(), Box<Response<Body>>> {
+    if json.len() > MAX_BODY_BYTES {
+        let message = "the body is larger than 256 KiB once its numbers are written as texts";
+        return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, None, message).into());
+    }
+    Ok(())
+}
+
 /// The answer when the table or a queue failed. The cause is in the log, not in the answer.
 #[must_use]
 pub fn unavailable() -> Response<Body> {

@@ -219,6 +219,13 @@ impl Link {
         Ok(link)
     }
 
+    /// The link as JSON, as it is recorded.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Serialising our own structs of strings and numbers cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
     const fn partner(&self) -> Partner {
         match self {
             Self::HappytripFlight(_) => Partner::Tsy,

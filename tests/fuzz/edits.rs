@@ -14,7 +14,7 @@ use crate::script::Script;
 /// Most edits to one body.
 const MAX_EDITS: usize = 24;
 /// About how much edits may add to a body, in bytes: somewhat more than the relay takes.
-const MAX_GROWTH: usize = 700 * 1024;
+const MAX_GROWTH: usize = 300 * 1024;
 /// The largest body that the relay documents to take.
 pub const LARGEST: usize = 256 * 1024;
 

@@ -59,7 +59,9 @@ impl OrderLink {
     /// what it waited for, or mend what needed a person.
     async fn put(&self, order: &OrderKey, request: &Request) -> Result<Response<Body>, StoreError> {
         let read = answer::json_body(request).and_then(|body| {
-            Link::from_json(order.partner, &body).map_err(|problem| answer::bad_body(&problem).into())
+            let link = Link::from_json(order.partner, &body).map_err(|problem| answer::bad_body(&problem))?;
+            answer::check_recorded_size(&link.to_json())?;
+            Ok(link)
         });
         let link = match read {
             Ok(link) => link,

@@ -65,8 +65,11 @@ impl SubmitCall {
             let call = CallRequest::from_json(kind, &body)?;
             Ok((key_of(&call, request)?, call))
         };
-        let read = answer::json_body(request)
-            .and_then(|body| keyed(body).map_err(|problem: WireError| answer::bad_body(&problem).into()));
+        let read = answer::json_body(request).and_then(|body| {
+            let (key, call) = keyed(body).map_err(|problem: WireError| answer::bad_body(&problem))?;
+            answer::check_recorded_size(&call.to_json())?;
+            Ok((key, call))
+        });
         let (key, call_request) = match read {
             Ok(read) => read,
             Err(refusal) => return Ok(*refusal),

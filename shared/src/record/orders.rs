@@ -201,7 +201,7 @@ impl Table {
         now: EpochMillis,
     ) -> Result<(), StoreError> {
         // Serialising our own struct of strings and numbers cannot fail.
-        let json = serde_json::to_string(link).unwrap_or_default();
+        let json = link.to_json();
         for again in 0..MAX_TRIES {
             let present = self.link(order).await?;
             // A refusal may be due to one's own write, its answer lost, and sent again by the SDK.
