@@ -1,9 +1,11 @@
 //! Bodies from a fuzzer's bytes. Random bytes are no JSON, and what is no JSON is refused at the door; so most
 //! inputs say how a real body is to be edited.
 //!
-//! - A first byte of 128 or more chooses one of the target's seeds; the rest are edits to it.
-//! - Anything else is a body as it stands, up to its first NUL; the rest are edits to it. A seed's file is thus an
-//!   input, and so is a body that somebody once sent.
+//! - What begins like JSON, with a brace or a bracket, is a body as it stands up to its first NUL. A seed's file is
+//!   thus an input, and so is a body that somebody once sent.
+//! - Otherwise the first byte chooses one of the target's seeds.
+//!
+//! What follows says how many edits there are, and which.
 
 use std::sync::OnceLock;
 
@@ -11,8 +13,6 @@ use serde_json::{Map, Value};
 
 use crate::script::Script;
 
-/// Most edits to one body.
-const MAX_EDITS: usize = 24;
 /// About how much edits may add to a body, in bytes: somewhat more than the relay takes.
 const MAX_GROWTH: usize = 300 * 1024;
 /// The largest body that the relay documents to take.
@@ -83,21 +83,22 @@ impl Seeds {
 /// The body that `input` stands for.
 pub fn body(input: &[u8], seeds: &Seeds) -> Edited {
     let (base, script) = match input.split_first() {
-        Some((first, rest)) if *first >= 128 => {
-            (seeds.bodies[usize::from(first - 128) % seeds.bodies.len()].as_bytes(), rest)
-        }
-        _ => {
+        Some((b'{' | b'[', _)) => {
             let end = input.iter().position(|byte| *byte == 0).unwrap_or(input.len());
             (&input[..end], input.get(end + 1..).unwrap_or_default())
         }
+        Some((first, rest)) => (seeds.bodies[usize::from(*first) % seeds.bodies.len()].as_bytes(), rest),
+        None => (&[][..], &[][..]),
     };
     let mut script = Script::new(script);
     if script.is_over() {
         return Edited { bytes: base.to_vec(), base64: false };
     }
+    // Mostly few: what is edited again and again is soon refused for one and the same reason.
+    let edits = script.one_of(&[1, 1, 1, 2, 2, 3, 6, 20]);
     let mut draft = Draft { json: serde_json::from_slice(base).ok(), growth: 0, twins: 0 };
     let mut after = Vec::new();
-    for _ in 0..MAX_EDITS {
+    for _ in 0..edits {
         if script.is_over() {
             break;
         }
@@ -192,7 +193,7 @@ impl Draft {
             6 => *node = Value::Array(vec![node.take()]),
             7 => *node = Value::Object(Map::from_iter([(script.name(names), node.take())])),
             8 => nest(node, script.one_of(&[2, 8, 60, 120, 125, 126, 127, 128, 129, 200, 1000]), script.byte()),
-            9 => retype(node),
+            9 => retype(node, script),
             10 => match node {
                 Value::String(text) => text.push_str(&script.text()),
                 other => *other = Value::String(script.text()),
@@ -204,7 +205,7 @@ impl Draft {
                     let text = of.repeat(bytes / of.len());
                     let number = (of == "7").then(|| text.parse().ok().map(Value::Number)).flatten();
                     *node = number
-                        .filter(|_| script.byte() % 2 == 0)
+                        .filter(|_| script.byte().is_multiple_of(2))
                         .unwrap_or_else(|| Value::String(format!("PLANTED{text}")));
                 }
             }
@@ -249,7 +250,7 @@ impl Draft {
                 let Some((name, member)) = members.iter().nth(choice % members.len().max(1)) else { return };
                 let twin = format!("{OPEN}{}{CLOSE}{name}", self.twins);
                 self.twins += 1;
-                let member = if script.byte() % 2 == 0 { member.clone() } else { script.value() };
+                let member = if script.byte().is_multiple_of(2) { member.clone() } else { script.value() };
                 if self.may_grow(member.to_string().len()) {
                     members.insert(twin, member);
                 }
@@ -337,7 +338,7 @@ fn rename_one(node: &mut Value, script: &mut Script<'_>, names: &[String]) {
 fn nest(node: &mut Value, depth: usize, how: u8) {
     for _ in 0..depth {
         let inner = node.take();
-        *node = if how % 2 == 0 {
+        *node = if how.is_multiple_of(2) {
             Value::Array(vec![inner])
         } else {
             Value::Object(Map::from_iter([("n".to_owned(), inner)]))
@@ -346,9 +347,10 @@ fn nest(node: &mut Value, depth: usize, how: u8) {
 }
 
 /// The same in another type.
-fn retype(node: &mut Value) {
+fn retype(node: &mut Value, script: &mut Script<'_>) {
     *node = match node.take() {
         Value::Null => Value::String(String::new()),
+        Value::Bool(truth) if script.byte().is_multiple_of(2) => Value::from(u8::from(truth)),
         Value::Bool(truth) => Value::String(truth.to_string()),
         Value::Number(number) => Value::String(number.to_string()),
         Value::String(text) => match text.as_str() {

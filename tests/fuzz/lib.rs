@@ -12,6 +12,7 @@ mod script;
 mod world;
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use crate::documented::{acknowledgement, partner_refusal, refusal, sqs_takes};
 use crate::edits::{Edited, LARGEST, Seeds, body};
@@ -58,10 +59,17 @@ static RESOLUTION: Seeds = seeds!("resolution": "succeeded", "rejected", "retry"
 static ATTENTION_QUERY: Seeds = seeds!("attention_query": "first-page", "next-page");
 static PATH_PARAMETERS: Seeds = seeds!("path_parameters": "names", "encoded");
 
+/// How long random inputs are tried at most, on a machine that has much else to do.
+const LONGEST: Duration = Duration::from_secs(4);
+
 /// Runs a target: as many random inputs as this after its corpus, where no fuzzer drives it.
 macro_rules! fuzz {
     ($inputs:expr, $target:expr) => {
-        bolero::check!().with_iterations($inputs).with_max_len(512).for_each(|input: &[u8]| $target(input))
+        bolero::check!()
+            .with_iterations($inputs)
+            .with_test_time(LONGEST)
+            .with_max_len(512)
+            .for_each(|input: &[u8]| $target(input))
     };
 }
 
@@ -97,7 +105,7 @@ fn ship_notify_call() {
 
 #[test]
 fn top_response() {
-    fuzz!(2000, |input| top_answered(&body(input, &TOP_RESPONSE)));
+    fuzz!(8000, |input| top_answered(&body(input, &TOP_RESPONSE)));
 }
 
 #[test]

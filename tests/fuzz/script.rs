@@ -142,7 +142,7 @@ impl<'a> Script<'a> {
 
     /// A member's name: mostly one of `names`.
     pub fn name(&mut self, names: &[String]) -> String {
-        if names.is_empty() || self.byte() % 8 == 0 {
+        if names.is_empty() || self.byte().is_multiple_of(8) {
             self.one_of(&NAMES).to_owned()
         } else {
             let choice = self.below(names.len());
@@ -154,7 +154,7 @@ impl<'a> Script<'a> {
     pub fn value(&mut self) -> Value {
         match self.byte() % 8 {
             0 => Value::Null,
-            1 => Value::Bool(self.byte() % 2 == 0),
+            1 => Value::Bool(self.byte().is_multiple_of(2)),
             2 | 3 => Value::Number(self.one_of(&NUMBERS).parse::<Number>().expect("a number")),
             4 => Value::Array(Vec::new()),
             5 => serde_json::json!({}),
