@@ -268,31 +268,20 @@ fn count(value: &Value) -> usize {
     }
 }
 
-/// The `position`-th value, from the outside in; the last one if there are fewer.
-fn nth(value: &mut Value, position: usize) -> &mut Value {
-    let mut at = value;
-    let mut left = position;
-    while left > 0 {
-        left -= 1;
-        let children: Vec<&mut Value> = match at {
-            Value::Array(elements) => elements.iter_mut().collect(),
-            Value::Object(members) => members.values_mut().collect(),
-            scalar => return scalar,
-        };
-        let mut within = None;
-        for child in children {
-            let size = count(child);
-            if left < size {
-                within = Some(child);
-                break;
-            }
-            left -= size;
+/// The `position`-th value, from the outside in.
+fn nth(root: &mut Value, position: usize) -> &mut Value {
+    fn find<'a>(value: &'a mut Value, left: &mut usize) -> Option<&'a mut Value> {
+        if *left == 0 {
+            return Some(value);
         }
-        // Positions are below `count`, and a container without children has none left.
-        let Some(child) = within else { panic!("no value at position {position}") };
-        at = child;
+        *left -= 1;
+        match value {
+            Value::Array(elements) => elements.iter_mut().find_map(|element| find(element, left)),
+            Value::Object(members) => members.values_mut().find_map(|member| find(member, left)),
+            _ => None,
+        }
     }
-    at
+    find(root, &mut { position }).expect("positions are below the count")
 }
 
 fn drop_one(node: &mut Value, script: &mut Script<'_>) {
