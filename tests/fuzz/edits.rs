@@ -15,6 +15,8 @@ use crate::script::Script;
 
 /// About how much edits may add to a body, in bytes: somewhat more than the relay takes.
 const MAX_GROWTH: usize = 300 * 1024;
+/// How deep an edited body may get: the fuzzer's own stack is no larger than a thread's. The relay takes 127.
+const MAX_DEPTH: usize = 1200;
 /// The largest body that the relay documents to take.
 pub const LARGEST: usize = 256 * 1024;
 
@@ -178,6 +180,7 @@ impl Draft {
             let from = script.below(count(&root).min(4096));
             nth(&mut root, from).clone()
         });
+        let deep = depth(&root);
         let node = nth(&mut root, position);
         match edit {
             0 => drop_one(node, script),
@@ -192,7 +195,13 @@ impl Draft {
             },
             6 => *node = Value::Array(vec![node.take()]),
             7 => *node = Value::Object(Map::from_iter([(script.name(names), node.take())])),
-            8 => nest(node, script.one_of(&[2, 8, 60, 120, 125, 126, 127, 128, 129, 200, 1000]), script.byte()),
+            8 => {
+                let (levels, how) =
+                    (script.one_of(&[2, 8, 60, 120, 125, 126, 127, 128, 129, 200, 1000]), script.byte());
+                if deep + levels <= MAX_DEPTH {
+                    nest(node, levels, how);
+                }
+            }
             9 => retype(node, script),
             10 => match node {
                 Value::String(text) => text.push_str(&script.text()),
@@ -221,7 +230,7 @@ impl Draft {
             }
             13 => {
                 let copied = copied.unwrap_or_default();
-                if self.may_grow(copied.to_string().len()) {
+                if deep + depth(&copied) <= MAX_DEPTH && self.may_grow(copied.to_string().len()) {
                     *node = copied;
                 }
             }
@@ -264,6 +273,14 @@ fn count(value: &Value) -> usize {
     1 + match value {
         Value::Array(elements) => elements.iter().map(count).sum(),
         Value::Object(members) => members.values().map(count).sum(),
+        _ => 0,
+    }
+}
+
+fn depth(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(elements) => elements.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(members) => members.values().map(depth).max().unwrap_or_default(),
         _ => 0,
     }
 }
