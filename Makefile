@@ -27,6 +27,12 @@ help: ## say what there is
 	  TOP_PORT 'where the TOP simulator listens (4580)' \
 	  MINISTACK_BIND 'on which address both listen; 0.0.0.0 lets containers in (127.0.0.1)' \
 	  SCTT_SIGNATURE 'on: `make up` checks the signature of what SCTT sends (off)' | expand -t 24
+	@echo 'The simulation heeds these:'
+	@printf '  %s\t%s\n' \
+	  SEED 'the one seed that `make simulate` runs, and tells everything that happens in it' \
+	  SEEDS 'how many seeds `make simulate` runs ($(SEEDS))' \
+	  SOAK_SEEDS 'how many `make soak` runs ($(SOAK_SEEDS))' \
+	  FROM 'the first of them ($(FROM))' | expand -t 24
 	@echo 'The fuzzer heeds these:'
 	@printf '  %s\t%s\n' \
 	  FUZZ_SECONDS 'how long each target is fuzzed ($(FUZZ_SECONDS))' \
@@ -99,7 +105,7 @@ $(CARGO_BOLERO)/bin/cargo-bolero:
 	  --version $(CARGO_BOLERO_VERSION) --no-default-features --features libfuzzer cargo-bolero
 
 build: tools ## release artifacts for AWS: target/lambda/<function>/bootstrap
-	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release $(CARGO_FLAGS) --exclude top-simulator --exclude relay-tests --exclude relay-fuzz
+	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release $(CARGO_FLAGS) --exclude top-simulator --exclude relay-tests --exclude relay-simulation --exclude relay-fuzz
 
 tools: ## the pinned Python tools in .venv
 	$(STACK) tools

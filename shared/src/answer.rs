@@ -75,11 +75,14 @@ pub fn unavailable() -> Response<Body> {
 }
 
 /// A parameter of the request's path; empty if there is none. A REST API hands it over percent-encoded as it came
-/// (an HTTP API would not), so it is decoded here.
+/// (an HTTP API would not), so it is decoded here. What is no UTF-8 then is a text that no id and no key can be: put
+/// right somehow, it could name another's.
 #[must_use]
 pub fn path_parameter(request: &Request, name: &str) -> String {
     let parameters = request.path_parameters();
-    percent_decode_str(parameters.first(name).unwrap_or_default()).decode_utf8_lossy().into_owned()
+    percent_decode_str(parameters.first(name).unwrap_or_default())
+        .decode_utf8()
+        .map_or_else(|_| "\0".to_owned(), Into::into)
 }
 
 /// The IAM identity that signed the request, as API Gateway verified it.

@@ -69,7 +69,9 @@ def prepare() -> None:
 def caught(mutation: dict[str, str]) -> tuple[str, bool]:
     """Builds the copy with the bug and runs it. Returns what to say of it, and whether it was caught."""
     path = WORK / "tree" / mutation["file"]
-    path.write_text(source(mutation).replace(mutation["find"], mutation["replace"]), encoding="utf-8")
+    # The copy's own text: the project may be edited while this runs.
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole.replace(mutation["find"], mutation["replace"]), encoding="utf-8")
     begun = time.monotonic()
     try:
         cargo = ["cargo", "build", "--quiet", "--locked", "--profile", "simulation", "-p", "relay-simulation"]
@@ -82,7 +84,7 @@ def caught(mutation: dict[str, str]) -> tuple[str, bool]:
         ran = subprocess.run([program, "--quiet", "--seeds", str(SEEDS)], capture_output=True, text=True)
     finally:
         # The time stamp must be new, or cargo takes the file for the one it built last.
-        path.write_text(source(mutation), encoding="utf-8")
+        path.write_text(whole, encoding="utf-8")
     print(f"    {ran.stdout.strip()} ({time.monotonic() - begun:.0f} s)", flush=True)
     found = re.search(r"after (\d+) seeds", ran.stdout)
     return (found.group(1), True) if found and ran.returncode == 1 else ("not caught", False)

@@ -358,6 +358,12 @@ async fn an_order_id_that_api_gateway_hands_over_percent_encoded_is_the_partners
     assert_eq!(relay.put_order("tsy", "%E8%AE%A2%E5%8D%95%201", &flight()).await.0, 200);
     relay.settle().await;
     assert_eq!(relay.notification("tsy", "订单 1").await.0, "dispatched");
+    // What is no text names no order, least of all another's.
+    for path in ["%FF", "%FE%FE"] {
+        assert_eq!(relay.put_order("tsy", path, &flight()).await.0, 400);
+        assert_eq!(relay.get_call("ship-notify", path).await.0, 404);
+        assert_eq!(relay.resolve("ship-notify", path, r#"{"outcome":"retry"}"#).await.0, 404);
+    }
 }
 
 #[tokio::test(start_paused = true)]

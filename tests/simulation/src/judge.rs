@@ -60,8 +60,9 @@ pub fn judge_promptness(story: &Story) {
     let table = Snapshot::of(world);
     for one in table.notifications.iter().filter(|one| one.state == "dispatched" && one.replays == 0) {
         let linked = table.links.iter().find(|link| link.pk == one.pk).map_or(0, |link| link.updated_at);
-        if one.decided_at > one.received_at.max(linked) + PROMPT_MS {
-            world.violated(format!("{} was decided late: {}", one.pk, one.decided_at - one.received_at.max(linked)));
+        let ready = one.delivered_at.max(linked);
+        if one.decided_at > ready + PROMPT_MS {
+            world.violated(format!("{} was decided {} ms late", one.pk, one.decided_at - ready));
         }
     }
     for call in table.calls.iter().filter(|call| call.state == "succeeded") {
@@ -330,8 +331,13 @@ impl Judge<'_> {
         decisive.sort_unstable();
         let Some((_, last_word)) = decisive.last().copied() else { return };
         let for_a_person = notifications.iter().any(|one| one.state == "attention");
-        let refused =
-            told.iter().any(|call| call.state == "unknown" || (call.state == "rejected" && !call.may_be_asked_again));
+        // A replay that died halfway may have let a refused call be asked for again.
+        let by_top = |call: &Call| call.outcomes.last().is_some_and(|outcome| outcome == "rejected");
+        let refused = told.iter().any(|call| match call.state.as_str() {
+            "unknown" => true,
+            "rejected" => !call.may_be_asked_again || by_top(call),
+            _ => false,
+        });
         let effects = |success: bool| {
             let call = Call {
                 pk: String::new(),

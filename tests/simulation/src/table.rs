@@ -47,6 +47,8 @@ pub struct Notification {
     pub payload: Value,
     /// When the first delivery came.
     pub received_at: i64,
+    /// When the last one came that was counted.
+    pub delivered_at: i64,
     /// When it was decided last.
     pub decided_at: i64,
     /// How often a person had it decided again.
@@ -168,6 +170,7 @@ impl Snapshot {
                     reason: text(item, "reason"),
                     payload: parsed(item, "payload"),
                     received_at: number(item, "received_at").unwrap_or_default(),
+                    delivered_at: number(item, "last_received_at").unwrap_or_default(),
                     decided_at: number(item, "decided_at").unwrap_or_default(),
                     replays: number(item, "replays").unwrap_or_default(),
                     calls: calls.filter_map(Value::as_str).map(str::to_owned).collect(),
