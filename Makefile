@@ -60,7 +60,9 @@ lint: tools ## formatting, clippy, ruff, and the template
 	$(PYTHON) tests/simulation/mutations.py --check
 	env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 $(VENV_BIN)/sam validate --lint --region us-east-1 --template-file template.yaml
 
+# The fuzz targets draw the same inputs each time here; `make fuzz` looks for others.
 test-rust: ## unit, property, contract, in-process and (bounded) fuzz tests, and the examples in the documentation
+	export BOLERO_RANDOM_SEED=1; \
 	if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run $(CARGO_FLAGS) --cargo-profile local --no-fail-fast; \
 	else cargo test $(CARGO_FLAGS) --profile local --tests --no-fail-fast; fi

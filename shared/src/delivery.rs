@@ -129,11 +129,9 @@ impl Delivery {
             return Handled::Again(Duration::ZERO);
         }
         let retry = || Handled::Again(backoff::pause(message.receive_count, (self.random)()));
-        let banned_until = EpochMillis(self.banned_until.load(Ordering::Relaxed));
-        let now = self.clock.now();
-        if banned_until > now {
-            tracing::info!(call = %id, until = %banned_until, "postponed: TOP has banned this call");
-            return Handled::Again(backoff::at_least(now.until(banned_until), (self.random)()));
+        if let Some(left) = self.ban_left() {
+            tracing::info!(call = %id, seconds = left.as_secs(), "postponed: TOP has banned this call");
+            return Handled::Again(backoff::at_least(left, (self.random)()));
         }
         // Before the claim, so that a call is not claimed that cannot be sent.
         let credentials = match self.credentials.get().await {
@@ -231,6 +229,11 @@ impl Delivery {
 
     async fn exchange(&self, request: &CallRequest, credentials: &Credentials, invocation: &Invocation) -> Outcome {
         let not_executed = ErrorClass::NotExecuted { ban: None };
+        // Another message of the batch may have been told of one while this one was claimed.
+        if let Some(left) = self.ban_left() {
+            let ban = Some(Ban::For(left));
+            return Outcome::Failed(ErrorClass::NotExecuted { ban }, Failure::of("not sent: TOP has banned this call"));
+        }
         let now = self.clock.now();
         let timeout = now.until(invocation.deadline).saturating_sub(TIME_TO_FINISH).min(self.top_timeout);
         if timeout < LEAST_FOR_TOP {
@@ -279,6 +282,13 @@ impl Delivery {
         };
         let configuration_fault = class == ErrorClass::ConfigurationFault;
         Ended { finish, outcome: class.as_str(), configuration_fault }
+    }
+
+    /// How long TOP's ban of this call still lasts, as far as this process was told.
+    fn ban_left(&self) -> Option<Duration> {
+        let banned_until = EpochMillis(self.banned_until.load(Ordering::Relaxed));
+        let now = self.clock.now();
+        (banned_until > now).then(|| now.until(banned_until))
     }
 
     fn slow_pace(&self) -> Duration {

@@ -159,6 +159,8 @@ fn parsed(body: &str) -> Value {
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
+        // JSON's -0 is the number 0.
+        Value::Number(number) if number.to_string() == "-0" => Some("0".to_owned()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }

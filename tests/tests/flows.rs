@@ -426,3 +426,45 @@ async fn a_link_does_not_expire_with_one_notification_while_another_needs_a_pers
     relay.settle().await;
     assert!(!relay.expires("order#sctt#T-2", "link").await);
 }
+
+/// A call that was recorded for an older link, and not sent yet, is not sent after the one for the newer link.
+#[tokio::test(start_paused = true)]
+async fn the_itinerary_of_the_newest_link_is_tops_last_word() {
+    use relay_tests::cloud::WireFault;
+    for banned in [false, true] {
+        let relay = Relay::new().await;
+        relay.put_order("tsy", "P-1", &flight()).await;
+        relay.post_tsy(&tsy("P-1", "issued")).await;
+        if banned {
+            let ban = "This ban will last for 600 more seconds";
+            relay.top_faults(json!([{"fault": "error", "code": 7, "sub_msg": ban, "times": 1}]));
+            relay.poll("notifications").await;
+            relay.poll("itinerary-postback").await;
+        } else {
+            // The run ends between recording the call and marking the notification.
+            relay.cloud.order(WireFault::NotPerformed, 3, |sent| sent.operation == "SendMessage");
+            relay.poll("notifications").await;
+        }
+        let newer = flight().replace("23142134", "99999999");
+        relay.put_order("tsy", "P-1", &newer).await;
+        if banned {
+            assert_eq!(relay.replay("tsy", "P-1").await.0, 202);
+        }
+        relay.clock.advance(Duration::from_secs(700));
+        relay.settle().await;
+        relay.clock.advance(Duration::from_secs(700));
+        relay.sweep().await.unwrap();
+        relay.settle().await;
+        let told: Vec<_> = relay
+            .ledger()
+            .iter()
+            .filter(|entry| entry.effect)
+            .map(|entry| param(entry, "flight_itinerary_request")["ticket_no_list"].clone())
+            .collect();
+        assert_eq!(told, [json!(["99999999"])], "banned: {banned}");
+        let order = relay.order("tsy", "P-1").await;
+        let states: std::collections::BTreeSet<_> =
+            order["calls"].as_array().unwrap().iter().map(|call| call["state"].as_str().unwrap()).collect();
+        assert_eq!(states, ["rejected", "succeeded"].into(), "both are in the timeline");
+    }
+}

@@ -312,6 +312,65 @@ async fn a_person_settles_an_unknown_call() {
     }
 }
 
+/// The answer to "send it again" gets lost, it is sent again and is unknown again, and the person repeats the answer.
+#[tokio::test(start_paused = true)]
+async fn a_repeated_answer_does_not_speak_of_a_later_attempt() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([{"fault": "timeout_before_effect"}, {"fault": "timeout_after_effect"}]));
+    relay.submit("ticket-verify", Some("K"), &redemption(7, 0)).await;
+    relay.settle().await;
+    let retry = r#"{"outcome":"retry","note":"not seen in the console"}"#;
+    // The queue refuses: the sweep sends it, so there is no reason to say it again.
+    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.operation == "SendMessage");
+    assert_eq!(relay.resolve("ticket-verify", "K", retry).await.0, 200);
+    relay.clock.advance(6 * MINUTE);
+    assert_eq!(swept(&relay).await, (0, 1));
+    relay.settle().await;
+    assert_eq!(relay.call(CallKind::TicketVerify, "K").await.state, CallState::Unknown);
+    let (status, body) = relay.resolve("ticket-verify", "K", retry).await;
+    assert_eq!((status, &parsed(&body)["field"]), (409, &json!("attempt")));
+    let of = |attempt| json!({"outcome": "succeeded", "note": "seen now", "attempt": attempt}).to_string();
+    assert_eq!(relay.resolve("ticket-verify", "K", &of(1)).await.0, 409);
+    assert_eq!(relay.resolve("ticket-verify", "K", &of(2)).await.0, 200);
+    relay.settle().await;
+    assert_eq!((relay.effects(), relay.ledger().len()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_said_stays_however_many_attempts_follow() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([{"fault": "business_failure"}, {"fault": "error", "code": 31, "times": 30}]));
+    relay.submit("ticket-verify", Some("K"), &redemption(7, 1)).await;
+    relay.settle().await;
+    let retry = r#"{"outcome":"retry","note":"permission granted"}"#;
+    assert_eq!(relay.resolve("ticket-verify", "K", retry).await.0, 200);
+    for _ in 0..40 {
+        relay.clock.advance(16 * MINUTE);
+        relay.poll("ticket-verify").await;
+    }
+    let record = relay.call(CallKind::TicketVerify, "K").await;
+    assert_eq!((record.state, record.history.len()), (CallState::Succeeded, 20));
+    assert_eq!(record.history[0].note.as_deref(), Some("permission granted"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_queue_that_refuses_does_not_keep_the_sweep_from_the_others() {
+    let relay = Relay::new().await;
+    for n in 0..20 {
+        relay.post_tsy(&tsy(&format!("P-{n}"), "issued")).await;
+        relay.submit("ticket-verify", Some(&format!("K-{n}")), &redemption(n, 1)).await;
+    }
+    lose(&relay, "notifications").await;
+    lose(&relay, "ticket-verify").await;
+    relay.clock.advance(6 * MINUTE);
+    relay.cloud.order(WireFault::ServerError, 1000, |sent| {
+        sent.operation == "SendMessageBatch" && sent.body.contains("issue-notify")
+    });
+    assert!(relay.sweep().await.is_err());
+    relay.settle().await;
+    assert_eq!(relay.effects(), 20);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_person_has_a_refused_call_sent_again() {
     let relay = Relay::new().await;

@@ -56,9 +56,9 @@ async fn dispatching_costs_a_query_two_writes_of_the_facts_one_of_the_links_expi
     let sent = relay.cloud.take_sent();
     let expected = [
         ("dynamodb", "Query"),
+        ("dynamodb", "UpdateItem"),
         ("dynamodb", "PutItem"),
         ("sqs", "SendMessage"),
-        ("dynamodb", "UpdateItem"),
         ("dynamodb", "UpdateItem"),
     ];
     assert_eq!(costs(&sent), expected);

@@ -2,6 +2,8 @@
 //! key, and marks the notification. In this order, so that stopping anywhere leaves something that a second
 //! delivery of the message completes, and running twice writes one call.
 
+use std::time::Duration;
+
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use shared::call::{CallId, CallKey, CallKind, CallRequest};
@@ -13,7 +15,7 @@ use shared::order::Link;
 use shared::queue::batch::{BatchRunner, Handled, Invocation, Message};
 use shared::queue::{Queue, SendError, backoff};
 use shared::record::calls::{Asked, CallState, NewCall, Replace, new_revision};
-use shared::record::orders::{NotificationRecord, OrderRecords, Verdict};
+use shared::record::orders::{LinkRecord, NotificationRecord, OrderRecords, Verdict};
 use shared::record::{StoreError, Table};
 use shared::top::ship_notify::ConfirmBook;
 use shared::wire;
@@ -36,6 +38,10 @@ pub struct Dispatch {
 
 /// Largest request that is recorded, in bytes: a DynamoDB item holds 400 KB.
 const MAX_REQUEST_BYTES: usize = 256 * 1024;
+
+/// How long a run may still be about to record a call that it has told the link of: the end of its invocation, and
+/// clocks that differ.
+const STILL_AT_WORK: Duration = Duration::from_secs(120);
 
 /// A decision, with the verdict where it asks for no call.
 enum Decided {
@@ -84,7 +90,7 @@ impl Dispatch {
             Err(NotDispatched::Store(error)) => error.to_string(),
             Err(NotDispatched::Queue(error)) => error.to_string(),
             Err(NotDispatched::Missing) => "there is no such notification in the table".to_owned(),
-            Err(NotDispatched::Changed) => "the order changed while it was decided".to_owned(),
+            Err(NotDispatched::Changed) => "the order changed, or an older call of it is on its way".to_owned(),
             Err(NotDispatched::Unreadable(error)) => format!("the recorded notification cannot be read: {error}"),
         };
         tracing::error!(notification = %key, error, "not dispatched; the message comes again");
@@ -99,7 +105,7 @@ impl Dispatch {
             return Ok(());
         }
         let verdict = match self.decide(key, &records, position).await? {
-            Decided::Call(request) => self.ask(key, request).await?,
+            Decided::Call(request) => self.ask(key, &records, position, request).await?,
             Decided::NoCall(verdict) => verdict,
         };
         let now = self.clock.now();
@@ -109,10 +115,9 @@ impl Dispatch {
                 Verdict::Dispatched { call, .. } => call.is_some() || matches!(link.link, Link::FliggyTicket(_)),
                 _ => false,
             };
-            let is_open = |(at, other): (usize, &NotificationRecord)| {
-                at != position && other.state != NotificationState::Dispatched
-            };
-            if done && !records.notifications.iter().enumerate().any(is_open) {
+            // An itinerary's link was told so before the call was recorded.
+            let told = matches!(link.link, Link::HappytripFlight(_));
+            if done && !told && is_last_open(&records, position) {
                 self.table.let_link_expire(&key.order, link, now).await?;
             } else if link.expires && !matches!(verdict, Verdict::Dispatched { .. }) {
                 self.table.keep_link(&key.order).await?;
@@ -141,7 +146,13 @@ impl Dispatch {
         records: &OrderRecords,
         position: usize,
     ) -> Result<Decided, NotDispatched> {
-        let notification = parse(&records.notifications[position])?;
+        let notification = match parse(&records.notifications[position]) {
+            Ok(notification) => notification,
+            Err(problem) => {
+                let reason = format!("the recorded notification cannot be read by this version: {problem}");
+                return Ok(Decided::NoCall(Verdict::Attention(reason)));
+            }
+        };
         // One that cannot be read must not hold up the others; its own message says what is wrong with it.
         let newer: Vec<_> =
             records.notifications[position + 1..].iter().filter_map(|other| parse(other).ok()).collect();
@@ -174,7 +185,13 @@ impl Dispatch {
     }
 
     /// Records the call and enqueues its key; a key that is taken by another request is a person's to settle.
-    async fn ask(&self, key: &NotificationKey, request: CallRequest) -> Result<Verdict, NotDispatched> {
+    async fn ask(
+        &self,
+        key: &NotificationKey,
+        records: &OrderRecords,
+        position: usize,
+        request: CallRequest,
+    ) -> Result<Verdict, NotDispatched> {
         let call = request.kind();
         let (Some(call_key), Some(queue)) = (request.business_key()?, self.queue_of(call)) else {
             return Ok(Verdict::Attention(format!("{call} is never decided; submit it directly")));
@@ -183,6 +200,10 @@ impl Dispatch {
             return Ok(Verdict::Attention(format!("the request of {call} is larger than 256 KiB")));
         }
         let id = CallId { call, key: call_key };
+        let link = records.link.as_ref().filter(|_| call == CallKind::ItineraryPostback);
+        if let Some(link) = link {
+            self.come_after_others(key, link, &id, is_last_open(records, position)).await?;
+        }
         let new =
             NewCall { id: &id, request: &request, asked_by: &key.to_string(), revision: &new_revision(&self.random) };
         let enqueue = match self.table.ask(new, Replace::PendingOrRejected, self.clock.now()).await? {
@@ -199,6 +220,13 @@ impl Dispatch {
                 )));
             }
         };
+        // Another run may have taken this call back between its two requests here, for a link that came meanwhile.
+        if let Some(link) = link.filter(|link| !link.led_to.is_empty())
+            && self.table.link(&key.order).await?.is_none_or(|present| present.puts != link.puts)
+        {
+            self.take_back(&id, "the order was linked anew").await?;
+            return Err(NotDispatched::Changed);
+        }
         if let CallRequest::ShipNotify(ship) = &request
             && let Some(verdict) = self.settle_opposite(key, &request, &id, ship).await?
         {
@@ -238,10 +266,45 @@ impl Dispatch {
             Decided::Call(_) => return Err(NotDispatched::Changed),
             Decided::NoCall(verdict) => verdict,
         };
-        if let Some(own) = self.table.call(id).await? {
-            self.table.withdraw(&own, "a newer notification says otherwise", self.clock.now()).await?;
-        }
+        self.take_back(id, "a newer notification says otherwise").await?;
         Ok(Some(verdict))
+    }
+
+    /// Sees to it that this itinerary will be the last word of its order: one that the order led to before, with
+    /// another link, is taken back, or is at its end; if neither is possible, this one has to wait. The link is told
+    /// of it first, so that whoever comes after another link finds it, even if this run ends here.
+    async fn come_after_others(
+        &self,
+        key: &NotificationKey,
+        link: &LinkRecord,
+        id: &CallId,
+        expires: bool,
+    ) -> Result<(), NotDispatched> {
+        let now = self.clock.now();
+        if !self.table.lead_to(&key.order, link, id, expires, now).await? {
+            return Err(NotDispatched::Changed);
+        }
+        for other in link.led_to.iter().filter_map(|call| CallId::parse(call)).filter(|other| other != id) {
+            let at_its_end = match self.table.call(&other).await?.map(|record| record.state) {
+                // Whoever was about to record it may still be.
+                None => link.led_at.is_none_or(|at| at.until(now) > STILL_AT_WORK),
+                Some(CallState::Pending) => self.take_back(&other, "the order was linked anew").await?,
+                Some(CallState::InProgress) => false,
+                Some(CallState::Succeeded | CallState::Rejected | CallState::Unknown) => true,
+            };
+            if !at_its_end {
+                return Err(NotDispatched::Changed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a call back if it certainly was not sent; says whether it did.
+    async fn take_back(&self, id: &CallId, why: &str) -> Result<bool, StoreError> {
+        match self.table.call(id).await? {
+            Some(record) => self.table.withdraw(&record, why, self.clock.now()).await,
+            None => Ok(false),
+        }
     }
 
     /// Where the keys of a call go that a notification can lead to.
@@ -252,6 +315,12 @@ impl Dispatch {
             CallKind::TicketVerify => None,
         }
     }
+}
+
+/// Whether every other notification of the order is dispatched.
+fn is_last_open(records: &OrderRecords, position: usize) -> bool {
+    let others = records.notifications.iter().enumerate().filter(|(at, _)| *at != position);
+    others.into_iter().all(|(_, other)| other.state == NotificationState::Dispatched)
 }
 
 fn position_of(key: &NotificationKey, records: &OrderRecords) -> Result<usize, NotDispatched> {

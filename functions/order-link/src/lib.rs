@@ -168,5 +168,6 @@ fn calls_of(records: &OrderRecords) -> BTreeSet<CallId> {
         }
         _ => Vec::new(),
     };
-    named.chain(told.into_iter().map(|key| CallId { call: CallKind::ShipNotify, key })).collect()
+    let led_to = records.link.iter().flat_map(|link| &link.led_to).filter_map(|call| CallId::parse(call));
+    named.chain(led_to).chain(told.into_iter().map(|key| CallId { call: CallKind::ShipNotify, key })).collect()
 }

@@ -12,7 +12,7 @@ use shared::config::CallQueueUrls;
 use shared::delivery::CallMessage;
 use shared::order::{UNUSABLE_ID, is_usable_id};
 use shared::queue::Queue;
-use shared::record::calls::{Asked, CallRecord, CallState, NewCall, Replace, Resolution, new_revision};
+use shared::record::calls::{Asked, Attempt, CallRecord, CallState, NewCall, Replace, Resolution, new_revision};
 use shared::record::{StoreError, Table};
 use shared::wire::{self, WireError};
 use shared::{answer, view};
@@ -119,12 +119,22 @@ impl SubmitCall {
     async fn resolve(&self, kind: CallKind, key: String, request: &Request) -> Result<Response<Body>, StoreError> {
         let read = answer::json_body(request)
             .and_then(|body| Answer::from_json(&body).map_err(|problem| answer::bad_body(&problem).into()));
-        let Answer { outcome, note } = match read {
+        let Answer { outcome, note, attempt } = match read {
             Ok(answer) => answer,
             Err(refusal) => return Ok(*refusal),
         };
         let Some(found) = self.find(kind, key).await? else { return Ok(no_such_call()) };
         let (id, by) = (found.id(), answer::caller(request));
+        let is_this = |said: &Attempt| {
+            said.outcome == outcome.as_outcome() && said.owner == by && said.note.as_deref() == Some(note.as_str())
+        };
+        // An answer that was repeated, because its own answer was lost, must not speak of a later attempt.
+        let said_of_earlier = found.history.iter().any(|said| is_this(said) && said.attempt != found.attempt);
+        let other = attempt.map_or(said_of_earlier, |attempt| attempt != found.attempt);
+        if other && !found.history.last().is_some_and(is_this) {
+            let message = format!("{id} is at attempt {}: to speak of that one, say so in `attempt`", found.attempt);
+            return Ok(answer::refusal(StatusCode::CONFLICT, Some("attempt"), &message));
+        }
         let may_be = match found.state {
             CallState::Unknown => true,
             // Not one that was taken back, or that is being decided again.
@@ -134,10 +144,7 @@ impl SubmitCall {
         let changed = may_be && self.table.resolve(&found, outcome, &by, &note, self.clock.now()).await?;
         let Some(present) = self.table.call(&id).await? else { return Ok(no_such_call()) };
         // Also what this person said before, its answer lost.
-        let said = present.history.last().is_some_and(|last| {
-            last.outcome == outcome.as_outcome() && last.owner == by && last.note.as_deref() == Some(note.as_str())
-        });
-        if !changed && !said {
+        if !changed && !present.history.last().is_some_and(is_this) {
             let state = present.state.as_str();
             let message =
                 format!("{id} is {state}: only an unknown call can be resolved, and one that TOP refused be retried");
@@ -146,8 +153,9 @@ impl SubmitCall {
         if changed {
             tracing::warn!(call = %id, by, resolution = outcome.as_outcome(), "a person settled the call");
         }
-        if present.state == CallState::Pending && !self.enqueue(&id).await {
-            return Ok(answer::unavailable());
+        // If it cannot be enqueued, the sweep does: it is not to be said again for that.
+        if present.state == CallState::Pending {
+            self.enqueue(&id).await;
         }
         Ok(answer::json(StatusCode::OK, &view::call(&present)))
     }
@@ -164,7 +172,7 @@ impl SubmitCall {
         match queue.send(&CallMessage::from(id.clone())).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(call = %id, %error, "recorded, but not enqueued: the caller must send again");
+                tracing::error!(call = %id, %error, "recorded, but not enqueued");
                 false
             }
         }
@@ -182,6 +190,9 @@ struct Answer {
     outcome: Resolution,
     #[serde(default)]
     note: String,
+    /// Which attempt it speaks of; the present one if it does not say.
+    #[serde(default)]
+    attempt: Option<u32>,
 }
 
 impl Answer {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde::Serialize;
 use shared::call::CallKind;
 use shared::clock::SharedClock;
@@ -18,8 +18,9 @@ use shared::record::unfinished::{NextPage, Overdue, RecordKey, SHARDS};
 use shared::record::{StoreError, Table};
 use thiserror::Error;
 
-/// No further page is begun with less than this left of the invocation: a page is enqueued and marked well within.
-const RESERVE: Duration = Duration::from_secs(12);
+/// No further page is begun with less than this left of the invocation: the time-outs of reading a page, of sending
+/// its first keys, and of putting them off. If a page takes longer, what is left of it is found by the next sweep.
+const RESERVE: Duration = Duration::from_secs(18);
 
 /// What the function is made of.
 #[derive(Debug)]
@@ -68,17 +69,14 @@ impl Sweep {
         let mut whole = Swept::default();
         let mut failed = None;
         for (shard, swept) in shards.into_iter().enumerate() {
-            match swept {
-                Ok(swept) => {
-                    whole.notifications += swept.notifications;
-                    whole.calls += swept.calls;
-                    whole.foreign += swept.foreign;
-                    whole.more |= swept.more;
-                }
-                Err(error) => {
-                    tracing::error!(shard, %error, "not swept to its end; the next sweep goes on");
-                    failed = failed.or(Some(error));
-                }
+            let (swept, error) = swept;
+            whole.notifications += swept.notifications;
+            whole.calls += swept.calls;
+            whole.foreign += swept.foreign;
+            whole.more |= swept.more;
+            if let Some(error) = error {
+                tracing::error!(shard, %error, "not all of it was swept; the next sweep goes on");
+                failed = failed.or(Some(error));
             }
         }
         let Swept { notifications, calls, foreign, more } = whole;
@@ -90,56 +88,74 @@ impl Sweep {
         failed.map_or(Ok(whole), Err)
     }
 
-    async fn sweep_shard(&self, shard: u8, invocation: &Invocation) -> Result<Swept, SweepError> {
+    async fn sweep_shard(&self, shard: u8, invocation: &Invocation) -> (Swept, Option<SweepError>) {
         let mut swept = Swept::default();
+        let mut failed = None;
         let mut page = NextPage::default();
         loop {
-            let (overdue, next) = self.table.overdue(shard, page, self.clock.now()).await?;
-            self.enqueue(&overdue, &mut swept).await?;
+            let (overdue, next) = match self.table.overdue(shard, page, self.clock.now()).await {
+                Ok(found) => found,
+                Err(error) => return (swept, failed.or(Some(error.into()))),
+            };
+            failed = failed.or(self.enqueue(&overdue, &mut swept).await);
             match next {
-                None => return Ok(swept),
+                None => return (swept, failed),
                 Some(_) if self.clock.now().until(invocation.deadline) < RESERVE => {
-                    return Ok(Swept { more: true, ..swept });
+                    return (Swept { more: true, ..swept }, failed);
                 }
                 Some(next) => page = next,
             }
         }
     }
 
-    /// Enqueues the keys, and puts the next look off only then: what is not enqueued is found again.
-    async fn enqueue(&self, overdue: &[Overdue], swept: &mut Swept) -> Result<(), SweepError> {
-        let notifications: Vec<&NotificationKey> = overdue
-            .iter()
-            .filter_map(|overdue| match &overdue.key {
-                Some(RecordKey::Notification(key)) => Some(key),
-                _ => None,
-            })
-            .collect();
-        self.notifications.send_all(&notifications).await?;
-        swept.notifications += notifications.len();
-        for (kind, queue) in &self.calls {
-            let calls: Vec<CallMessage> = overdue
+    /// Enqueues the keys, each queue on its own, and puts off the next look at what is in its queue: what is not is
+    /// found again.
+    async fn enqueue(&self, overdue: &[Overdue], swept: &mut Swept) -> Option<SweepError> {
+        let notifications = async {
+            let (overdue, keys): (Vec<_>, Vec<_>) = overdue
                 .iter()
                 .filter_map(|overdue| match &overdue.key {
-                    Some(RecordKey::Call(id)) if id.call == *kind => Some(CallMessage::from(id.clone())),
+                    Some(RecordKey::Notification(key)) => Some((overdue, key)),
                     _ => None,
                 })
-                .collect();
-            queue.send_all(&calls).await?;
-            swept.calls += calls.len();
+                .unzip();
+            (overdue, self.notifications.send_all::<&NotificationKey>(&keys).await)
+        };
+        let calls = join_all(self.calls.iter().map(|(kind, queue)| async move {
+            let (overdue, keys): (Vec<_>, Vec<_>) = overdue
+                .iter()
+                .filter_map(|overdue| match &overdue.key {
+                    Some(RecordKey::Call(id)) if id.call == *kind => Some((overdue, CallMessage::from(id.clone()))),
+                    _ => None,
+                })
+                .unzip();
+            (overdue, queue.send_all(&keys).await)
+        }));
+        let (notifications, calls) = join(notifications, calls).await;
+        if notifications.1.is_ok() {
+            swept.notifications += notifications.0.len();
         }
-        for foreign in overdue.iter().filter(|overdue| overdue.key.is_none()) {
-            let position = &foreign.position;
+        swept.calls += calls.iter().filter(|(_, sent)| sent.is_ok()).map(|(calls, _)| calls.len()).sum::<usize>();
+        let foreign: Vec<_> = overdue.iter().filter(|overdue| overdue.key.is_none()).collect();
+        for Overdue { position, .. } in &foreign {
             tracing::error!(pk = position.pk, sk = position.sk, "an item of the index is no record; mend or remove it");
-            swept.foreign += 1;
         }
+        swept.foreign += foreign.len();
         let now = self.clock.now();
-        for written in join_all(overdue.iter().map(|overdue| self.table.look_again(overdue, now))).await {
+        let mut failed = None;
+        let mut done = foreign;
+        for (overdue, sent) in calls.into_iter().chain([notifications]) {
+            match sent {
+                Ok(()) => done.extend(overdue),
+                Err(error) => failed = failed.or(Some(error.into())),
+            }
+        }
+        for written in join_all(done.into_iter().map(|overdue| self.table.look_again(overdue, now))).await {
             if let Err(error) = written {
                 // It is enqueued once more in a minute, which does no harm.
                 tracing::warn!(%error, "the next look at a record could not be put off");
             }
         }
-        Ok(())
+        failed
     }
 }

@@ -180,8 +180,14 @@ impl CallRecord {
         });
         let whole: Vec<_> =
             self.history.iter().map(Cow::Borrowed).chain(abandoned).chain([Cow::Borrowed(entry)]).collect();
-        let skipped = whole.len().saturating_sub(MAX_HISTORY);
-        whole.into_iter().skip(skipped).collect()
+        let mut to_drop = whole.len().saturating_sub(MAX_HISTORY);
+        // What a person said stays.
+        let stays = |attempt: &Cow<'_, Attempt>| {
+            let dropped = to_drop > 0 && attempt.note.is_none();
+            to_drop -= usize::from(dropped);
+            !dropped
+        };
+        whole.into_iter().filter(stays).collect()
     }
 
     /// Which record this is.
@@ -308,6 +314,14 @@ impl Table {
                 return Ok(Asked::Recorded);
             }
             if present.request_digest == digest && !present.may_be_asked_again {
+                // Whoever meant to take back what was asked for before must not take back what is asked for now.
+                let may_be_taken_back = present.state == CallState::Pending && present.unsettled == 0;
+                if replace == Replace::PendingOrRejected && may_be_taken_back {
+                    if self.renew(new, &present).await? {
+                        return Ok(Asked::Recorded);
+                    }
+                    continue;
+                }
                 return Ok(Asked::Same(Box::new(present)));
             }
             let gives_way = match present.state {
@@ -368,6 +382,25 @@ impl Table {
             return read(item.clone()).map(Some);
         }
         Err(StoreError::of("PutItem of a call")(error))
+    }
+
+    /// Gives a pending record that was asked for again another revision; `false` if it changed in between.
+    async fn renew(&self, new: NewCall<'_>, present: &CallRecord) -> Result<bool, StoreError> {
+        let result = self
+            .update_call(new.id)
+            .update_expression("SET revision = :revision")
+            .condition_expression("revision = :present AND #state = :pending AND unsettled = :zero")
+            .expression_attribute_values(":revision", s(new.revision))
+            .expression_attribute_values(":present", s(&present.revision))
+            .expression_attribute_values(":pending", s(CallState::Pending.as_str()))
+            .expression_attribute_values(":zero", n(0))
+            .send()
+            .await;
+        Ok(match before(result.map(drop), "UpdateItem of a call")? {
+            Before::Written => true,
+            // One's own write, its answer lost, and sent again by the SDK.
+            Before::Refused(present) => present.is_some_and(|present| present.revision == new.revision),
+        })
     }
 
     /// Sets another request on a record that gives way; `false` if it changed in between.
@@ -682,7 +715,9 @@ impl Table {
                 .expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()))
         };
         let result = update
-            .condition_expression("#state = :was AND revision = :revision AND attempt = :attempts")
+            .condition_expression(
+                "#state = :was AND revision = :revision AND attempt = :attempts AND attribute_not_exists(may_be_asked_again)",
+            )
             .expression_attribute_values(":state", s(state.as_str()))
             .expression_attribute_values(":now", n(now.0))
             .expression_attribute_values(":was", s(settled.state.as_str()))

@@ -40,6 +40,10 @@ pub struct LinkRecord {
     pub puts: i64,
     /// Whether it is to expire.
     pub expires: bool,
+    /// The itinerary postbacks that the order has led to, each as `call/key`, whatever the link said then.
+    pub led_to: BTreeSet<String>,
+    /// When the last of them was added.
+    pub led_at: Option<EpochMillis>,
 }
 
 /// A notification, and what became of it.
@@ -137,6 +141,10 @@ struct StoredLink {
     puts: i64,
     #[serde(default)]
     expires_at: Option<i64>,
+    #[serde(default)]
+    led_to: BTreeSet<String>,
+    #[serde(default)]
+    led_at: Option<EpochMillis>,
 }
 
 impl Table {
@@ -238,7 +246,50 @@ impl Table {
         Err(StoreError::Contended { pk: pk(order) })
     }
 
-    async fn link(&self, order: &OrderKey) -> Result<Option<LinkRecord>, StoreError> {
+    /// Adds a call to those that the order has led to, before it is recorded, so that whoever decides the order anew
+    /// after another link finds it. Says whether the link is still the one that was `seen`; if not, nothing is written.
+    /// `expires`: nothing else needs the link.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn lead_to(
+        &self,
+        order: &OrderKey,
+        seen: &LinkRecord,
+        call: &CallId,
+        expires: bool,
+        now: EpochMillis,
+    ) -> Result<bool, StoreError> {
+        let is_new = !seen.led_to.contains(&call.to_string());
+        let set = [is_new.then_some("led_at = :now"), expires.then_some("expires_at = :expires")];
+        let set: Vec<_> = set.into_iter().flatten().collect();
+        let set = if set.is_empty() { String::new() } else { format!(" SET {}", set.join(", ")) };
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", s(pk(order)))
+            .key("sk", s(LINK))
+            .update_expression(format!("ADD led_to :call{set}"))
+            .condition_expression("puts = :seen")
+            .expression_attribute_values(":call", AttributeValue::Ss(vec![call.to_string()]))
+            .expression_attribute_values(":seen", n(seen.puts))
+            .optional_value(":now", is_new.then(|| n(now.0)))
+            .optional_value(":expires", expires.then(|| n(now.plus(self.retention).epoch_seconds())))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(true),
+            Err(error) if is_failed_condition(&error) => Ok(false),
+            Err(error) => Err(StoreError::of("UpdateItem of a link")(error)),
+        }
+    }
+
+    /// Reads an order's link, as it is now.
+    ///
+    /// # Errors
+    /// If DynamoDB did not answer, or the link is not one of ours.
+    pub async fn link(&self, order: &OrderKey) -> Result<Option<LinkRecord>, StoreError> {
         let output = self
             .client
             .get_item()
@@ -465,8 +516,8 @@ fn read_link(order: &OrderKey, item: Item) -> Result<LinkRecord, StoreError> {
     let stored: StoredLink = read(item)?;
     let foreign = || StoreError::Foreign { pk: pk(order), sk: LINK.to_owned() };
     let link = serde_json::from_str(&stored.link).map_err(|_| foreign())?;
-    let StoredLink { updated_at, updated_by, puts, expires_at, .. } = stored;
-    Ok(LinkRecord { link, updated_at, updated_by, puts, expires: expires_at.is_some() })
+    let StoredLink { updated_at, updated_by, puts, expires_at, led_to, led_at, .. } = stored;
+    Ok(LinkRecord { link, updated_at, updated_by, puts, expires: expires_at.is_some(), led_to, led_at })
 }
 
 pub(super) fn is_failed_condition<R>(error: &aws_sdk_dynamodb::error::SdkError<UpdateItemError, R>) -> bool {

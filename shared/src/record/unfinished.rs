@@ -127,7 +127,7 @@ pub struct Overdue {
 pub struct NeedsPerson {
     /// Which record.
     pub key: RecordKey,
-    /// Since when it is there.
+    /// When it came: a notification's first delivery, or when the call was asked for.
     pub since: EpochMillis,
     /// Why a person must look.
     pub reason: String,
@@ -254,7 +254,8 @@ impl Table {
             .zip(shards)
             .flat_map(|(shard, (entries, _))| entries.into_iter().map(move |entry| (shard, entry)))
             .collect();
-        entries.sort_by_cached_key(|(_, entry)| entry.position());
+        // Stable: among equal times each shard's own order stays, which is the one in which DynamoDB goes on.
+        entries.sort_by_key(|(_, entry)| entry.look_at);
         more |= entries.len() > usize::from(limit);
         entries.truncate(usize::from(limit));
         let mut cursor = after.clone();

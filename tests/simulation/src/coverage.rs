@@ -20,6 +20,7 @@ pub const EVENTS: &[&str] = &[
     "a partner gave up",
     "an answer to a caller was lost",
     "a link came before every notification",
+    "a link came between notifications",
     "a link came after every notification",
     "a link was replaced",
     "a call was submitted",

@@ -147,6 +147,11 @@ impl Judge<'_> {
                 "attention" | "unknown" => Some("person#"),
                 _ => None,
             };
+            // What waits is looked at every six hours; a call that is banned for the day, after that.
+            let soon = self.world.now().0 + 13 * 3_600_000;
+            if looker == Some("sweep#") && marks.look_at.is_some_and(|look_at| look_at > soon) {
+                self.violated(format!("{pk} is looked at far too late"));
+            }
             let in_index = marks.unfinished.is_some() && marks.look_at.is_some();
             let right = match looker {
                 Some(looker) => in_index && marks.unfinished.as_deref().is_some_and(|mark| mark.starts_with(looker)),
@@ -195,15 +200,27 @@ impl Judge<'_> {
                     self.violated(format!("{id} is succeeded, but had no effect"));
                 }
             }
-            "rejected" if call.may_be_asked_again => {}
             "rejected" => {
-                self.world.saw("a call was withdrawn");
-                if effects > 0 && self.is_only_content(call) {
+                if effects > 0 {
                     self.violated(format!("{id} is rejected, but took effect"));
+                }
+                let refused = entries
+                    .iter()
+                    .any(|entry| matches!(entry.outcome, Outcome::BusinessFailure | Outcome::Error { .. }));
+                match last {
+                    "resolved_rejected" => {}
+                    "rejected" if refused => {}
+                    _ if call.may_be_asked_again => self.world.saw("a call was withdrawn"),
+                    _ => self.violated(format!("{id} is rejected, but TOP did not refuse it")),
                 }
             }
             "unknown" => {
                 self.world.saw("a call ended as unknown");
+                let once_only = call.call == "ticket-verify" && call.request["write_off_type"] != 1;
+                let never_again = |entry: &LedgerEntry| entry.outcome.to_string().contains("null-pointer");
+                if !once_only && last != "rejected" && !entries.iter().any(never_again) {
+                    self.violated(format!("{id} may be repeated, and was given up: {:?}", call.outcomes));
+                }
                 if self.mended {
                     self.violated(format!("{id} is still unknown"));
                 }
@@ -259,8 +276,9 @@ impl Judge<'_> {
         if let (About::Ship(tickets), Some(_)) = (order.about, link) {
             self.ship(order, tickets, &notifications, &told);
         }
+        self.last_word(order, link);
         // Nothing stood in the way: the effect is there.
-        let linked_well = link.is_some_and(|link| link["happytrip_flight"]["ticket_no_list"] != serde_json::json!([]));
+        let linked_well = link.is_some() && !lacks_tickets(link);
         if self.mended && order.plain && linked_well && !notifications.is_empty() && order.about != About::Scenic {
             let done = told.iter().any(|call| {
                 call.state == "succeeded" || call.outcomes.iter().any(|outcome| outcome.starts_with("resolved"))
@@ -271,15 +289,49 @@ impl Judge<'_> {
         }
     }
 
+    /// If TOP took what the link says now, nothing older came after it.
+    fn last_word(&self, order: &Order, link: Option<&Value>) {
+        let tickets = link.map(|link| &link["happytrip_flight"]["ticket_no_list"]);
+        let Some(tickets) = tickets.filter(|tickets| tickets.is_array()) else { return };
+        let relation = format!("R{}", order.number);
+        let is_its = |call: &&Call| {
+            call.call == "itinerary-postback" && call.request["out_relation_order_id"] == relation.as_str()
+        };
+        let taken = self
+            .table
+            .calls
+            .iter()
+            .filter(is_its)
+            .any(|call| call.state == "succeeded" && call.request["ticket_no_list"] == *tickets);
+        // A request that was given up and came late overtakes whom it likes.
+        let overtaken = lock(&self.world.late).iter().any(|form| form.contains(&format!("%22{relation}%22")));
+        // So does a person who has an older one sent again.
+        let by_hand = |call: &Call| call.outcomes.iter().any(|outcome| outcome == "resolved_retry");
+        if !taken || overtaken || self.table.calls.iter().filter(is_its).any(by_hand) {
+            return;
+        }
+        let told = lock(&self.world.top)
+            .ledger()
+            .iter()
+            .filter(|entry| entry.effect)
+            .filter_map(|entry| serde_json::from_str::<Value>(entry.params.get("flight_itinerary_request")?).ok())
+            .rfind(|told| told["out_relation_order_id"] == relation.as_str());
+        if told.is_some_and(|told| told["ticket_no_list"] != *tickets) {
+            self.violated(format!("an older itinerary of {} came after the newer", order.id()));
+        }
+    }
+
     fn notification(&self, order: &Order, link: Option<&Value>, one: &Notification) {
         let id = format!("{} {}", one.pk, one.sk.get(..32).unwrap_or(&one.sk));
+        if one.replays > 0 && one.replayed_by.is_empty() {
+            self.violated(format!("{id} was replayed, and does not say by whom"));
+        }
         for call in &one.calls {
             if self.call(call).is_none() {
                 self.violated(format!("{id} names {call}, which does not exist"));
             }
         }
-        let lacks_tickets =
-            link.is_some_and(|link| link["happytrip_flight"]["ticket_no_list"] == serde_json::json!([]));
+        let lacks_tickets = lacks_tickets(link);
         let decisive = match order.partner() {
             Partner::Tsy => one.payload["type"] == "issued",
             Partner::Sctt => [2, 3, 4].iter().any(|status| one.payload["order_status"] == *status),
@@ -348,6 +400,7 @@ impl Judge<'_> {
                 created_at: 0,
                 updated_at: 0,
                 may_be_asked_again: false,
+                attempt: 0,
                 outcomes: Vec::new(),
                 marks: Marks { unfinished: None, look_at: None, expires: false },
             };
@@ -366,6 +419,12 @@ impl Judge<'_> {
             self.violated(format!("{} is not booked; TOP was told issued: {issued}, failed: {failed}", order.id()));
         }
     }
+}
+
+/// Whether a flight's link has no ticket numbers yet.
+fn lacks_tickets(link: Option<&Value>) -> bool {
+    let flight = link.map(|link| &link["happytrip_flight"]).filter(|flight| flight.is_object());
+    flight.is_some_and(|flight| flight["ticket_no_list"].as_array().is_none_or(Vec::is_empty))
 }
 
 /// Whether `whole` has every member of `part`, at every level.

@@ -263,7 +263,9 @@ fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
     let instance = line.instance.load(Ordering::Relaxed);
     let fault = draw_fault(&world, function, request.name);
     lock(&world.coverage).request(function, request.name, fault);
+    world.mark(function);
     world.mark(request.name);
+    world.mark(fault.map(Fault::name).unwrap_or_default());
     world.note(|| {
         let fault = fault.map(|fault| format!(" [{}]", fault.name())).unwrap_or_default();
         format!("{function}#{instance} -> {}{fault} {}", request.name, subject(&request))
@@ -274,9 +276,12 @@ fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
     HttpConnectorFuture::new(async move {
         let (world, name) = (far.world.clone(), far.request.name);
         let answer = meet(fault, far, &line).await;
-        if let (Some(sending), Ok(answer)) = (sending, &answer) {
-            heed_ban(&world, instance, name, answer);
-            drop(sending);
+        if let Ok(answer) = &answer {
+            world.mark(answer.status().as_u16().to_string().as_str());
+            if let Some(sending) = sending {
+                heed_ban(&world, instance, name, answer);
+                drop(sending);
+            }
         }
         answer
     })
@@ -285,7 +290,13 @@ fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
 /// What becomes of a request that meets this fault.
 async fn meet(fault: Option<Fault>, far: Far, line: &Line) -> Result<HttpResponse, ConnectorError> {
     match fault {
-        None => far.perform().await,
+        None => {
+            let distance = far.world.weather().distance;
+            tokio::time::sleep(far.world.between(0, distance)).await;
+            let answer = far.perform().await;
+            tokio::time::sleep(far.world.between(0, distance)).await;
+            answer
+        }
         Some(Fault::Dropped) => Err(broken()),
         Some(Fault::AnswerLost) => {
             far.perform_whatever().await;
@@ -300,6 +311,9 @@ async fn meet(fault: Option<Fault>, far: Far, line: &Line) -> Result<HttpRespons
                 if tell.is_closed() {
                     far.world.saw("a request arrived after its sender had given up");
                     far.world.note(|| format!("late: {} {}", far.request.name, subject(&far.request)));
+                    if far.request.service == "top" {
+                        lock(&far.world.late).push(String::from_utf8_lossy(&far.request.body).into_owned());
+                    }
                 }
                 let _ = tell.send(far.perform().await);
             });

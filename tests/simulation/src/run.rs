@@ -118,6 +118,7 @@ async fn live(world: &std::sync::Arc<World>) {
             top: pick(&[0.0, 0.1, 0.4]),
             worst,
             skew: Duration::from_secs(30),
+            distance: *[0, 5, 30, 300].get(world.draw(|chance| chance.usize(..4))).unwrap_or(&0),
         }
     });
     let lambda = Lambda::new(world.clone());
@@ -141,8 +142,10 @@ async fn live(world: &std::sync::Arc<World>) {
     }
     world.note(|| "nothing goes wrong any more".to_owned());
     world.set_weather(if calm { Weather::CALM } else { Weather::FAIR });
+    crate::world::lock(&world.top).clear_faults();
     rest(world, &lambda, &story).await;
     judge(&story, false);
+    story.audit_attention().await;
     if calm {
         judge_promptness(&story);
     }
@@ -156,6 +159,7 @@ async fn live(world: &std::sync::Arc<World>) {
         }
         rest(world, &lambda, &story).await;
         judge(&story, true);
+        story.audit_attention().await;
     }
     lambda.stop();
 }

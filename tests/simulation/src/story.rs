@@ -1,6 +1,7 @@
 //! What happens in a run: partners push, the booking system links and submits, operators look and mend. All of it is
 //! drawn from the seed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -149,6 +150,8 @@ impl Story {
                     world.saw("a link came before every notification");
                 } else if notified.iter().all(|notified| at > *notified) {
                     world.saw("a link came after every notification");
+                } else {
+                    world.saw("a link came between notifications");
                 }
                 let order = order.clone();
                 self.act(|story| async move { story.link(&order, at).await });
@@ -326,7 +329,7 @@ impl Story {
     async fn operate(&self, order: &Order, at: Duration) {
         tokio::time::sleep(at).await;
         self.ask(order, "GET", "/orders/{partner}/{order_id}", Body::None).await;
-        let query = [("limit".to_owned(), "3".to_owned())].into_iter().collect::<std::collections::HashMap<_, _>>();
+        let query = HashMap::from([("limit".to_owned(), "3".to_owned())]);
         let request = api_request("GET", "/attention", json!({}), json!({}), Body::None);
         self.lambda.request("attention", request.with_query_string_parameters(query)).await;
         self.replay(order).await;
@@ -343,6 +346,58 @@ impl Story {
         let parameters = json!({"partner": order.partner().as_str(), "order_id": order.id()});
         let request: Request = api_request(method, path, parameters, json!({}), body);
         self.lambda.request("order-link", request).await.map(|(status, _)| status)
+    }
+
+    /// An operator reads all that needs a person, page by page: it must be what the table says, oldest first, each with
+    /// its reason.
+    pub async fn audit_attention(&self) {
+        let world = self.world();
+        let mut shown = Vec::new();
+        let mut after = None;
+        loop {
+            let limit = world.draw(|chance| chance.u8(1..=3)).to_string();
+            let query = [("limit", Some(limit)), ("after", after)];
+            let query: HashMap<_, _> =
+                query.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+            let request = api_request("GET", "/attention", json!({}), json!({}), Body::None);
+            let answer = self.lambda.request("attention", request.with_query_string_parameters(query)).await;
+            let page: Value = match &answer {
+                Some((200, page)) => serde_json::from_str(page).unwrap_or_default(),
+                other => {
+                    world.violated(format!("what needs a person is not told: {other:?}"));
+                    return;
+                }
+            };
+            shown.extend(page["items"].as_array().cloned().unwrap_or_default());
+            after = page["next"].as_str().map(str::to_owned);
+            if after.is_none() {
+                break;
+            }
+        }
+        let text = |item: &Value, name: &str| item[name].as_str().unwrap_or_default().to_owned();
+        let since: Vec<_> = shown.iter().map(|item| text(item, "since")).collect();
+        if !since.is_sorted() || shown.iter().any(|item| text(item, "reason").is_empty()) {
+            world.violated(format!("what needs a person is not shown as it should be: {shown:?}"));
+        }
+        let mut named: Vec<_> = shown
+            .iter()
+            .map(|item| match item["call"].as_str() {
+                Some(call) => format!("call#{call}#{} call", text(item, "key")),
+                None => {
+                    let order = format!("order#{}#{}", text(item, "partner"), text(item, "order_id"));
+                    format!("{order} notification#{}#{}", text(item, "notification"), text(item, "digest"))
+                }
+            })
+            .collect();
+        named.sort_unstable();
+        let table = Snapshot::of(world);
+        let calls = table.calls.iter().filter(|call| call.state == "unknown").map(|call| format!("{} call", call.pk));
+        let notifications = table.notifications.iter().filter(|one| one.state == "attention");
+        let mut there: Vec<_> = calls.chain(notifications.map(|one| format!("{} {}", one.pk, one.sk))).collect();
+        there.sort_unstable();
+        if named != there {
+            world.violated(format!("what needs a person is {there:?}, and is shown as {named:?}"));
+        }
     }
 
     /// Somebody puts what is no key into a queue.
@@ -370,7 +425,7 @@ impl Story {
             };
             world.note(|| format!("operator resolves {}/{} as {outcome}", call.call, call.key));
             world.saw("an operator resolved a call");
-            let body = json!({"outcome": outcome, "note": "asked TOP"}).to_string();
+            let body = json!({"outcome": outcome, "note": "asked TOP", "attempt": call.attempt}).to_string();
             let parameters = json!({"call": call.call, "key": call.key});
             let path = "/calls/{call}/{key}/resolve";
             let request = api_request("POST", path, parameters, json!({}), Body::Text(&body));

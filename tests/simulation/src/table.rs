@@ -26,6 +26,8 @@ pub struct Call {
     pub updated_at: i64,
     /// Whether it may be asked for again with the same request.
     pub may_be_asked_again: bool,
+    /// How often it was claimed.
+    pub attempt: i64,
     /// How its attempts ended.
     pub outcomes: Vec<String>,
     /// What the index and the time to live see of it.
@@ -53,6 +55,8 @@ pub struct Notification {
     pub decided_at: i64,
     /// How often a person had it decided again.
     pub replays: i64,
+    /// Who last did.
+    pub replayed_by: String,
     /// The calls it led to.
     pub calls: BTreeSet<String>,
     /// What the index and the time to live see of it.
@@ -155,6 +159,7 @@ impl Snapshot {
                     created_at: number(item, "created_at").unwrap_or_default(),
                     updated_at: number(item, "updated_at").unwrap_or_default(),
                     may_be_asked_again: item["may_be_asked_again"]["BOOL"] == true,
+                    attempt: number(item, "attempt").unwrap_or_default(),
                     outcomes: outcomes.map(|entry| text(&entry["M"], "outcome")).collect(),
                     marks: marks(item),
                 });
@@ -173,6 +178,7 @@ impl Snapshot {
                     delivered_at: number(item, "last_received_at").unwrap_or_default(),
                     decided_at: number(item, "decided_at").unwrap_or_default(),
                     replays: number(item, "replays").unwrap_or_default(),
+                    replayed_by: text(item, "replayed_by"),
                     calls: calls.filter_map(Value::as_str).map(str::to_owned).collect(),
                     marks: marks(item),
                 });

@@ -31,13 +31,16 @@ pub struct Weather {
     pub worst: Option<&'static str>,
     /// Furthest that a function's clock is off.
     pub skew: Duration,
+    /// How long a request, and how long its answer, is on its way at most while nothing is wrong, in milliseconds.
+    pub distance: u64,
 }
 
 impl Weather {
     /// Nothing goes wrong, and all clocks agree.
     pub const CALM: Self = Self { skew: Duration::ZERO, ..Self::FAIR };
     /// Nothing goes wrong any more; clocks stay as they are.
-    pub const FAIR: Self = Self { request: 0.0, queue: 0.0, top: 0.0, worst: None, skew: Duration::from_secs(30) };
+    pub const FAIR: Self =
+        Self { request: 0.0, queue: 0.0, top: 0.0, worst: None, skew: Duration::from_secs(30), distance: 30 };
 }
 
 /// One run's world.
@@ -57,6 +60,8 @@ pub struct World {
     pub sending: Mutex<BTreeMap<String, usize>>,
     /// Until when which instance was told not to call which API.
     pub bans: Mutex<BTreeMap<(u64, String), EpochMillis>>,
+    /// The forms that reached TOP after their sender had given them up.
+    pub late: Mutex<Vec<String>>,
     violations: Mutex<Vec<String>>,
     trace: Mutex<Trace>,
 }
@@ -91,6 +96,7 @@ impl World {
             coverage: Mutex::default(),
             sending: Mutex::default(),
             bans: Mutex::default(),
+            late: Mutex::default(),
             violations: Mutex::default(),
             trace: Mutex::new(Trace { lines: traced.then(Vec::new), ..Trace::default() }),
         })
