@@ -16,6 +16,7 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_sdk_secretsmanager::config::{Credentials as AwsCredentials, SharedCredentialsProvider};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use dispatch::Dispatch;
 use lambda_http::{Body as HttpBody, RequestExt as _, Response};
 use lambda_runtime::{Context, LambdaEvent};
@@ -120,12 +121,13 @@ pub struct Relay {
     pub messages: Mutex<Vec<String>>,
 }
 
-fn sdk_config(cloud: &Arc<Cloud>) -> SdkConfig {
+/// The configuration of `shared::aws`, but for where it leads.
+pub fn sdk_config(http_client: SharedHttpClient) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(AwsCredentials::new("test", "test", None, None, "test")))
-        .http_client(cloud.http_client())
+        .http_client(http_client)
         .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
         .retry_config(RetryConfig::standard().with_max_attempts(3))
         .timeout_config(
@@ -188,7 +190,7 @@ impl Relay {
             session: SESSION.to_owned(),
         });
         let cloud = Cloud::new(simulator, shared_clock.clone());
-        let sdk = sdk_config(&cloud);
+        let sdk = sdk_config(cloud.http_client());
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
         let sqs = aws_sdk_sqs::Client::new(&sdk);
         let secrets = aws_sdk_secretsmanager::Client::new(&sdk);

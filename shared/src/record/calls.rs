@@ -733,17 +733,7 @@ impl Table {
     /// # Errors
     /// If DynamoDB did not answer, or the item is not one of ours.
     pub async fn call(&self, id: &CallId) -> Result<Option<CallRecord>, StoreError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .key("pk", s(pk(id)))
-            .key("sk", s(SK))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(StoreError::of("GetItem of a call"))?;
-        output.item.map(read).transpose()
+        self.get(&pk(id), SK, "GetItem of a call").await?.map(read).transpose()
     }
 
     /// Reads several calls, as they are now; those that do not exist are left out.
@@ -787,11 +777,7 @@ impl Table {
     }
 
     fn update_call(&self, id: &CallId) -> UpdateItemFluentBuilder {
-        self.client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", s(pk(id)))
-            .key("sk", s(SK))
+        self.update(&pk(id), SK)
             // A reserved word, and every update of a call turns on it.
             .expression_attribute_names("#state", "state")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)

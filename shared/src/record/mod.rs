@@ -20,6 +20,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -80,6 +82,33 @@ impl Table {
     #[must_use]
     pub const fn new(client: aws_sdk_dynamodb::Client, name: String, retention: Duration) -> Self {
         Self { client, name, retention }
+    }
+
+    /// An update of one item.
+    fn update(&self, pk: &str, sk: &str) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.name).key("pk", s(pk)).key("sk", s(sk))
+    }
+
+    /// One item, as it is now.
+    async fn get(&self, pk: &str, sk: &str, operation: &'static str) -> Result<Option<Item>, StoreError> {
+        let get = self.client.get_item().table_name(&self.name).key("pk", s(pk)).key("sk", s(sk)).consistent_read(true);
+        Ok(get.send().await.map_err(StoreError::of(operation))?.item)
+    }
+}
+
+fn is_failed_condition<R>(error: &SdkError<UpdateItemError, R>) -> bool {
+    error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
+}
+
+/// Whether a conditional update was written.
+fn written<T, R>(result: Result<T, SdkError<UpdateItemError, R>>, operation: &'static str) -> Result<bool, StoreError>
+where
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) if is_failed_condition(&error) => Ok(false),
+        Err(error) => Err(StoreError::of(operation)(error)),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::Deserialize;
@@ -12,7 +11,7 @@ use crate::clock::EpochMillis;
 use crate::notification::{NotificationKey, NotificationKind, NotificationState};
 use crate::order::{Link, OrderKey};
 use crate::record::unfinished::{GRACE, Indexed as _, Looker, next_look};
-use crate::record::{Item, StoreError, Table, n, read, s, unfinished};
+use crate::record::{Item, StoreError, Table, is_failed_condition, n, read, s, unfinished, written};
 
 const LINK: &str = "link";
 
@@ -167,11 +166,7 @@ impl Table {
              last_received_at = :now ADD deliveries :one";
         let pk = pk(&key.order);
         let result = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", s(&pk))
-            .key("sk", s(notification_sk(key)))
+            .update(&pk, &notification_sk(key))
             .update_expression(first_only)
             .condition_expression("attribute_not_exists(pk) OR #state <> :dispatched")
             .indexed(&pk, Looker::Sweep, now.plus(GRACE))
@@ -221,11 +216,7 @@ impl Table {
             }
             let seen = present.map_or(0, |present| present.puts);
             let result = self
-                .client
-                .update_item()
-                .table_name(&self.name)
-                .key("pk", s(pk(order)))
-                .key("sk", s(LINK))
+                .update(&pk(order), LINK)
                 .update_expression(
                     "SET link = :link, updated_at = :now, updated_by = :by, puts = :next REMOVE expires_at",
                 )
@@ -237,10 +228,8 @@ impl Table {
                 .optional_value(":seen", (seen != 0).then(|| n(seen)))
                 .send()
                 .await;
-            match result {
-                Ok(_) => return Ok(()),
-                Err(error) if is_failed_condition(&error) => {}
-                Err(error) => return Err(StoreError::of("UpdateItem of a link")(error)),
+            if written(result, "UpdateItem of a link")? {
+                return Ok(());
             }
         }
         Err(StoreError::Contended { pk: pk(order) })
@@ -265,11 +254,7 @@ impl Table {
         let set: Vec<_> = set.into_iter().flatten().collect();
         let set = if set.is_empty() { String::new() } else { format!(" SET {}", set.join(", ")) };
         let result = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", s(pk(order)))
-            .key("sk", s(LINK))
+            .update(&pk(order), LINK)
             .update_expression(format!("ADD led_to :call{set}"))
             .condition_expression("puts = :seen")
             .expression_attribute_values(":call", AttributeValue::Ss(vec![call.to_string()]))
@@ -278,11 +263,7 @@ impl Table {
             .optional_value(":expires", expires.then(|| n(now.plus(self.retention).epoch_seconds())))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(true),
-            Err(error) if is_failed_condition(&error) => Ok(false),
-            Err(error) => Err(StoreError::of("UpdateItem of a link")(error)),
-        }
+        written(result, "UpdateItem of a link")
     }
 
     /// Reads an order's link, as it is now.
@@ -290,17 +271,8 @@ impl Table {
     /// # Errors
     /// If DynamoDB did not answer, or the link is not one of ours.
     pub async fn link(&self, order: &OrderKey) -> Result<Option<LinkRecord>, StoreError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .key("pk", s(pk(order)))
-            .key("sk", s(LINK))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(StoreError::of("GetItem of a link"))?;
-        output.item.map(|item| read_link(order, item)).transpose()
+        let item = self.get(&pk(order), LINK, "GetItem of a link").await?;
+        item.map(|item| read_link(order, item)).transpose()
     }
 
     /// Reads all that is known of an order, as it is now (a consistent Query, paged).
@@ -357,11 +329,7 @@ impl Table {
     ) -> Result<bool, StoreError> {
         let pk = pk(order);
         let update = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", s(&pk))
-            .key("sk", s(notification_sk(&seen.key(order))))
+            .update(&pk, &notification_sk(&seen.key(order)))
             .expression_attribute_names("#state", "state")
             .optional_value(":replays", (seen.replays != 0).then(|| n(seen.replays)))
             .expression_attribute_values(":now", n(now.0));
@@ -414,11 +382,7 @@ impl Table {
             .optional_value(":reason", reason.map(s))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(true),
-            Err(error) if is_failed_condition(&error) => Ok(false),
-            Err(error) => Err(StoreError::of("UpdateItem of a notification")(error)),
-        }
+        written(result, "UpdateItem of a notification")
     }
 
     /// Has a notification decided again, whatever became of it: marks it as just received, and who asked. Says
@@ -435,11 +399,7 @@ impl Table {
     ) -> Result<bool, StoreError> {
         let pk = pk(order);
         let result = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", s(&pk))
-            .key("sk", s(notification_sk(&seen.key(order))))
+            .update(&pk, &notification_sk(&seen.key(order)))
             .update_expression(format!(
                 "SET #state = :received, replays = :next, replayed_at = :now, replayed_by = :by, {} \
                  REMOVE expires_at, reason",
@@ -455,11 +415,7 @@ impl Table {
             .indexed(&pk, Looker::Sweep, now.plus(GRACE))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(true),
-            Err(error) if is_failed_condition(&error) => Ok(false),
-            Err(error) => Err(StoreError::of("UpdateItem of a notification")(error)),
-        }
+        written(result, "UpdateItem of a notification")
     }
 
     /// Keeps an order's link as long as something of the order is unfinished.
@@ -468,19 +424,12 @@ impl Table {
     /// If DynamoDB did not do it or its answer was lost.
     pub async fn keep_link(&self, order: &OrderKey) -> Result<(), StoreError> {
         let result = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", s(pk(order)))
-            .key("sk", s(LINK))
+            .update(&pk(order), LINK)
             .update_expression("REMOVE expires_at")
             .condition_expression("attribute_exists(pk)")
             .send()
             .await;
-        match result {
-            Err(error) if !is_failed_condition(&error) => Err(StoreError::of("UpdateItem of a link")(error)),
-            _ => Ok(()),
-        }
+        written(result, "UpdateItem of a link").map(drop)
     }
 
     /// Lets the link that was `seen` expire when what it was for is done. Linking the order anew keeps it again.
@@ -494,21 +443,14 @@ impl Table {
         now: EpochMillis,
     ) -> Result<(), StoreError> {
         let result = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", s(pk(order)))
-            .key("sk", s(LINK))
+            .update(&pk(order), LINK)
             .update_expression("SET expires_at = :expires")
             .condition_expression("puts = :seen")
             .expression_attribute_values(":seen", n(seen.puts))
             .expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()))
             .send()
             .await;
-        match result {
-            Err(error) if !is_failed_condition(&error) => Err(StoreError::of("UpdateItem of a link")(error)),
-            _ => Ok(()),
-        }
+        written(result, "UpdateItem of a link").map(drop)
     }
 }
 
@@ -518,10 +460,6 @@ fn read_link(order: &OrderKey, item: Item) -> Result<LinkRecord, StoreError> {
     let link = serde_json::from_str(&stored.link).map_err(|_| foreign())?;
     let StoredLink { updated_at, updated_by, puts, expires_at, led_to, led_at, .. } = stored;
     Ok(LinkRecord { link, updated_at, updated_by, puts, expires: expires_at.is_some(), led_to, led_at })
-}
-
-pub(super) fn is_failed_condition<R>(error: &aws_sdk_dynamodb::error::SdkError<UpdateItemError, R>) -> bool {
-    error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 
 /// The condition that nobody had a notification decided again since it was read.

@@ -23,8 +23,7 @@ use crate::digest::sha256_prefix;
 use crate::notification::{NotificationKey, NotificationKind, NotificationState};
 use crate::order::{OrderId, OrderKey, Partner};
 use crate::record::calls::CallState;
-use crate::record::orders::is_failed_condition;
-use crate::record::{Item, StoreError, Table, n, read, s};
+use crate::record::{Item, StoreError, Table, n, read, s, written};
 use crate::top::error::Failure;
 
 /// The index's name, as the template has it.
@@ -223,11 +222,7 @@ impl Table {
     pub async fn look_again(&self, overdue: &Overdue, now: EpochMillis) -> Result<bool, StoreError> {
         let idle = overdue.touched_at.until(now);
         let result = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", s(&overdue.position.pk))
-            .key("sk", s(&overdue.position.sk))
+            .update(&overdue.position.pk, &overdue.position.sk)
             .update_expression("SET look_at = :next")
             .condition_expression("unfinished = :partition AND look_at = :seen")
             .expression_attribute_values(":next", n(next_look(idle, now).0))
@@ -235,11 +230,7 @@ impl Table {
             .expression_attribute_values(":seen", n(overdue.position.look_at.0))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(true),
-            Err(error) if is_failed_condition(&error) => Ok(false),
-            Err(error) => Err(StoreError::of("UpdateItem of an overdue record")(error)),
-        }
+        written(result, "UpdateItem of an overdue record")
     }
 
     /// Reads what needs a person, oldest first, from `after` on: at most `limit` of it, and where to go on if there

@@ -10,12 +10,7 @@ use std::time::Duration;
 
 use attention::Attention;
 use aws_config::identity::IdentityCache;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use aws_sdk_secretsmanager::config::{Credentials as AwsCredentials, SharedCredentialsProvider};
-use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 use dispatch::Dispatch;
@@ -82,22 +77,10 @@ impl Clients {
     /// As `shared::aws` builds them, but for where they lead.
     fn build() -> Self {
         let line = Arc::new(Line::default());
-        let credentials = AwsCredentials::new("test", "test", None, None, "test");
-        let sdk = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
+        let sdk = relay_tests::relay::sdk_config(SharedHttpClient::new(Aws(line.clone())))
+            .into_builder()
             // A cache draws from the same generator as a run's pauses, and only when it is filled first.
             .identity_cache(IdentityCache::no_cache())
-            .http_client(SharedHttpClient::new(Aws(line.clone())))
-            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .operation_attempt_timeout(Duration::from_secs(2))
-                    .operation_timeout(Duration::from_secs(6))
-                    .build(),
-            )
             .build();
         // The tokens that the SDK saves up for retries are shared by all of a process: what one run does would
         // change another.
