@@ -168,32 +168,36 @@ impl Cloud {
 
     /// The answer of the embedded DynamoDB.
     fn dynamodb(&self, operation: &str, body: &str) -> HttpResponse {
-        let (status, body) = match self.perform(operation, body) {
-            Ok(body) => (200, body),
-            Err(error) => (error.status_code(), error.to_json()),
-        };
+        let (status, body) = dynamodb(&self.database, operation, body);
         response(status, body)
     }
+}
 
-    fn perform(&self, operation: &str, body: &str) -> Result<String, DynoxideError> {
-        fn read<T: serde::de::DeserializeOwned>(body: &str) -> T {
-            serde_json::from_str(body).expect("a request of the SDK's")
-        }
-        fn write<T: serde::Serialize>(answer: &T) -> String {
-            serde_json::to_string(answer).expect("an answer")
-        }
-        let database = &self.database;
-        Ok(match operation {
-            "CreateTable" => write(&database.create_table(read(body))?),
-            "PutItem" => write(&database.put_item(read(body))?),
-            "GetItem" => write(&database.get_item(read(body))?),
-            "UpdateItem" => write(&database.update_item(read(body))?),
-            "Query" => write(&database.query(read(body))?),
-            "BatchGetItem" => write(&database.batch_get_item(read(body))?),
-            "Scan" => write(&database.scan(read(body))?),
-            other => panic!("the relay does not use {other}"),
-        })
+/// Status and body that an embedded DynamoDB answers a request of the SDK's with.
+pub fn dynamodb(database: &Database, operation: &str, body: &str) -> (u16, String) {
+    match perform(database, operation, body) {
+        Ok(body) => (200, body),
+        Err(error) => (error.status_code(), error.to_json()),
     }
+}
+
+fn perform(database: &Database, operation: &str, body: &str) -> Result<String, DynoxideError> {
+    fn read<T: serde::de::DeserializeOwned>(body: &str) -> T {
+        serde_json::from_str(body).expect("a request of the SDK's")
+    }
+    fn write<T: serde::Serialize>(answer: &T) -> String {
+        serde_json::to_string(answer).expect("an answer")
+    }
+    Ok(match operation {
+        "CreateTable" => write(&database.create_table(read(body))?),
+        "PutItem" => write(&database.put_item(read(body))?),
+        "GetItem" => write(&database.get_item(read(body))?),
+        "UpdateItem" => write(&database.update_item(read(body))?),
+        "Query" => write(&database.query(read(body))?),
+        "BatchGetItem" => write(&database.batch_get_item(read(body))?),
+        "Scan" => write(&database.scan(read(body))?),
+        other => panic!("the relay does not use {other}"),
+    })
 }
 
 fn response(status: u16, body: impl Into<SdkBody>) -> HttpResponse {

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use dynoxide::{Database, DynoxideError};
+use relay_tests::cloud::dynamodb;
 use serde_json::{Value, json};
 use shared::clock::EpochMillis;
 use tokio::sync::{Notify, oneshot};
@@ -394,7 +394,10 @@ impl Far {
     async fn perform(&self) -> Result<HttpResponse, ConnectorError> {
         let body = String::from_utf8_lossy(&self.request.body);
         Ok(match self.request.service {
-            "dynamodb" => dynamodb(&self.world.database, &self.request.operation, &body),
+            "dynamodb" => {
+                let (status, body) = dynamodb(&self.world.database, &self.request.operation, &body);
+                respond(status, body)
+            }
             "sqs" => sqs(&self.world, &self.request.operation, &body, &|_| false),
             "secretsmanager" => respond(200, secret()),
             _ => return self.top().await,
@@ -474,30 +477,6 @@ fn secret() -> String {
     json!({"ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:top", "Name": "top",
         "SecretString": value.to_string()})
     .to_string()
-}
-
-fn dynamodb(database: &Database, operation: &str, body: &str) -> HttpResponse {
-    match perform(database, operation, body) {
-        Ok(body) => respond(200, body),
-        Err(error) => respond(error.status_code(), error.to_json()),
-    }
-}
-
-fn perform(database: &Database, operation: &str, body: &str) -> Result<String, DynoxideError> {
-    fn read<T: serde::de::DeserializeOwned>(body: &str) -> T {
-        serde_json::from_str(body).expect("a request of the SDK's")
-    }
-    fn write<T: serde::Serialize>(answer: &T) -> String {
-        serde_json::to_string(answer).expect("an answer")
-    }
-    Ok(match operation {
-        "PutItem" => write(&database.put_item(read(body))?),
-        "GetItem" => write(&database.get_item(read(body))?),
-        "UpdateItem" => write(&database.update_item(read(body))?),
-        "Query" => write(&database.query(read(body))?),
-        "BatchGetItem" => write(&database.batch_get_item(read(body))?),
-        other => panic!("the relay does not use {other}"),
-    })
 }
 
 fn sqs(world: &World, operation: &str, body: &str, refuse: &dyn Fn(usize) -> bool) -> HttpResponse {
