@@ -195,6 +195,15 @@ impl Judge<'_> {
                 if !told {
                     self.violated(format!("{id} is succeeded, but TOP never had it"));
                 }
+                // TOP takes no correction, so what it took is what the record says.
+                let differs = |entry: &LedgerEntry| {
+                    let told =
+                        entry.params.get("confirm_book_r_q").and_then(|told| serde_json::from_str::<Value>(told).ok());
+                    entry.effect && told.is_some_and(|told| told != call.request)
+                };
+                if call.key.ends_with("-issued") && entries.iter().any(differs) {
+                    self.violated(format!("{id} is succeeded, but TOP took another request"));
+                }
                 // After "issued", TOP answers "failed" with its first success and changes nothing.
                 if effects == 0 && !(call.key.ends_with("-failed") && self.issued(call)) {
                     self.violated(format!("{id} is succeeded, but had no effect"));
