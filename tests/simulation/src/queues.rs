@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use shared::clock::EpochMillis;
 use tokio::sync::Notify;
 
+use crate::table;
 use crate::world::{World, lock};
 
 /// The queues' visibility time-out, in milliseconds, as the template has it.
@@ -23,6 +24,8 @@ pub struct Message {
     pub id: u64,
     /// Its body.
     pub body: String,
+    /// Whether it was sent when nothing went wrong any more.
+    pub fair: bool,
     /// How often it was received.
     pub received: u32,
     /// When it may be received next.
@@ -61,7 +64,8 @@ impl Queues {
     /// Takes a message in.
     pub fn send(&self, world: &World, queue: &'static str, body: &str) -> u64 {
         let id = self.number();
-        let message = Message { id, body: body.to_owned(), received: 0, visible_at: world.now(), receipt: 0 };
+        let fair = world.weather().is_fair();
+        let message = Message { id, body: body.to_owned(), fair, received: 0, visible_at: world.now(), receipt: 0 };
         lock(&self.queues).entry(queue).or_default().messages.push(message);
         self.changed(queue).notify_waiters();
         id
@@ -82,6 +86,7 @@ impl Queues {
     pub fn receive(&self, world: &World, queue: &'static str, most: usize) -> Vec<Message> {
         let now = world.now();
         let weather = world.weather();
+        let name = queue;
         let mut queues = lock(&self.queues);
         let queue = queues.entry(queue).or_default();
         let mut visible: Vec<usize> =
@@ -97,6 +102,11 @@ impl Queues {
             if message.received > MAX_RECEIVES {
                 gone.push(index);
                 world.saw("a message went to the dead letters");
+                // An itinerary may have to wait for an older one, so notifications may come in vain for long.
+                let is_key = table::named_by(world, &message.body).is_some();
+                if message.fair && is_key && name != "notifications" {
+                    world.violated(format!("{name}: nothing was wrong, and nobody handled {}", message.body));
+                }
                 world.note(|| format!("sqs: message {} goes to the dead letters: {}", message.id, message.body));
                 continue;
             }

@@ -36,6 +36,11 @@ pub struct Weather {
 }
 
 impl Weather {
+    /// Whether nothing goes wrong.
+    pub fn is_fair(&self) -> bool {
+        self.request == 0.0 && self.queue == 0.0 && self.top == 0.0
+    }
+
     /// Nothing goes wrong, and all clocks agree.
     pub const CALM: Self = Self { skew: Duration::ZERO, ..Self::FAIR };
     /// Nothing goes wrong any more; clocks stay as they are.
