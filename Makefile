@@ -72,7 +72,7 @@ test-rust: ## unit, property, contract, in-process and (bounded) fuzz tests, and
 SEEDS ?= 20000
 SOAK_SEEDS ?= 1000000
 FROM ?= 0
-SIMULATION := cargo run --quiet --locked --profile simulation -p relay-simulation --
+SIMULATION := cargo run --locked --profile simulation -p relay-simulation --
 
 simulate: ## the relay on a virtual clock with everything that can go wrong: 20,000 runs, or one that it tells of (SEED=7)
 	$(SIMULATION) $(if $(SEED),--seed $(SEED),--from $(FROM) --seeds $(SEEDS))
