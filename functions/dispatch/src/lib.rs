@@ -43,6 +43,9 @@ const MAX_REQUEST_BYTES: usize = 256 * 1024;
 /// clocks that differ.
 const STILL_AT_WORK: Duration = Duration::from_secs(120);
 
+/// Why an itinerary is taken back.
+const LINKED_ANEW: &str = "the order was linked anew";
+
 /// A decision, with the verdict where it asks for no call.
 enum Decided {
     Call(CallRequest),
@@ -224,7 +227,7 @@ impl Dispatch {
         if let Some(link) = link.filter(|link| !link.led_to.is_empty())
             && self.table.link(&key.order).await?.is_none_or(|present| present.puts != link.puts)
         {
-            self.take_back(&id, "the order was linked anew").await?;
+            self.take_back(&id, LINKED_ANEW).await?;
             return Err(NotDispatched::Changed);
         }
         if let CallRequest::ShipNotify(ship) = &request
@@ -285,12 +288,17 @@ impl Dispatch {
             return Err(NotDispatched::Changed);
         }
         for other in link.led_to.iter().filter_map(|call| CallId::parse(call)).filter(|other| other != id) {
-            let at_its_end = match self.table.call(&other).await?.map(|record| record.state) {
+            let Some(other) = self.table.call(&other).await? else {
                 // Whoever was about to record it may still be.
-                None => link.led_at.is_none_or(|at| at.until(now) > STILL_AT_WORK),
-                Some(CallState::Pending) => self.take_back(&other, "the order was linked anew").await?,
-                Some(CallState::InProgress) => false,
-                Some(CallState::Succeeded | CallState::Rejected | CallState::Unknown) => true,
+                if link.led_at.is_none_or(|at| at.until(now) > STILL_AT_WORK) {
+                    continue;
+                }
+                return Err(NotDispatched::Changed);
+            };
+            let at_its_end = match other.state {
+                CallState::Pending => self.table.withdraw(&other, LINKED_ANEW, self.clock.now()).await?,
+                CallState::InProgress => false,
+                CallState::Succeeded | CallState::Rejected | CallState::Unknown => true,
             };
             if !at_its_end {
                 return Err(NotDispatched::Changed);
@@ -299,12 +307,12 @@ impl Dispatch {
         Ok(())
     }
 
-    /// Takes a call back if it certainly was not sent; says whether it did.
-    async fn take_back(&self, id: &CallId, why: &str) -> Result<bool, StoreError> {
-        match self.table.call(id).await? {
-            Some(record) => self.table.withdraw(&record, why, self.clock.now()).await,
-            None => Ok(false),
+    /// Takes the call just asked for back, if it certainly was not sent.
+    async fn take_back(&self, own: &CallId, why: &str) -> Result<(), StoreError> {
+        if let Some(own) = self.table.call(own).await? {
+            self.table.withdraw(&own, why, self.clock.now()).await?;
         }
+        Ok(())
     }
 
     /// Where the keys of a call go that a notification can lead to.
@@ -319,8 +327,8 @@ impl Dispatch {
 
 /// Whether every other notification of the order is dispatched.
 fn is_last_open(records: &OrderRecords, position: usize) -> bool {
-    let others = records.notifications.iter().enumerate().filter(|(at, _)| *at != position);
-    others.into_iter().all(|(_, other)| other.state == NotificationState::Dispatched)
+    let mut others = records.notifications.iter().enumerate().filter(|(at, _)| *at != position);
+    others.all(|(_, other)| other.state == NotificationState::Dispatched)
 }
 
 fn position_of(key: &NotificationKey, records: &OrderRecords) -> Result<usize, NotDispatched> {
