@@ -10,13 +10,14 @@ CARGO_FLAGS := --workspace --locked
 # The version that goes with Cargo.toml's bolero: they speak with each other.
 CARGO_BOLERO_VERSION := 0.13.5
 CARGO_BOLERO := $(CARGO_TARGET_DIR)/tools/cargo-bolero-$(CARGO_BOLERO_VERSION)
+BENCH := $(CARGO_TARGET_DIR)/bench
 FUZZ := $(CARGO_TARGET_DIR)/fuzz
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(sort $(notdir $(wildcard tests/fuzz/__fuzz__/*)))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up down status test lint test-rust test-e2e simulate soak mutations fuzz build tools
+.PHONY: help demo up down status test lint test-rust test-e2e simulate soak mutations fuzz build bench tools
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -33,6 +34,9 @@ help: ## say what there is
 	  SEEDS 'how many seeds `make simulate` runs ($(SEEDS))' \
 	  SOAK_SEEDS 'how many `make soak` runs ($(SOAK_SEEDS))' \
 	  FROM 'the first of them ($(FROM))' | expand -t 24
+	@echo 'The benchmark heeds this:'
+	@printf '  %s\t%s\n' \
+	  BENCH_FLAGS 'what it is told, such as "--warm 1000 --only dispatch" (see --help)' | expand -t 24
 	@echo 'The fuzzer heeds these:'
 	@printf '  %s\t%s\n' \
 	  FUZZ_SECONDS 'how long each target is fuzzed ($(FUZZ_SECONDS))' \
@@ -55,8 +59,8 @@ test: lint test-rust simulate test-e2e ## all that CI checks
 lint: tools ## formatting, clippy, ruff, and the template
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets --profile local -- -D warnings
-	$(VENV_BIN)/ruff check --no-cache --config local/ruff.toml local tests/e2e tests/simulation
-	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e tests/simulation
+	$(VENV_BIN)/ruff check --no-cache --config local/ruff.toml local tests/e2e tests/simulation bench/peers/python
+	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e tests/simulation bench/peers/python
 	$(PYTHON) tests/simulation/mutations.py --check
 	env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 $(VENV_BIN)/sam validate --lint --region us-east-1 --template-file template.yaml
 
@@ -107,7 +111,25 @@ $(CARGO_BOLERO)/bin/cargo-bolero:
 	  --version $(CARGO_BOLERO_VERSION) --no-default-features --features libfuzzer cargo-bolero
 
 build: tools ## release artifacts for AWS: target/lambda/<function>/bootstrap
-	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release $(CARGO_FLAGS) --exclude top-simulator --exclude relay-tests --exclude relay-simulation --exclude relay-fuzz
+	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release $(CARGO_FLAGS) $(foreach package,top-simulator relay-tests relay-simulation relay-fuzz relay-bench floor-bare floor-raw-http,--exclude $(package))
+
+# Interleaved, so that a noisy machine hurts all alike; half an hour on two cores, of which most is compiling.
+bench: build $(BENCH)/python/installed $(BENCH)/node/installed ## measure the functions beside the usual tools; writes bench/results.json and the README's charts
+	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --locked --package floor-bare --package floor-raw-http
+	cargo bench --locked --package shared --bench micro
+	cargo run --locked --profile simulation --package relay-bench -- --save $(BENCH_FLAGS)
+
+$(BENCH)/python/installed: bench/peers/python/requirements.txt
+	$(PYTHON) -m venv --clear $(BENCH)/python
+	$(BENCH)/python/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(BENCH)/node/installed: $(wildcard bench/peers/node/*)
+	@command -v npm >/dev/null || { echo 'make bench: no npm found: the peers in JavaScript need Node.js 20 or newer'; exit 1; }
+	mkdir -p $(BENCH)/node
+	cp bench/peers/node/* bench/peers/node/.npmrc $(BENCH)/node
+	cd $(BENCH)/node && npm ci --no-audit --no-fund
+	touch $@
 
 tools: ## the pinned Python tools in .venv
 	$(STACK) tools

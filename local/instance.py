@@ -288,7 +288,6 @@ def _parameters(settings: Settings) -> dict[str, str]:
         # Fifty deliveries at once are a test, not an attack.
         "ThrottlingRate": "1000",
         "ThrottlingBurst": "1000",
-        "LogLevel": "debug",
     }
     if settings.sctt_signature:
         parameters |= {

@@ -2,6 +2,7 @@
 //! the environment.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -9,6 +10,7 @@ use tracing::Level;
 
 use crate::call::CallKind;
 use crate::partner::authentication::{ScttChecks, SignatureFormula, SignatureHash, TokenHashes};
+use crate::redact::Redacted;
 use crate::top::sign::SignMethod;
 
 /// What is wrong with a function's environment: all of it, so that it is mended in one go.
@@ -86,11 +88,63 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How much is logged: `LOG_LEVEL`, one of error, warn, info, debug and trace; info if it is none of them, since
+/// How much is logged: `LOG_LEVEL`, one of error, warn and info; info if it is none of them, since
 /// a function that does not start for its log level would be worse.
 #[must_use]
 pub fn log_level(lookup: Lookup<'_>) -> Level {
     lookup("LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(Level::INFO)
+}
+
+/// What Lambda tells every function of AWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsConfig {
+    /// `AWS_REGION`, or `AWS_DEFAULT_REGION`
+    pub region: String,
+    /// `AWS_ACCESS_KEY_ID`
+    pub access_key_id: String,
+    /// `AWS_SECRET_ACCESS_KEY`
+    pub secret_access_key: Redacted<String>,
+    /// `AWS_SESSION_TOKEN`
+    pub session_token: Option<Redacted<String>>,
+    /// `AWS_ENDPOINT_URL`: where every service is, instead of at AWS.
+    pub endpoint_url: Option<String>,
+    /// `AWS_USE_FIPS_ENDPOINT`
+    pub use_fips: bool,
+    /// `AWS_USE_DUALSTACK_ENDPOINT`
+    pub use_dual_stack: bool,
+    /// `SSL_CERT_FILE`: a PEM file of the roots to trust, instead of Mozilla's.
+    pub trusted_roots: Option<PathBuf>,
+}
+
+impl AwsConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let on = |value: Option<String>| value.is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let mut of_lambda = |name: &str| {
+            reader.optional(name).unwrap_or_else(|| {
+                reader.problems.push(format!("{name} is not set: Lambda sets it"));
+                String::new()
+            })
+        };
+        let (access_key_id, secret_access_key) =
+            (of_lambda("AWS_ACCESS_KEY_ID"), Redacted::new(of_lambda("AWS_SECRET_ACCESS_KEY")));
+        let region = lookup("AWS_REGION").filter(|region| !region.is_empty());
+        let config = Self {
+            region: region.unwrap_or_else(|| of_lambda("AWS_DEFAULT_REGION")),
+            access_key_id,
+            secret_access_key,
+            session_token: reader.optional("AWS_SESSION_TOKEN").map(Redacted::new),
+            endpoint_url: reader.optional("AWS_ENDPOINT_URL"),
+            use_fips: on(reader.optional("AWS_USE_FIPS_ENDPOINT")),
+            use_dual_stack: on(reader.optional("AWS_USE_DUALSTACK_ENDPOINT")),
+            trusted_roots: reader.optional("SSL_CERT_FILE").map(PathBuf::from),
+        };
+        reader.done(config)
+    }
 }
 
 /// The table.

@@ -14,21 +14,22 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 
+use crate::aws::Aws;
 use crate::call::{CallId, CallKey, CallKind, CallRequest, Resend};
 use crate::clock::{EpochMillis, SharedClock, SharedRandom, SystemClock, system_random};
-use crate::config::{self, CallConfig};
+use crate::config::{self, AwsConfig, CallConfig};
+use crate::queue::backoff;
 use crate::queue::batch::{BatchRunner, Handled, Invocation, Message};
-use crate::queue::{Queue, backoff};
 use crate::record::Table;
 use crate::record::calls::{CallRecord, Claim, Finish, Finished};
 use crate::secret::CachedSecret;
+use crate::telemetry;
 use crate::top::client::{SendError, TopClient};
 use crate::top::credentials::Credentials;
 use crate::top::error::{Ban, ErrorClass, Failure};
 use crate::top::form;
 use crate::top::response::{self, Outcome};
 use crate::top::sign::SignMethod;
-use crate::{aws, telemetry};
 
 /// Clock skew that a lease allows for, beyond the end of its owner's invocation.
 const SKEW: Duration = Duration::from_secs(60);
@@ -87,21 +88,23 @@ impl fmt::Debug for Delivery {
 pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
     telemetry::start(config::log_level(&config::environment));
     let config = CallConfig::read(&config::environment)?;
-    let sdk = aws::sdk_config().await;
+    let aws = Aws::new(&AwsConfig::read(&config::environment)?)?;
+    let connections = aws.http.for_top();
     let (clock, random): (SharedClock, SharedRandom) = (Arc::new(SystemClock), system_random());
-    let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
     let delivery = Delivery {
         kind,
-        table: Table::new(aws_sdk_dynamodb::Client::new(&sdk), config.table.name, config.table.retention),
-        credentials: CachedSecret::new(secrets, config.top_secret_id, clock.clone()),
+        table: aws.table(config.table),
+        credentials: CachedSecret::new(aws.secrets(), config.top_secret_id, clock.clone()),
         sign_method: config.top_sign_method,
-        top: TopClient::over_network(config.top_gateway_url),
+        top: TopClient::new(connections.connector(), config.top_gateway_url.clone()),
         top_timeout: config.top_timeout,
         clock: clock.clone(),
         random: random.clone(),
         banned_until: AtomicI64::new(0),
     };
-    let runner = BatchRunner::new(Queue::new(aws_sdk_sqs::Client::new(&sdk), config.queue_url), clock, random);
+    let runner = BatchRunner::new(aws.queue(config.queue_url), clock, random);
+    // The queue is written to only when something goes wrong, so that it is not connected to.
+    tokio::join!(aws.connect_to_dynamodb(), connections.prepare(&config.top_gateway_url));
     let handler = service_fn(async |event| Ok::<_, Infallible>(delivery.handle(&runner, event).await));
     lambda_runtime::run(handler).await
 }

@@ -6,24 +6,13 @@ use sha2::{Digest as _, Sha256};
 /// SHA-256 of `bytes` in lower-case hex.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex_lower(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// The first byte of the SHA-256 of `bytes`: spreads keys evenly, the same in every process.
 #[must_use]
 pub fn sha256_prefix(bytes: &[u8]) -> u8 {
     Sha256::digest(bytes).first().copied().unwrap_or_default()
-}
-
-/// Lower-case hex.
-#[must_use]
-pub fn hex_lower(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-        for nibble in [byte >> 4, byte & 0xf] {
-            hex.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-        hex
-    })
 }
 
 /// SHA-256 over the canonical form of a JSON object: members sorted by name at every level, no white space,
@@ -99,10 +88,5 @@ mod tests {
         digests.sort();
         digests.dedup();
         assert_eq!(digests.len(), bodies.len());
-    }
-
-    #[test]
-    fn hex_is_lower_case_and_whole() {
-        assert_eq!(hex_lower(&[0, 10, 255]), "000aff");
     }
 }

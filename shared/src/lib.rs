@@ -12,6 +12,8 @@ pub mod config;
 pub mod decide;
 pub mod delivery;
 pub mod digest;
+pub mod endpoint;
+pub mod http;
 pub mod intake;
 pub mod notification;
 pub mod order;

@@ -4,11 +4,16 @@
 
 use std::time::Duration;
 
+use shared::http::Http;
 use shared::top::client::{SendError, TopClient};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+
+fn over_network(url: String) -> TopClient {
+    TopClient::new(Http::new(None).unwrap().for_top().connector(), url)
+}
 
 /// A gateway that reads the request's head and then does this with the connection.
 async fn gateway<F, Fut>(then: F) -> TopClient
@@ -25,7 +30,7 @@ where
             then(stream).await;
         }
     });
-    TopClient::over_network(url)
+    over_network(url)
 }
 
 #[tokio::test]
@@ -33,13 +38,13 @@ async fn a_refused_connection_was_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/router/rest", listener.local_addr().unwrap());
     drop(listener);
-    let result = TopClient::over_network(url).send("a=1".to_owned(), PATIENCE).await;
+    let result = over_network(url).send("a=1".to_owned(), PATIENCE).await;
     assert!(matches!(result, Err(SendError::NotSent(_))), "{result:?}");
 }
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_was_not_sent() {
-    let client = TopClient::over_network("http://no-such-host.invalid/router/rest".to_owned());
+    let client = over_network("http://no-such-host.invalid/router/rest".to_owned());
     let result = client.send("a=1".to_owned(), PATIENCE).await;
     assert!(matches!(result, Err(SendError::NotSent(_))), "{result:?}");
 }
@@ -53,7 +58,7 @@ async fn a_handshake_that_fails_was_not_sent() {
             let _ = stream.write_all(b"this is not TLS").await;
         }
     });
-    let result = TopClient::over_network(url).send("a=1".to_owned(), PATIENCE).await;
+    let result = over_network(url).send("a=1".to_owned(), PATIENCE).await;
     assert!(matches!(result, Err(SendError::NotSent(_))), "{result:?}");
 }
 

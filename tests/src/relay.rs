@@ -6,17 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use attention::Attention;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType,
 };
-use aws_sdk_secretsmanager::config::{Credentials as AwsCredentials, SharedCredentialsProvider};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_types::SdkConfig;
 use dispatch::Dispatch;
 use lambda_http::{Body as HttpBody, RequestExt as _, Response};
 use lambda_runtime::{Context, LambdaEvent};
@@ -25,7 +22,7 @@ use sctt_voucher_push::Endpoint;
 use serde_json::{Value, json};
 use shared::call::{CallId, CallKey, CallKind};
 use shared::clock::{Clock, EpochMillis, SharedClock, SharedRandom};
-use shared::config::CallQueueUrls;
+use shared::config::{AwsConfig, CallQueueUrls};
 use shared::delivery::Delivery;
 use shared::digest::sha256_hex;
 use shared::intake::Intake;
@@ -121,22 +118,14 @@ pub struct Relay {
     pub messages: Mutex<Vec<String>>,
 }
 
-/// The configuration of `shared::aws`, but for where it leads.
+/// The configuration of the functions' clients, but for where it leads.
 pub fn sdk_config(http_client: SharedHttpClient) -> SdkConfig {
-    SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(AwsCredentials::new("test", "test", None, None, "test")))
-        .http_client(http_client)
-        .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
-        .retry_config(RetryConfig::standard().with_max_attempts(3))
-        .timeout_config(
-            TimeoutConfig::builder()
-                .operation_attempt_timeout(Duration::from_secs(2))
-                .operation_timeout(Duration::from_secs(6))
-                .build(),
-        )
-        .build()
+    let set = |name: &str| match name {
+        "AWS_REGION" => Some("us-east-1".to_owned()),
+        "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("test".to_owned()),
+        _ => None,
+    };
+    shared::aws::sdk_config(&AwsConfig::read(&set).unwrap(), http_client)
 }
 
 /// Creates the table as the template does.

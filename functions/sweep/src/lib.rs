@@ -80,9 +80,7 @@ impl Sweep {
             }
         }
         let Swept { notifications, calls, foreign, more } = whole;
-        if whole == Swept::default() {
-            tracing::debug!("nothing was overdue");
-        } else {
+        if whole != Swept::default() {
             tracing::warn!(notifications, calls, foreign, more, "enqueued again what was unfinished for too long");
         }
         failed.map_or(Ok(whole), Err)

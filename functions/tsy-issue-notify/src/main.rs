@@ -1,32 +1,27 @@
 //! Wires the endpoint of TSY's IssueNotify to the table and the queue.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use lambda_http::{Request, service_fn};
+use shared::aws::Aws;
 use shared::clock::SystemClock;
-use shared::config::{self, TsyConfig};
+use shared::config::{self, AwsConfig, TsyConfig};
 use shared::intake::Intake;
 use shared::notification::NotificationKind;
-use shared::queue::Queue;
-use shared::record::Table;
-use shared::{aws, telemetry};
+use shared::{endpoint, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_http::Error> {
+async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::start(config::log_level(&config::environment));
     let config = TsyConfig::read(&config::environment)?;
-    let sdk = aws::sdk_config().await;
+    let aws = Aws::new(&AwsConfig::read(&config::environment)?)?;
     let intake = Intake {
         kind: NotificationKind::IssueNotify,
         tokens: config.tokens,
-        table: Table::new(aws_sdk_dynamodb::Client::new(&sdk), config.table.name, config.table.retention),
-        notifications: Queue::new(aws_sdk_sqs::Client::new(&sdk), config.notifications_queue_url),
+        table: aws.table(config.table),
+        notifications: aws.queue(config.notifications_queue_url),
         clock: Arc::new(SystemClock),
     };
     let intake = &intake;
-    lambda_http::run(service_fn(async |request: Request| {
-        Ok::<_, Infallible>(tsy_issue_notify::handle(intake, &request).await)
-    }))
-    .await
+    tokio::join!(aws.connect_to_dynamodb(), aws.connect_to_sqs());
+    endpoint::serve(async |request| tsy_issue_notify::handle(intake, &request).await).await
 }

@@ -9,7 +9,6 @@ use subtle::{Choice, ConstantTimeEq as _};
 use thiserror::Error;
 
 use crate::clock::{EpochMillis, distance};
-use crate::digest::hex_lower;
 use crate::partner::sctt::VoucherPush;
 use crate::redact::Redacted;
 
@@ -156,11 +155,10 @@ impl SignatureFormula {
                 },
             }
         }
-        let hex = match self.hash {
-            SignatureHash::Md5 => hex_lower(&Md5::digest(text.as_bytes())),
-            SignatureHash::Sha256 => hex_lower(&Sha256::digest(text.as_bytes())),
-        };
-        hex.to_ascii_uppercase()
+        match self.hash {
+            SignatureHash::Md5 => hex::encode_upper(Md5::digest(text.as_bytes())),
+            SignatureHash::Sha256 => hex::encode_upper(Sha256::digest(text.as_bytes())),
+        }
     }
 }
 

@@ -3,9 +3,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use aws_smithy_async::rt::sleep::TokioSleep;
-use aws_smithy_http_client::{Connector, tls};
-use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::{HttpConnector as _, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
@@ -16,11 +14,6 @@ use thiserror::Error;
 use crate::telemetry::{chain, sources};
 use crate::top::form::CONTENT_TYPE;
 
-/// How long a connection to the gateway may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a connection without traffic is used again. A gateway closes idle ones, and a function that slept in
-/// between learns of that only by writing to it: then nobody knows whether the request arrived.
-const KEPT_OPEN: Duration = Duration::from_secs(20);
 /// Largest answer read. TOP's answers to these calls have some hundred bytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
@@ -56,22 +49,6 @@ impl TopClient {
     #[must_use]
     pub const fn new(connector: SharedHttpConnector, url: String) -> Self {
         Self { connector, url }
-    }
-
-    /// A client with connections of its own. It uses the HTTP and TLS stack of the AWS SDK, so that a function
-    /// has one of each.
-    #[must_use]
-    pub fn over_network(url: String) -> Self {
-        let connector = Connector::builder()
-            .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
-            .pool_idle_timeout(KEPT_OPEN)
-            .sleep_impl(TokioSleep::new());
-        let connector = if url.starts_with("https:") {
-            connector.tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc)).build()
-        } else {
-            connector.build_http()
-        };
-        Self::new(SharedHttpConnector::new(connector), url)
     }
 
     /// Sends a form and waits at most `timeout` for the whole answer. Never sends twice by itself: only the

@@ -7,7 +7,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 
-use crate::digest::hex_lower;
 use crate::redact::Redacted;
 
 /// How a request is signed: the value of `sign_method`.
@@ -53,25 +52,24 @@ pub fn sign<'a>(
     signed.sort_unstable();
     let pieces = signed.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
     let secret = secret.reveal().as_bytes();
-    let hex = match method {
+    match method {
         SignMethod::Md5 => {
             let mut hash = Md5::new();
             hash.update(secret);
             pieces.for_each(|piece| hash.update(piece));
             hash.update(secret);
-            hex_lower(&hash.finalize())
+            hex::encode_upper(hash.finalize())
         }
         SignMethod::Hmac => hmac_hex::<Hmac<Md5>>(secret, pieces),
         SignMethod::HmacSha256 => hmac_hex::<Hmac<Sha256>>(secret, pieces),
-    };
-    hex.to_ascii_uppercase()
+    }
 }
 
 fn hmac_hex<'a, M: Mac + KeyInit>(secret: &[u8], pieces: impl Iterator<Item = &'a [u8]>) -> String {
     // HMAC takes a key of any length (RFC 2104), so that there is no error to report.
     let Ok(mut mac) = <M as KeyInit>::new_from_slice(secret) else { return String::new() };
     pieces.for_each(|piece| mac.update(piece));
-    hex_lower(&mac.finalize().into_bytes())
+    hex::encode_upper(mac.finalize().into_bytes())
 }
 
 #[cfg(test)]

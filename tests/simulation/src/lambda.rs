@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use attention::Attention;
-use aws_config::identity::IdentityCache;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
@@ -77,11 +76,7 @@ impl Clients {
     /// As `shared::aws` builds them, but for where they lead.
     fn build() -> Self {
         let line = Arc::new(Line::default());
-        let sdk = relay_tests::relay::sdk_config(SharedHttpClient::new(Aws(line.clone())))
-            .into_builder()
-            // A cache draws from the same generator as a run's pauses, and only when it is filled first.
-            .identity_cache(IdentityCache::no_cache())
-            .build();
+        let sdk = relay_tests::relay::sdk_config(SharedHttpClient::new(Aws(line.clone())));
         // The tokens that the SDK saves up for retries are shared by all of a process: what one run does would
         // change another.
         let partition = || RetryPartition::custom("simulation").token_bucket(TokenBucket::unlimited()).build();

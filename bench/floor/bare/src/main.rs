@@ -1,0 +1,14 @@
+//! The least a function can be: the runtime, and a constant answer. The limit for start, memory and size.
+
+use std::convert::Infallible;
+
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda_runtime::run(service_fn(async |_: LambdaEvent<Value>| {
+        Ok::<_, Infallible>(serde_json::json!({"statusCode": 200, "body": r#"{"msg":"success","code":"0"}"#}))
+    }))
+    .await
+}

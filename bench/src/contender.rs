@@ -1,0 +1,263 @@
+//! Who is measured: our functions as they are shipped, the same job done with the usual tools, and the floor.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use relay_tests::relay::{TOKEN, TOP_SECRET_ID};
+use serde::Serialize;
+use shared::digest::sha256_hex;
+use zip::write::SimpleFileOptions;
+
+/// The job that is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Function {
+    /// Takes TSY's notification in.
+    TsyIssueNotify,
+    /// Takes SCTT's voucher push in.
+    ScttVoucherPush,
+    /// Decides what a notification leads to.
+    Dispatch,
+    /// Tells TOP.
+    ShipNotify,
+}
+
+impl Function {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::TsyIssueNotify, Self::ScttVoucherPush, Self::Dispatch, Self::ShipNotify];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TsyIssueNotify => "tsy-issue-notify",
+            Self::ScttVoucherPush => "sctt-voucher-push",
+            Self::Dispatch => "dispatch",
+            Self::ShipNotify => "ship-notify",
+        }
+    }
+}
+
+/// What it is done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// This project.
+    Ours,
+    /// Python, Powertools, boto3, topsdk.
+    Python,
+    /// Node.js, Powertools, AWS SDK v3, ali-topsdk.
+    Node,
+    /// A handler that answers a constant.
+    Bare,
+    /// A handler that makes the two requests of an endpoint over plain HTTP.
+    RawHttp,
+}
+
+impl Kind {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Python => "python",
+            Self::Node => "node",
+            Self::Bare => "bare",
+            Self::RawHttp => "raw http",
+        }
+    }
+}
+
+/// One who is measured.
+#[derive(Debug, Clone)]
+pub struct Contender {
+    /// With what.
+    pub kind: Kind,
+    /// Which job.
+    pub function: Function,
+    /// What is started.
+    pub program: PathBuf,
+    /// With these arguments.
+    pub arguments: Vec<String>,
+    /// In this folder.
+    pub folder: PathBuf,
+    /// Files and folders that would be uploaded.
+    artifact: Vec<PathBuf>,
+}
+
+/// What a managed runtime brings along, so that nobody has to upload it.
+const BROUGHT_BY_LAMBDA: [&str; 8] =
+    ["awslambdaric", "boto3", "botocore", "s3transfer", "@aws-sdk", "@smithy", "__pycache__", ".bin"];
+
+impl Contender {
+    /// All of them; `root` is the project's folder, whose release artifacts and peers have been built.
+    #[must_use]
+    pub fn all(root: &Path) -> Vec<Self> {
+        let target = root.join("target");
+        let native = |kind, function, name: &str| {
+            let folder = target.join("lambda").join(name);
+            let program = folder.join("bootstrap");
+            Self { kind, function, artifact: vec![program.clone()], program, arguments: Vec::new(), folder }
+        };
+        let mut all = Vec::new();
+        for function in Function::ALL {
+            let name = function.name();
+            all.push(native(Kind::Ours, function, name));
+            let (folder, venv) = (root.join("bench/peers/python"), target.join("bench/python"));
+            let module = name.replace('-', "_");
+            all.push(Self {
+                kind: Kind::Python,
+                function,
+                program: venv.join("bin/python"),
+                arguments: ["-m", "awslambdaric", &format!("{module}.handler")].map(str::to_owned).to_vec(),
+                artifact: vec![folder.clone(), venv.join("lib")],
+                folder,
+            });
+            let folder = target.join("bench/node");
+            all.push(Self {
+                kind: Kind::Node,
+                function,
+                program: "node".into(),
+                arguments: vec!["runtime.mjs".to_owned(), name.to_owned()],
+                artifact: vec![folder.clone()],
+                folder,
+            });
+        }
+        all.push(native(Kind::Bare, Function::TsyIssueNotify, "floor-bare"));
+        all.push(native(Kind::RawHttp, Function::TsyIssueNotify, "floor-raw-http"));
+        all
+    }
+
+    /// What it is called in tables and files.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.kind {
+            Kind::Bare | Kind::RawHttp => self.kind.name().to_owned(),
+            _ => format!("{} {}", self.function.name(), self.kind.name()),
+        }
+    }
+
+    /// Bytes to upload, zipped as tightly as deflate can.
+    ///
+    /// # Errors
+    /// If something is not there.
+    pub fn zipped(&self) -> io::Result<u64> {
+        let mut zip = zip::ZipWriter::new(Counting::default());
+        for path in &self.artifact {
+            add(&mut zip, path)?;
+        }
+        Ok(zip.finish()?.length)
+    }
+}
+
+fn add(zip: &mut zip::ZipWriter<Counting>, path: &Path) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // pip is the virtual environment's own.
+    let brought = |name: &str| BROUGHT_BY_LAMBDA.iter().any(|brought| name.starts_with(brought));
+    if brought(&name) || name.starts_with("pip") || name.starts_with("setuptools") {
+        return Ok(());
+    }
+    if path.is_dir() {
+        let mut entries =
+            path.read_dir()?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+        entries.sort();
+        return entries.iter().try_for_each(|entry| add(zip, entry));
+    }
+    let options = SimpleFileOptions::default().compression_level(Some(9));
+    zip.start_file(path.to_string_lossy(), options)?;
+    io::copy(&mut File::open(path)?, zip)?;
+    Ok(())
+}
+
+/// Counts what is written, and keeps nothing.
+#[derive(Debug, Default)]
+struct Counting {
+    position: u64,
+    length: u64,
+}
+
+impl io::Write for Counting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.position += bytes.len() as u64;
+        self.length = self.length.max(self.position);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl io::Seek for Counting {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let from = |base: u64, by: i64| base.checked_add_signed(by).ok_or(io::ErrorKind::InvalidInput);
+        self.position = match to {
+            io::SeekFrom::Start(position) => position,
+            io::SeekFrom::End(by) => from(self.length, by)?,
+            io::SeekFrom::Current(by) => from(self.position, by)?,
+        };
+        Ok(self.position)
+    }
+}
+
+/// What every function is told by its environment.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// Where AWS and TOP are.
+    pub services: SocketAddr,
+    /// Search path for programs.
+    pub path: String,
+}
+
+impl Environment {
+    /// The URL of a queue, at the services' address: AWS SDK v3 sends to the queue's own.
+    #[must_use]
+    pub fn queue_url(&self, name: &str) -> String {
+        format!("http://{}/123456789012/{name}", self.services)
+    }
+
+    /// The variables of one process.
+    #[must_use]
+    pub fn variables(&self, contender: &Contender, runtime_api: SocketAddr) -> Vec<(&'static str, String)> {
+        let token_hash = sha256_hex(TOKEN.as_bytes());
+        let mut variables = vec![
+            ("PATH", self.path.clone()),
+            ("LANG", "en_US.UTF-8".to_owned()),
+            ("TZ", ":UTC".to_owned()),
+            ("AWS_LAMBDA_RUNTIME_API", runtime_api.to_string()),
+            ("AWS_LAMBDA_FUNCTION_NAME", contender.function.name().to_owned()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "bench".to_owned()),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "bench".to_owned()),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+            ("_HANDLER", "bootstrap".to_owned()),
+            ("LAMBDA_TASK_ROOT", contender.folder.to_string_lossy().into_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("AWS_SESSION_TOKEN", "test".to_owned()),
+            ("AWS_ENDPOINT_URL", format!("http://{}", self.services)),
+            ("LOG_LEVEL", "info".to_owned()),
+            ("TABLE_NAME", "relay".to_owned()),
+            ("IDEMPOTENCY_TABLE", "idempotency".to_owned()),
+            ("ORDERS_TABLE", "orders".to_owned()),
+            ("NOTIFICATIONS_QUEUE_URL", self.queue_url("notifications")),
+            ("ITINERARY_POSTBACK_QUEUE_URL", self.queue_url("itinerary-postback")),
+            ("SHIP_NOTIFY_QUEUE_URL", self.queue_url("ship-notify")),
+            ("QUEUE_URL", self.queue_url("ship-notify")),
+            ("TSY_TOKEN_HASHES", token_hash.clone()),
+            ("SCTT_TOKEN_HASHES", token_hash),
+            ("TOP_GATEWAY_URL", format!("http://{}/router/rest", self.services)),
+            ("TOP_SECRET_ID", TOP_SECRET_ID.to_owned()),
+        ];
+        if contender.kind == Kind::Python {
+            // Lambda's file system may not be written to.
+            variables.push(("PYTHONDONTWRITEBYTECODE", "1".to_owned()));
+        }
+        variables
+    }
+}

@@ -1,0 +1,93 @@
+//! `make bench`: measures the functions as they are shipped, beside what people would use instead and beside the least
+//! that is possible.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a program for the terminal, which stops where its own services fail"
+)]
+
+mod charts;
+mod contender;
+mod cost;
+mod measure;
+mod process;
+mod report;
+mod runtime_api;
+mod services;
+mod throughput;
+mod workload;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use contender::{Contender, Environment};
+use measure::{Amount, Measuring};
+use report::{Report, Row};
+use services::Services;
+use workload::Workload;
+
+/// What is measured, and how much of it.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The project's folder.
+    #[arg(long, default_value = ".")]
+    root: PathBuf,
+    /// Cold starts of each contender.
+    #[arg(long, default_value_t = 20)]
+    cold: usize,
+    /// Warm events of each contender.
+    #[arg(long, default_value_t = 5000)]
+    warm: usize,
+    /// Batches of ten calls, and of one.
+    #[arg(long, default_value_t = 20)]
+    batches: usize,
+    /// Notifications of the throughput run.
+    #[arg(long, default_value_t = 10_000)]
+    throughput: usize,
+    /// Only contenders whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Write bench/results.json and the charts.
+    #[arg(long)]
+    save: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let measured = tokio::task::LocalSet::new().block_on(&runtime, run(&arguments));
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            println!("bench: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<(), String> {
+    let root = arguments.root.canonicalize().map_err(|error| format!("{}: {error}", arguments.root.display()))?;
+    let workload = Workload::new().await;
+    let services = Services::start(workload.relay.cloud.clone()).await.map_err(|error| error.to_string())?;
+    let environment = Environment { services: services.address, path: std::env::var("PATH").unwrap_or_default() };
+    let mut contenders = Contender::all(&root);
+    contenders.retain(|contender| contender.name().contains(&arguments.only));
+    let logs = root.join("target/bench/logs");
+    let measuring = Measuring { workload: &workload, services: &services, environment: &environment, logs: &logs };
+    let amount = Amount { cold: arguments.cold, warm: arguments.warm, batches: arguments.batches };
+    let measured = measuring.run(&contenders, amount).await?;
+    let resend = measuring.resend(&contenders).await?;
+    let rows = contenders.iter().zip(&measured).map(|(contender, measured)| Row::of(contender, measured)).collect();
+    println!("throughput: {} notifications", arguments.throughput);
+    let throughput = throughput::run(arguments.throughput)?;
+    let report = Report::new(&root, amount, rows, resend, throughput)?;
+    println!("{}", report.tables());
+    if arguments.save {
+        report.save(&root.join("bench/results.json"))?;
+        charts::draw(&root.join("bench/charts"), &report.contenders)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Serves a notification endpoint. Of the event that API Gateway hands over, which is ten times as long as a
+//! notification, only the path's parameters and the body are read: what partners send is most of what comes in.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lambda_http::http::{HeaderMap, StatusCode, header};
+use lambda_http::{Body, Request, RequestExt as _, Response};
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde::{Deserialize, Serialize};
+
+/// A REST API's proxy event, as far as it matters here.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    #[serde(default)]
+    path_parameters: Option<HashMap<String, String>>,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    is_base64_encoded: bool,
+}
+
+/// What a REST API's proxy integration wants back.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    status_code: u16,
+    headers: HashMap<String, String>,
+    body: String,
+    is_base64_encoded: bool,
+}
+
+impl From<Event> for Request {
+    fn from(event: Event) -> Self {
+        let body = match event.body {
+            None => Body::Empty,
+            Some(text) if event.is_base64_encoded => match STANDARD.decode(&text) {
+                Ok(bytes) => Body::Binary(bytes),
+                // Not API Gateway's doing; it is read as what it is, and refused as no JSON.
+                Err(_) => Body::Text(text),
+            },
+            Some(text) => Body::Text(text),
+        };
+        let parameters: HashMap<_, _> =
+            event.path_parameters.unwrap_or_default().into_iter().map(|(name, value)| (name, vec![value])).collect();
+        Self::new(body).with_path_parameters(parameters)
+    }
+}
+
+impl From<Response<Body>> for Answer {
+    fn from(response: Response<Body>) -> Self {
+        let (head, body) = response.into_parts();
+        let text = |value: &header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let headers =
+            |headers: &HeaderMap| headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        match body {
+            Body::Text(body) => Self {
+                status_code: head.status.as_u16(),
+                headers: headers(&head.headers),
+                body,
+                is_base64_encoded: false,
+            },
+            // Every answer of ours is JSON.
+            _ => Self {
+                status_code: StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
+                headers: HashMap::new(),
+                body: String::new(),
+                is_base64_encoded: false,
+            },
+        }
+    }
+}
+
+/// Answers the events of a REST API with `handle`, until Lambda ends the process.
+///
+/// # Errors
+/// If the Lambda runtime stops.
+pub async fn serve(handle: impl AsyncFn(Request) -> Response<Body>) -> Result<(), lambda_runtime::Error> {
+    let handle = &handle;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
+        // Boxed, since what is nested in it is too deep a type otherwise, and too big to be moved about.
+        Ok::<_, Infallible>(Answer::from(Box::pin(handle(event.payload.into())).await))
+    }))
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(event: &str) -> Request {
+        serde_json::from_str::<Event>(event).unwrap().into()
+    }
+
+    #[test]
+    fn an_event_is_read_as_lambda_http_reads_it() {
+        for event in
+            [include_str!("../../events/tsy-issue-notify.json"), include_str!("../../events/sctt-voucher-push.json")]
+        {
+            let (ours, theirs) = (read(event), lambda_http::request::from_str(event).unwrap());
+            assert!(!theirs.path_parameters().is_empty());
+            assert_eq!(ours.path_parameters(), theirs.path_parameters());
+            assert!(!theirs.body().is_empty());
+            assert_eq!(ours.body(), theirs.body());
+        }
+    }
+
+    #[test]
+    fn a_body_in_base64_is_decoded_and_none_is_empty() {
+        assert_eq!(
+            *read(r#"{"body": "eyLnpagiOjF9", "isBase64Encoded": true}"#).body(),
+            Body::Binary("{\"票\":1}".into())
+        );
+        assert_eq!(*read(r#"{"body": null, "pathParameters": null}"#).body(), Body::Empty);
+    }
+
+    #[test]
+    fn an_answer_is_what_a_rest_api_wants() {
+        let response = crate::answer::raw(StatusCode::UNAUTHORIZED, r#"{"code":"401"}"#);
+        let answer = serde_json::to_value(Answer::from(response)).unwrap();
+        let expected = serde_json::json!({"statusCode": 401, "headers": {"content-type": "application/json"},
+            "body": r#"{"code":"401"}"#, "isBase64Encoded": false});
+        assert_eq!(answer, expected);
+    }
+}
