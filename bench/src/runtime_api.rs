@@ -78,12 +78,10 @@ impl RuntimeApi {
 
     /// Waits until the function asks for an event, and says when it did.
     pub async fn wait_for_next(&mut self) -> Result<Instant, String> {
-        loop {
-            match self.hear().await? {
-                (at, Said::Next) => return Ok(at),
-                (_, Said::Answer { body, .. }) => {
-                    return Err(format!("the function did not start: {}", String::from_utf8_lossy(&body)));
-                }
+        match self.hear().await? {
+            (at, Said::Next) => Ok(at),
+            (_, Said::Answer { body, .. }) => {
+                Err(format!("the function did not start: {}", String::from_utf8_lossy(&body)))
             }
         }
     }
