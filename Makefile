@@ -11,6 +11,7 @@ CARGO_FLAGS := --workspace --locked
 CARGO_BOLERO_VERSION := 0.13.5
 CARGO_BOLERO := $(CARGO_TARGET_DIR)/tools/cargo-bolero-$(CARGO_BOLERO_VERSION)
 BENCH := $(CARGO_TARGET_DIR)/bench
+BENCH_FLAGS ?= --save
 FUZZ := $(CARGO_TARGET_DIR)/fuzz
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(sort $(notdir $(wildcard tests/fuzz/__fuzz__/*)))
@@ -36,7 +37,7 @@ help: ## say what there is
 	  FROM 'the first of them ($(FROM))' | expand -t 24
 	@echo 'The benchmark heeds this:'
 	@printf '  %s\t%s\n' \
-	  BENCH_FLAGS 'what it is told, such as "--warm 1000 --only dispatch" (see --help)' | expand -t 24
+	  BENCH_FLAGS 'what it is told, such as "--warm 1000 --only dispatch" ($(BENCH_FLAGS))' | expand -t 24
 	@echo 'The fuzzer heeds these:'
 	@printf '  %s\t%s\n' \
 	  FUZZ_SECONDS 'how long each target is fuzzed ($(FUZZ_SECONDS))' \
@@ -117,7 +118,7 @@ build: tools ## release artifacts for AWS: target/lambda/<function>/bootstrap
 bench: build $(BENCH)/python/installed $(BENCH)/node/installed ## measure the functions beside the usual tools; writes bench/results.json and the README's charts
 	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --locked --package floor-bare --package floor-raw-http
 	cargo bench --locked --package shared --bench micro
-	cargo run --locked --profile simulation --package relay-bench -- --save $(BENCH_FLAGS)
+	cargo run --locked --profile simulation --package relay-bench -- $(BENCH_FLAGS)
 
 $(BENCH)/python/installed: bench/peers/python/requirements.txt
 	$(PYTHON) -m venv --clear $(BENCH)/python

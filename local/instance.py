@@ -81,11 +81,16 @@ class Settings:
         return f"http://localhost:{self.top_port}/router/rest"
 
 
+#: What has a program, and is not run here.
+_NOT_OF_THE_STACK = ("floor-bare", "floor-raw-http", "relay-bench")
+
+
 def build() -> None:
     """Builds the functions and the simulator in cargo's profile `local`, which compiles fast."""
     steps.run(
         "Build the functions and the TOP simulator (cargo profile `local`)",
-        ["cargo", "build", "--locked", "--profile", "local", "--bins"],
+        ["cargo", "build", "--locked", "--profile", "local", "--workspace", "--bins"]
+        + [word for package in _NOT_OF_THE_STACK for word in ("--exclude", package)],
         "cargo-build.log",
     )
 
