@@ -22,7 +22,7 @@ struct Event {
     #[serde(default)]
     body: Option<String>,
     #[serde(default)]
-    is_base64_encoded: bool,
+    is_base64_encoded: Option<bool>,
 }
 
 /// What a REST API's proxy integration wants back.
@@ -39,7 +39,7 @@ impl From<Event> for Request {
     fn from(event: Event) -> Self {
         let body = match event.body {
             None => Body::Empty,
-            Some(text) if event.is_base64_encoded => match STANDARD.decode(&text) {
+            Some(text) if event.is_base64_encoded == Some(true) => match STANDARD.decode(&text) {
                 Ok(bytes) => Body::Binary(bytes),
                 // Not API Gateway's doing; it is read as what it is, and refused as no JSON.
                 Err(_) => Body::Text(text),
@@ -116,7 +116,7 @@ mod tests {
             *read(r#"{"body": "eyLnpagiOjF9", "isBase64Encoded": true}"#).body(),
             Body::Binary("{\"票\":1}".into())
         );
-        assert_eq!(*read(r#"{"body": null, "pathParameters": null}"#).body(), Body::Empty);
+        assert_eq!(*read(r#"{"body": null, "pathParameters": null, "isBase64Encoded": null}"#).body(), Body::Empty);
     }
 
     #[test]

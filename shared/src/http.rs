@@ -10,7 +10,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -22,6 +22,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use hyper::rt::{Read as _, ReadBuf};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{self, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
@@ -34,6 +35,8 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower_service::Service;
+
+use crate::telemetry::chain;
 
 /// How long a connection without traffic is used again. A server closes idle ones, and a function that slept in
 /// between learns of that only by writing to it.
@@ -112,11 +115,10 @@ impl Http {
 
 fn read_roots(path: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    if roots.is_empty() { Err("it holds no certificate".to_owned()) } else { Ok(roots) }
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    // One of many that this library cannot read stands in nobody's way.
+    roots.add_parsable_certificates(certificates.map_err(|error| error.to_string())?);
+    if roots.is_empty() { Err("it holds no certificate that can be read".to_owned()) } else { Ok(roots) }
 }
 
 /// Connections that are kept and used again, as the AWS SDK and TOP's client want them.
@@ -150,7 +152,9 @@ impl Connections {
         let Ok(uri) = url.parse::<Uri>() else { return };
         match self.connector.connect(uri.clone()).await {
             Ok(stream) => self.connector.keep(&uri, stream),
-            Err(error) => tracing::warn!(host = uri.host(), %error, "could not be connected to in advance"),
+            Err(error) => {
+                tracing::warn!(host = uri.host(), error = chain(&*error), "could not be connected to in advance");
+            }
         }
     }
 
@@ -239,12 +243,25 @@ impl Connector {
 
     fn take_prepared(&self, uri: &Uri) -> Option<Stream> {
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        // As old as this, the other side may have closed it.
+        // As old as this, the other side may have closed it, and its word of that may still be on its way.
         prepared.retain(|connection| connection.since.elapsed() < self.kept_for);
         let wanted = scheme_and_host(uri);
-        let position = prepared.iter().position(|connection| connection.scheme_and_host == wanted)?;
-        Some(prepared.swap_remove(position).stream)
+        while let Some(position) = prepared.iter().position(|connection| connection.scheme_and_host == wanted) {
+            let mut stream = prepared.swap_remove(position).stream;
+            if is_open(&mut stream) {
+                return Some(stream);
+            }
+        }
+        None
     }
+}
+
+/// Whether nothing was heard on a connection that nothing was said on: else the other side has closed it, and a request
+/// over it would seem to have been sent. A session ticket of TLS is not heard here.
+fn is_open(stream: &mut Stream) -> bool {
+    let mut byte = [0];
+    let mut buffer = ReadBuf::new(&mut byte);
+    Pin::new(stream).poll_read(&mut Context::from_waker(Waker::noop()), buffer.unfilled()).is_pending()
 }
 
 fn scheme_and_host(uri: &Uri) -> String {

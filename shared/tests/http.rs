@@ -16,7 +16,7 @@ use shared::config::AwsConfig;
 use shared::http::{Connections, Http};
 use shared::top::client::{SendError, TopClient};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -122,6 +122,25 @@ async fn a_connection_made_in_advance_is_not_used_when_the_other_side_may_have_c
 }
 
 #[tokio::test]
+async fn a_connection_made_in_advance_that_the_other_side_has_closed_is_not_used() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/router/rest", listener.local_addr().unwrap());
+    let connections = Http::new(None).unwrap().for_top();
+    connections.prepare(&url).await;
+    let (first, _) = listener.accept().await.unwrap();
+    drop(first);
+    // The close has to get to this side: another connection, made after it, is closed and read to its end.
+    let mut other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    drop(listener.accept().await.unwrap());
+    assert_eq!(other.read(&mut [0]).await.unwrap(), 0);
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        serve(stream, &AtomicUsize::new(0), fine).await;
+    });
+    assert_eq!(top(&connections, &url).send("a=1".to_owned(), PATIENCE).await.unwrap().status, 200);
+}
+
+#[tokio::test]
 async fn a_connection_made_in_advance_serves_its_own_host_only() {
     let (server, other) = (Server::start(None, fine).await, Server::start(None, fine).await);
     let connections = Http::new(None).unwrap().for_top();
@@ -174,7 +193,10 @@ fn a_file_of_roots_that_cannot_be_used_is_named() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"no certificate").unwrap();
     let empty = Http::new(Some(file.path())).unwrap_err().to_string();
-    assert!(empty.contains(file.path().to_str().unwrap()) && empty.contains("holds no certificate"), "{empty}");
+    assert!(
+        empty.contains(file.path().to_str().unwrap()) && empty.contains("no certificate that can be read"),
+        "{empty}"
+    );
     let missing = Http::new(Some("/no/such/file.pem".as_ref())).unwrap_err().to_string();
     assert!(missing.contains("/no/such/file.pem"), "{missing}");
 }
