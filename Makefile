@@ -117,6 +117,7 @@ build: tools ## release artifacts for AWS: target/lambda/<function>/bootstrap
 # Interleaved, so that a noisy machine hurts all alike; half an hour on two cores, of which most is compiling.
 bench: build $(BENCH)/python/installed $(BENCH)/node/installed ## measure the functions beside the usual tools; writes bench/results.json and the README's charts
 	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --locked --package floor-bare --package floor-raw-http
+	rm -rf $(CARGO_TARGET_DIR)/criterion
 	cargo bench --locked --package shared --bench micro
 	cargo run --locked --profile simulation --package relay-bench -- $(BENCH_FLAGS)
 

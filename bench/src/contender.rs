@@ -87,9 +87,40 @@ pub struct Contender {
     artifact: Vec<PathBuf>,
 }
 
-/// What a managed runtime brings along, so that nobody has to upload it.
-const BROUGHT_BY_LAMBDA: [&str; 8] =
-    ["awslambdaric", "boto3", "botocore", "s3transfer", "@aws-sdk", "@smithy", "__pycache__", ".bin"];
+/// What a managed runtime brings along, so that nobody has to upload it, and what only this program's installation has.
+/// By the beginnings of names.
+const BROUGHT_BY_LAMBDA: [&str; 27] = [
+    // Python: its client of the Runtime API, boto3, and what they need.
+    "awslambdaric",
+    "runtime_client",
+    "simplejson",
+    "snapshot_restore_py",
+    "boto3",
+    "botocore",
+    "s3transfer",
+    "jmespath",
+    "python_dateutil",
+    "dateutil",
+    "six",
+    "urllib3",
+    // The virtual environment's own.
+    "pip",
+    "setuptools",
+    "pkg_resources",
+    "_distutils_hack",
+    "distutils-precedence",
+    "__pycache__",
+    // Node.js: the SDK, and what it needs.
+    "@aws-sdk",
+    "@smithy",
+    "@aws-crypto",
+    "bowser",
+    "mnemonist",
+    "obliterator",
+    "tslib",
+    ".bin",
+    ".package-lock",
+];
 
 impl Contender {
     /// All of them; `root` is the project's folder, whose release artifacts and peers have been built.
@@ -154,9 +185,7 @@ impl Contender {
 
 fn add(zip: &mut zip::ZipWriter<Counting>, path: &Path) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // pip is the virtual environment's own.
-    let brought = |name: &str| BROUGHT_BY_LAMBDA.iter().any(|brought| name.starts_with(brought));
-    if brought(&name) || name.starts_with("pip") || name.starts_with("setuptools") {
+    if BROUGHT_BY_LAMBDA.iter().any(|brought| name.starts_with(brought)) {
         return Ok(());
     }
     if path.is_dir() {

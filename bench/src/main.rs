@@ -15,6 +15,7 @@ mod process;
 mod report;
 mod runtime_api;
 mod services;
+mod tables;
 mod throughput;
 mod workload;
 
@@ -50,7 +51,7 @@ struct Arguments {
     /// Only contenders whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
-    /// Write bench/results.json and the charts.
+    /// Write bench/results.json, the charts and the README's tables.
     #[arg(long)]
     save: bool,
 }
@@ -84,9 +85,10 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     println!("throughput: {} notifications", arguments.throughput);
     let throughput = throughput::run(arguments.throughput)?;
     let report = Report::new(&root, amount, rows, resend, throughput)?;
-    println!("{}", report.tables());
+    println!("{}", tables::for_terminal(&report));
     if arguments.save {
         report.save(&root.join("bench/results.json"))?;
+        tables::into_readme(&report, &root.join("README.md"))?;
         charts::draw(&root.join("bench/charts"), &report.contenders)?;
     }
     Ok(())

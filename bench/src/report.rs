@@ -6,8 +6,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -19,6 +17,8 @@ use crate::throughput::Throughput;
 /// One contender, in figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
+    /// What it is called.
+    pub name: String,
     /// Which job.
     pub function: Function,
     /// Done with what.
@@ -51,6 +51,7 @@ impl Row {
         let events = measured.warm.len().max(1) as f64;
         let batch = |durations: &[Duration]| (!durations.is_empty()).then(|| percentile(durations, 50));
         Self {
+            name: contender.name(),
             function: contender.function,
             kind: contender.kind,
             init_ms: percentile(&measured.init, 50),
@@ -71,12 +72,56 @@ impl Row {
         self.requests.iter().filter(|(name, _)| *name != "top").map(|(_, count)| count).sum()
     }
 
-    fn asked(&self) -> String {
-        match self.requests.get("top") {
-            Some(top) => format!("{:.0} + {top:.0}", self.aws_requests()),
-            None => format!("{:.0}", self.aws_requests()),
+    /// How many times as much this one takes as `other`, and the other one's name.
+    fn ratios_to(&self, other: &Self) -> Ratios {
+        Ratios {
+            of: self.name.clone(),
+            to: other.name.clone(),
+            init: self.init_ms / other.init_ms,
+            first: self.first_ms / other.first_ms,
+            warm_p50: self.warm_p50_ms / other.warm_p50_ms,
+            warm_p99: self.warm_p99_ms / other.warm_p99_ms,
+            cpu: self.cpu_us / other.cpu_us,
+            peak_memory: self.peak_memory_mb / other.peak_memory_mb,
+            zipped: self.zipped_mb / other.zipped_mb,
         }
     }
+}
+
+/// One contender's figures over those of another.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ratios {
+    /// Whose.
+    pub of: String,
+    /// Over whose.
+    pub to: String,
+    /// Of the time to start.
+    pub init: f64,
+    /// Of the first event.
+    pub first: f64,
+    /// Of the median of later ones.
+    pub warm_p50: f64,
+    /// Of the slowest one in a hundred.
+    pub warm_p99: f64,
+    /// Of processor time.
+    pub cpu: f64,
+    /// Of memory.
+    pub peak_memory: f64,
+    /// Of what is uploaded.
+    pub zipped: f64,
+}
+
+/// Each peer, and ours, over ours and the floor: peers say how many times as much they take as ours, and ours how many
+/// times as much as the floor.
+fn ratios(rows: &[Row]) -> Vec<Ratios> {
+    let is_floor = |row: &&Row| matches!(row.kind, Kind::Bare | Kind::RawHttp);
+    let mut ratios = Vec::new();
+    for ours in rows.iter().filter(|row| row.kind == Kind::Ours) {
+        let peers = rows.iter().filter(|row| row.function == ours.function && row.kind != Kind::Ours && !is_floor(row));
+        ratios.extend(peers.map(|peer| peer.ratios_to(ours)));
+        ratios.extend(rows.iter().filter(is_floor).map(|floor| ours.ratios_to(floor)));
+    }
+    ratios
 }
 
 fn percentile(durations: &[Duration], percent: usize) -> f64 {
@@ -122,6 +167,8 @@ pub struct Report {
     pub amount: Amount,
     /// The contenders.
     pub contenders: Vec<Row>,
+    /// Each peer's figures over ours, and ours over the floor's.
+    pub ratios: Vec<Ratios>,
     /// Requests of a notification that is sent again after it was dispatched.
     pub resend_requests: BTreeMap<String, u64>,
     /// Nanoseconds of one computation each, by name.
@@ -146,6 +193,7 @@ impl Report {
         throughput: Throughput,
     ) -> Result<Self, String> {
         let micro_ns = micro(root)?;
+        let ratios = ratios(&contenders);
         let targets = targets(&contenders, &resend_requests, &micro_ns);
         let cost =
             [Kind::Ours, Kind::Python, Kind::Node].into_iter().filter_map(|kind| cost::of(kind, &contenders)).collect();
@@ -154,8 +202,17 @@ impl Report {
             Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
         };
         let mut versions = BTreeMap::new();
-        for (name, program) in [("rustc", "rustc"), ("python", "python3"), ("node", "node")] {
-            versions.insert(name, said(program, &["--version"]).unwrap_or_default());
+        let python = root.join("target/bench/python/bin/python").to_string_lossy().into_owned();
+        // A Python that was built without it is some 10 to 20 % slower than Lambda's.
+        let optimized = "import sysconfig; print('--enable-optimizations' in sysconfig.get_config_var('CONFIG_ARGS'))";
+        let asked: [(_, &str, &[&str]); 4] = [
+            ("rustc", "rustc", &["--version"]),
+            ("python", &python, &["--version"]),
+            ("python built with optimizations", &python, &["-c", optimized]),
+            ("node", "node", &["--version"]),
+        ];
+        for (name, program, arguments) in asked {
+            versions.insert(name, said(program, arguments).unwrap_or_default());
         }
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
@@ -170,6 +227,7 @@ impl Report {
             versions,
             amount,
             contenders,
+            ratios,
             resend_requests,
             micro_ns,
             throughput,
@@ -184,94 +242,6 @@ impl Report {
         let json = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
         fs::write(path, json + "\n").map_err(|error| format!("{}: {error}", path.display()))
     }
-
-    /// The tables.
-    pub fn tables(&self) -> String {
-        let find = |function, kind| self.contenders.iter().find(|row| row.kind == kind && row.function == function);
-        let bare = find(Function::TsyIssueNotify, Kind::Bare);
-        let mut table = table(&[
-            "",
-            "init ms",
-            "× bare",
-            "first ms",
-            "p50 ms",
-            "p99 ms",
-            "CPU µs",
-            "of ours",
-            "peak MB",
-            "zipped MB",
-            "requests",
-        ]);
-        for row in &self.contenders {
-            let ours = find(row.function, Kind::Ours);
-            table.add_row([
-                match row.kind {
-                    Kind::Bare | Kind::RawHttp => row.kind.name().to_owned(),
-                    _ => format!("{} {}", row.function.name(), row.kind.name()),
-                },
-                format!("{:.1}", row.init_ms),
-                bare.map_or_else(String::new, |bare| format!("{:.1}", row.init_ms / bare.init_ms)),
-                format!("{:.1}", row.first_ms),
-                format!("{:.2}", row.warm_p50_ms),
-                format!("{:.1}", row.warm_p99_ms),
-                format!("{:.0}", row.cpu_us),
-                ours.map_or_else(String::new, |ours| format!("{:.2}", row.cpu_us / ours.cpu_us)),
-                format!("{:.1}", row.peak_memory_mb),
-                format!("{:.2}", row.zipped_mb),
-                row.asked(),
-            ]);
-        }
-        let mut text = format!("{table}\n\n");
-        let mut table = self::table(&["computation", "ns"]);
-        for (name, nanoseconds) in &self.micro_ns {
-            table.add_row([name.clone(), format!("{nanoseconds:.0}")]);
-        }
-        text += &format!("{table}\n\n");
-        let mut table = self::table(&[
-            "of a million notifications",
-            "AWS requests",
-            "GB-s",
-            "Lambda $",
-            "DynamoDB $",
-            "SQS $",
-            "API $",
-            "total $",
-        ]);
-        for cost in &self.cost {
-            let money = |dollars: f64| format!("{dollars:.2}");
-            let [lambda, dynamodb, sqs, api, total] =
-                [cost.lambda, cost.dynamodb, cost.sqs, cost.api, cost.total].map(money);
-            let (requests, gb_seconds) =
-                (format!("{:.0} M", cost.aws_requests / 1e6), format!("{:.0}", cost.gb_seconds));
-            table.add_row([cost.kind.name().to_owned(), requests, gb_seconds, lambda, dynamodb, sqs, api, total]);
-        }
-        text += &format!("{table}\n\n");
-        let through = &self.throughput;
-        text += &format!(
-            "{} notifications through endpoint, dispatch and call in one process: {:.0} a second, {:.0} a core\n\n",
-            through.notifications, through.notifications_per_second, through.per_core
-        );
-        let mut table = self::table(&["target", "", "measured", "met"]);
-        for target in &self.targets {
-            let met = if target.met { "yes" } else { "NO" };
-            table.add_row([
-                target.what.clone(),
-                target.target.to_owned(),
-                format!("{:.2}", target.measured),
-                met.to_owned(),
-            ]);
-        }
-        text + &format!("{table}\n")
-    }
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }
 
 /// Criterion's figures, and those of the other SDKs.

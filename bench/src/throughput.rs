@@ -6,8 +6,8 @@ use relay_tests::bodies;
 use relay_tests::relay::Relay;
 use serde::Serialize;
 
-/// Tickets of each order, and vouchers of each push.
-const TICKETS: usize = 2;
+use crate::workload::TICKETS;
+
 /// How many notifications come before the queues are polled.
 const AT_ONCE: usize = 10;
 

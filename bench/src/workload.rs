@@ -12,7 +12,7 @@ use shared::clock::{Clock as _, EpochMillis};
 use crate::contender::{Contender, Function, Kind};
 
 /// Tickets of each order, and vouchers of each push.
-const TICKETS: usize = 2;
+pub const TICKETS: usize = 2;
 
 /// The embedded services, filled as the contenders need it. No order comes twice.
 pub struct Workload {

@@ -95,7 +95,9 @@ pub fn log_level(lookup: Lookup<'_>) -> Level {
     lookup("LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(Level::INFO)
 }
 
-/// What Lambda tells every function of AWS.
+/// What Lambda tells every function of AWS. It is not read by `aws-config`, which reads files, asks services and brings
+/// their clients along for credentials that a function gets from its environment. Not heeded therefore: an endpoint of
+/// one service (`AWS_ENDPOINT_URL_SQS`), endpoints by account id, and a folder of roots (`SSL_CERT_DIR`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsConfig {
     /// `AWS_REGION`, or `AWS_DEFAULT_REGION`

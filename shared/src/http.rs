@@ -4,6 +4,8 @@
 //! The AWS SDK's own client reads and parses the system's certificates anew for every service, which was most of what
 //! a function's start cost. Here Mozilla's roots are compiled in, already parsed. Where others are to be trusted (a
 //! proxy that looks into TLS, a private gateway), `SSL_CERT_FILE` names a file of them, as it does for OpenSSL.
+//!
+//! HTTP/1.1 only, which every service speaks: a function has too few requests under way at a time to gain by HTTP/2.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -47,6 +49,8 @@ const KEPT_FOR_TOP: Duration = Duration::from_secs(20);
 const AWS_CONNECTS_WITHIN: Duration = Duration::from_secs(1);
 /// How long a connection to TOP may take.
 const TOP_CONNECTS_WITHIN: Duration = Duration::from_secs(3);
+/// How long a connection in advance may take: a function that starts should not wait for a gateway that is down.
+const PREPARED_WITHIN: Duration = Duration::from_secs(1);
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -150,7 +154,7 @@ impl Connections {
     /// processor. No request is sent. What cannot be reached is tried again when it is needed.
     pub async fn prepare(&self, url: &str) {
         let Ok(uri) = url.parse::<Uri>() else { return };
-        match self.connector.connect(uri.clone()).await {
+        match self.connector.connect(uri.clone(), PREPARED_WITHIN).await {
             Ok(stream) => self.connector.keep(&uri, stream),
             Err(error) => {
                 tracing::warn!(host = uri.host(), error = chain(&*error), "could not be connected to in advance");
@@ -228,8 +232,8 @@ struct Connector {
 }
 
 impl Connector {
-    fn connect(&self, uri: Uri) -> impl Future<Output = Result<Stream, BoxError>> + Send + 'static {
-        let (connecting, within) = (self.https.clone().call(uri), self.within);
+    fn connect(&self, uri: Uri, within: Duration) -> impl Future<Output = Result<Stream, BoxError>> + Send + 'static {
+        let connecting = self.https.clone().call(uri);
         async move {
             let timed_out = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {within:?}"));
             tokio::time::timeout(within, connecting).await.map_err(timed_out)?
@@ -282,7 +286,7 @@ impl Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         match self.take_prepared(&uri) {
             Some(stream) => Box::pin(std::future::ready(Ok(stream))),
-            None => Box::pin(self.connect(uri)),
+            None => Box::pin(self.connect(uri, self.within)),
         }
     }
 }

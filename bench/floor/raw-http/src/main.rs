@@ -14,9 +14,16 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+
+/// What is read of an event.
+#[derive(Deserialize)]
+struct Event {
+    body: String,
+}
 
 /// One service, over one connection.
 struct Service {
@@ -83,8 +90,8 @@ async fn main() -> Result<(), Error> {
     let dynamodb = &Service::connect(&authority, "dynamodb", "application/x-amz-json-1.0").await?;
     let sqs = &Service::connect(&authority, "sqs", "application/x-amz-json-1.0").await?;
     let (table, queue, credentials) = (&table, &queue, &credentials);
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-        let payload = event.payload.get("body").and_then(Value::as_str).unwrap_or_default();
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
+        let payload = event.payload.body.as_str();
         let id = &event.context.request_id;
         let text = |text: &str| json!({ "S": text });
         let update = json!({
