@@ -18,10 +18,10 @@ const GAP: i32 = 14;
 type Chart = (&'static str, &'static str, fn(&Row) -> f64);
 
 const CHARTS: [Chart; 4] = [
-    ("init.svg", "Cold start: process start to the first request for an event, ms", |row| row.init_ms),
-    ("cpu.svg", "Processor time of a warm event, µs", |row| row.cpu_us),
-    ("memory.svg", "Peak memory, MB", |row| row.peak_memory_mb),
-    ("size.svg", "Artifact to upload, zipped, MB", |row| row.zipped_mb),
+    ("init.svg", "Cold start: process start to the first request for an event, ms (logarithmic)", |row| row.init_ms),
+    ("cpu.svg", "Processor time of a warm event, µs (logarithmic)", |row| row.cpu_us),
+    ("memory.svg", "Peak memory, MB (logarithmic)", |row| row.peak_memory_mb),
+    ("size.svg", "Artifact to upload, zipped, MB (logarithmic)", |row| row.zipped_mb),
 ];
 
 /// Draws all of them into `folder`.

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 /// SHA-256 of `bytes` in lower-case hex.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
+    base16ct::lower::encode_string(&Sha256::digest(bytes))
 }
 
 /// The first byte of the SHA-256 of `bytes`: spreads keys evenly, the same in every process.

@@ -63,7 +63,7 @@ fn accepted(kind: CallKind, body: &Value) {
     let request = CallRequest::from_json(kind, body).unwrap();
     let credentials = Credentials {
         app_key: "12345678".to_owned(),
-        app_secret: Redacted::new("helloworld".to_owned()),
+        app_secret: "helloworld".to_owned().into(),
         session: Redacted::new("test".to_owned()),
     };
     for method in [SignMethod::Md5, SignMethod::Hmac, SignMethod::HmacSha256] {
@@ -102,7 +102,7 @@ fn a_request_is_refused_where_anything_of_it_is_changed_on_the_way() {
     let request = CallRequest::from_json(CallKind::TicketVerify, &json!({"order_id": 1, "check_num": 1})).unwrap();
     let credentials = Credentials {
         app_key: "12345678".to_owned(),
-        app_secret: Redacted::new("helloworld".to_owned()),
+        app_secret: "helloworld".to_owned().into(),
         session: Redacted::new("test".to_owned()),
     };
     let form = form::build(&request, &credentials, SignMethod::HmacSha256, EpochMillis(NOW));

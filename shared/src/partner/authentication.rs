@@ -156,8 +156,8 @@ impl SignatureFormula {
             }
         }
         match self.hash {
-            SignatureHash::Md5 => hex::encode_upper(Md5::digest(text.as_bytes())),
-            SignatureHash::Sha256 => hex::encode_upper(Sha256::digest(text.as_bytes())),
+            SignatureHash::Md5 => base16ct::upper::encode_string(&Md5::digest(text.as_bytes())),
+            SignatureHash::Sha256 => base16ct::upper::encode_string(&Sha256::digest(text.as_bytes())),
         }
     }
 }

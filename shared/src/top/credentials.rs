@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::redact::Redacted;
+use crate::top::sign::SigningKey;
 
 /// What a call to TOP is signed with. In Secrets Manager: `{"app_key": …, "app_secret": …, "session": …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -10,7 +11,7 @@ pub struct Credentials {
     /// The application's key. It is no secret.
     pub app_key: String,
     /// The application's secret, which signs.
-    pub app_secret: Redacted<String>,
+    pub app_secret: SigningKey,
     /// The seller's authorisation, for the calls that need one.
     #[serde(default = "no_session")]
     pub session: Redacted<String>,
@@ -29,6 +30,7 @@ mod tests {
         let credentials: Credentials =
             serde_json::from_str(r#"{"app_key":"1","app_secret":"planted","session":"planted"}"#).unwrap();
         assert!(!format!("{credentials:?}").contains("planted"));
-        assert_eq!(credentials.app_secret.reveal(), "planted");
+        assert_eq!(credentials.app_secret, SigningKey::from("planted".to_owned()));
+        assert_ne!(credentials.app_secret, SigningKey::from("other".to_owned()));
     }
 }

@@ -73,7 +73,7 @@ mod tests {
     fn credentials() -> Credentials {
         Credentials {
             app_key: "12345678".to_owned(),
-            app_secret: Redacted::new("helloworld".to_owned()),
+            app_secret: "helloworld".to_owned().into(),
             session: Redacted::new("test".to_owned()),
         }
     }
