@@ -13,7 +13,7 @@ use shared::order::{Link, Partner};
 use shared::partner::authentication::{SignatureFormula, SignatureHash, TokenHashes};
 use shared::partner::sctt::VoucherPush;
 use shared::partner::tsy::IssueNotify;
-use shared::redact::{Redacted, mask_personal};
+use shared::redact::mask_personal;
 use shared::top::response;
 use shared::top::sign::{SignMethod, SigningKey, sign};
 use shared::wire;

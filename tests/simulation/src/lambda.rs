@@ -111,7 +111,7 @@ enum Handler {
     Attention(Attention),
     Sweep(Sweep),
     Dispatch(Dispatch, BatchRunner),
-    Call(Delivery, BatchRunner),
+    Call(Box<Delivery>, BatchRunner),
 }
 
 /// One instance of a function: what it has read and built stays between invocations.
@@ -197,7 +197,7 @@ impl Instance {
                     random: random.clone(),
                     banned_until: AtomicI64::new(0),
                 };
-                Handler::Call(delivery, BatchRunner::new(queue(call), clock.clone(), random))
+                Handler::Call(Box::new(delivery), BatchRunner::new(queue(call), clock.clone(), random))
             }
         };
         Self { function, number, handler, clock, clients: Some(clients) }
