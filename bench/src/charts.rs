@@ -38,7 +38,7 @@ pub fn draw(folder: &Path, rows: &[Row]) -> Result<(), String> {
 type Group = (&'static str, Vec<(Kind, f64)>);
 
 fn groups(rows: &[Row], figure: fn(&Row) -> f64) -> Vec<Group> {
-    let is_floor = |row: &&Row| matches!(row.kind, Kind::Bare | Kind::RawHttp);
+    let is_floor = |row: &&Row| row.kind.is_floor();
     let mut groups: Vec<Group> = Function::ALL
         .into_iter()
         .map(|function| {

@@ -57,6 +57,12 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether it is a limit to measure the others against, and does nobody's job.
+    #[must_use]
+    pub const fn is_floor(self) -> bool {
+        matches!(self, Self::Bare | Self::RawHttp)
+    }
+
     /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -73,7 +73,7 @@ impl Row {
         self.requests.iter().filter(|(name, _)| *name != "top").fold(0.0, |sum, (_, count)| sum + count)
     }
 
-    /// How many times as much this one takes as `other`, and the other one's name.
+    /// How many times as much this one takes as `other`.
     fn ratios_to(&self, other: &Self) -> Ratios {
         Ratios {
             of: self.name.clone(),
@@ -115,10 +115,11 @@ pub struct Ratios {
 /// Each peer, and ours, over ours and the floor: peers say how many times as much they take as ours, and ours how many
 /// times as much as the floor.
 fn ratios(rows: &[Row]) -> Vec<Ratios> {
-    let is_floor = |row: &&Row| matches!(row.kind, Kind::Bare | Kind::RawHttp);
+    let is_floor = |row: &&Row| row.kind.is_floor();
     let mut ratios = Vec::new();
     for ours in rows.iter().filter(|row| row.kind == Kind::Ours) {
-        let peers = rows.iter().filter(|row| row.function == ours.function && row.kind != Kind::Ours && !is_floor(row));
+        let peers =
+            rows.iter().filter(|row| row.function == ours.function && row.kind != Kind::Ours && !row.kind.is_floor());
         ratios.extend(peers.map(|peer| peer.ratios_to(ours)));
         ratios.extend(rows.iter().filter(is_floor).map(|floor| ours.ratios_to(floor)));
     }
