@@ -12,7 +12,7 @@ class Connection:
     """Addresses and credentials of one stack. The credentials are random and worth nothing outside it."""
 
     api_url: str
-    #: The endpoint a partner is given, whole: its token is in the path.
+    #: Where TSY posts its IssueNotify, and SCTT its voucher push: whole, since the partner's token is in the path.
     tsy_url: str
     sctt_url: str
     aws_endpoint_url: str
@@ -27,6 +27,10 @@ class Connection:
     #: Empty where the stack runs without SCTT's signature.
     sctt_merchant_id: str
     sctt_secret: str
+
+    def beside(self, url: str, notification: str) -> str:
+        """The endpoint of the same partner for another notification, such as `cancel-push`."""
+        return f"{url.rpartition('/')[0]}/{notification}"
 
     @staticmethod
     def read(path: Path) -> Connection:

@@ -22,7 +22,10 @@ TEMPLATE = ROOT / "template.yaml"
 
 FUNCTIONS = (
     "tsy-issue-notify",
+    "tsy-change-price-push",
+    "tsy-change-result-push",
     "sctt-voucher-push",
+    "sctt-cancel-push",
     "order-link",
     "submit-call",
     "sweep",

@@ -16,6 +16,7 @@ SCTT_SIGN_TEMPLATE = "{merchant_id}{request_time}{secret}"
 SCTT_SIGN_HASH = "md5"
 
 WAITING, BOOKED, FAILED, CANCELLED = 1, 2, 3, 4
+CANCEL_FAILED, CANCEL_WAITING, CANCEL_DONE = 1, 2, 3
 _PDF, _QR_CODE = 1, 3
 
 
@@ -27,6 +28,44 @@ def tsy_issued(order_id: str) -> dict[str, Any]:
 def tsy_rejected(order_id: str, reason: str) -> dict[str, Any]:
     """TSY's IssueNotify for tickets that will not be issued."""
     return {"msg": reason, "orderNo": f"TSY-{order_id}", "orderId": order_id, "type": "rejected"}
+
+
+def tsy_change_price(order_id: str) -> dict[str, Any]:
+    """TSY's ChangePricePush, with the members that its page names."""
+    fee = {"departure": "PVG", "arrival": "HKG", "changeFee": "120.50", "currency": "CNY", "ticketDiffFee": "180"}
+    return {
+        "orderNum": f"TSY-C-{order_id}",
+        "parentOrderNum": f"TSY-{order_id}",
+        "informType": "Change_Price",
+        "airPnr": "NF5XYZ",
+        "pnr": "HX8K2P",
+        "pnrList": ["HX8K2P"],
+        "totalfee": "320.50",
+        "feeList": [{**fee, "taxDiffFee": "20", "totalPricePer": "320.50"}],
+        "segmentList": [{"departure": "PVG", "arrival": "HKG"}],
+        "passengers": [{"name": "LUO/DAYOU"}],
+        "paymentGate": "",
+        "serialNum": "S-1",
+        "merchantOrder": order_id,
+        "permitVoid": "1",
+        "data": {},
+    }
+
+
+def sctt_cancel(*orders: tuple[str, int]) -> dict[str, Any]:
+    """SCTT's cancel push, unsigned: what became of the cancellation of each order."""
+    entries = [
+        {
+            "trade_number": trade_number,
+            "order_code": 123456,
+            "cancel_type": 1,
+            "cancel_status": cancel_status,
+            "remark": "",
+            "subjoin": {},
+        }
+        for trade_number, cancel_status in orders
+    ]
+    return {"orderlist": entries}
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ class Relay:
         """Posts an issue notification; bytes are sent as they are, anything else as JSON."""
         return self._push(url or self.connection.tsy_url, body)
 
-    def push_sctt(self, body: dict[str, Any]) -> requests.Response:
+    def push_sctt(self, body: dict[str, Any], url: str | None = None) -> requests.Response:
         """Posts a voucher push, signed as of now."""
-        return self.push_sctt_as_is(self.signer.sign(body))
+        return self.push_sctt_as_is(self.signer.sign(body), url)
 
     def push_sctt_as_is(self, body: Any, url: str | None = None) -> requests.Response:
         """Posts a voucher push, adding nothing."""

@@ -78,13 +78,17 @@ class Stage:
         """An Alitrip order id, which is all digits."""
         return str(3_892_200_000_000 + secrets.randbelow(10**9))
 
-    def notify_tsy(self, body: dict[str, Any]) -> None:
+    def notify_tsy(self, body: dict[str, Any], notification: str = "issue-notify") -> None:
         """Sends TSY's notification and sees it acknowledged as TSY expects, byte for byte."""
-        _acknowledged(self.relay.push_tsy(body), TSY_ACKNOWLEDGEMENT)
+        connection = self.relay.connection
+        url = connection.beside(connection.tsy_url, notification)
+        _acknowledged(self.relay.push_tsy(body, url), TSY_ACKNOWLEDGEMENT)
 
-    def notify_sctt(self, body: dict[str, Any]) -> None:
+    def notify_sctt(self, body: dict[str, Any], notification: str = "voucher-push") -> None:
         """The same for SCTT."""
-        _acknowledged(self.relay.push_sctt(body), SCTT_ACKNOWLEDGEMENT)
+        connection = self.relay.connection
+        url = connection.beside(connection.sctt_url, notification)
+        _acknowledged(self.relay.push_sctt(body, url), SCTT_ACKNOWLEDGEMENT)
 
     def link(self, partner: str, order_id: str, link: dict[str, Any]) -> None:
         """Links an order, which must be accepted."""
@@ -315,6 +319,31 @@ def _failed_at_sctt(stage: Stage) -> list[ExpectedCall]:
     return calls
 
 
+def _cancelled_in_one_push(stage: Stage) -> list[ExpectedCall]:
+    ships = [(stage.new_order("sctt"), stage.new_alitrip_id()) for _ in range(2)]
+    refused = stage.new_order("sctt")
+    for order_id, alitrip_id in ships:
+        stage.link("sctt", order_id, fliggy_ship(alitrip_id, tickets=1))
+    done = [(order_id, partners.CANCEL_DONE) for order_id, _ in ships]
+    push = partners.sctt_cancel(*done, (refused, partners.CANCEL_FAILED))
+    stage.notify_sctt(push, "cancel-push")
+    calls = [call for order_id, alitrip_id in ships for call in _ship_notified(stage, order_id, alitrip_id)]
+    assert all(stage.sent("ship-notify", alitrip_id)["success"] is False for _, alitrip_id in ships)
+    [notification] = stage.await_notifications("sctt", refused, "dispatched")
+    assert [order["trade_number"] for order in notification["payload"]["orderlist"]] == [refused]
+    return calls
+
+
+def _change_priced(stage: Stage) -> list[ExpectedCall]:
+    order_id = stage.new_order("tsy")
+    stage.link("tsy", order_id, happytrip_flight())
+    stage.notify_tsy(partners.tsy_change_price(order_id), "change-price-push")
+    stage.notify_tsy({"merchantOrder": order_id, "result": "whatever TSY sends"}, "change-result-push")
+    stage.await_notifications("tsy", order_id, "dispatched", "dispatched")
+    assert stage.relay.order("tsy", order_id)["calls"] == []
+    return [ExpectedCall("itinerary-postback", "", order_id, effects=0, requests=0)]
+
+
 def _redeemed(stage: Stage) -> list[ExpectedCall]:
     order_id, key = stage.new_order("sctt"), stage.new_id("redemption")
     stage.link("sctt", order_id, fliggy_ticket(order_id))
@@ -397,6 +426,8 @@ SCENARIOS = (
     Scenario("SCTT booked, as many vouchers as tickets: one voucher for each", _voucher_for_each_ticket),
     Scenario("SCTT booked, one voucher for several tickets: it is the order's", _one_voucher_for_all_tickets),
     Scenario("SCTT failed: Fliggy is told so", _failed_at_sctt),
+    Scenario("SCTT cancels several orders in one push: Fliggy is told of each that is done", _cancelled_in_one_push),
+    Scenario("TSY tells what a change costs, and its result: kept with the order, told to nobody", _change_priced),
     Scenario("A ticket is redeemed by submitting the call, twice with one key", _redeemed),
     Scenario("TOP times out after it acted: sent again, one effect", _timed_out_after_effect),
     Scenario("TOP bans the caller for 3 seconds (code 7): sent again after them", _banned_for_a_while),

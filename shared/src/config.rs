@@ -9,6 +9,7 @@ use thiserror::Error;
 use tracing::Level;
 
 use crate::call::CallKind;
+use crate::order::Partner;
 use crate::partner::authentication::{ScttChecks, SignatureFormula, SignatureHash, TokenHashes};
 use crate::redact::Redacted;
 use crate::top::sign::SignMethod;
@@ -86,6 +87,21 @@ impl<'a> Reader<'a> {
     fn tokens(&mut self, name: &str) -> TokenHashes {
         self.parsed(name, TokenHashes::default(), TokenHashes::parse)
     }
+
+    /// The checks, and where the secret is that they need, if they need one.
+    fn sctt_checks(&mut self) -> (ScttChecks, Option<String>) {
+        let window = self.seconds("SCTT_REQUEST_TIME_WINDOW_SECONDS", 0, 0..=86_400);
+        let hash = self.parsed("SCTT_SIGN_HASH", SignatureHash::Md5, |name| match name {
+            "md5" => Ok(SignatureHash::Md5),
+            "sha256" => Ok(SignatureHash::Sha256),
+            _ => Err("must be md5 or sha256"),
+        });
+        let formula = self.parsed("SCTT_SIGN_TEMPLATE", None, |text| SignatureFormula::parse(text, hash));
+        let secret_id = formula.is_some().then(|| self.required("SCTT_SECRET_ID"));
+        let merchant_id = self.optional("SCTT_MERCHANT_ID");
+        let request_time_window = (!window.is_zero()).then_some(window);
+        (ScttChecks { merchant_id, request_time_window, formula }, secret_id)
+    }
 }
 
 /// How much is logged: `LOG_LEVEL`, one of error, warn and info; info if it is none of them, since
@@ -158,41 +174,14 @@ pub struct TableConfig {
     pub retention: Duration,
 }
 
-/// Of `tsy-issue-notify`.
+/// Of each function that takes notifications in.
 #[derive(Debug, Clone)]
-pub struct TsyConfig {
+pub struct IntakeConfig {
     /// The table.
     pub table: TableConfig,
     /// `NOTIFICATIONS_QUEUE_URL`
     pub notifications_queue_url: String,
-    /// `TSY_TOKEN_HASHES`
-    pub tokens: TokenHashes,
-}
-
-impl TsyConfig {
-    /// Reads and checks the environment.
-    ///
-    /// # Errors
-    /// Lists everything that is wrong with it.
-    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(lookup);
-        let config = Self {
-            table: reader.table(),
-            notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
-            tokens: reader.tokens("TSY_TOKEN_HASHES"),
-        };
-        reader.done(config)
-    }
-}
-
-/// Of `sctt-voucher-push`.
-#[derive(Debug, Clone)]
-pub struct ScttConfig {
-    /// The table.
-    pub table: TableConfig,
-    /// `NOTIFICATIONS_QUEUE_URL`
-    pub notifications_queue_url: String,
-    /// `SCTT_TOKEN_HASHES`
+    /// `TSY_TOKEN_HASHES` or `SCTT_TOKEN_HASHES`
     pub tokens: TokenHashes,
     /// `SCTT_MERCHANT_ID`, `SCTT_REQUEST_TIME_WINDOW_SECONDS`, `SCTT_SIGN_TEMPLATE` and `SCTT_SIGN_HASH`; each
     /// is off when empty or 0.
@@ -201,33 +190,19 @@ pub struct ScttConfig {
     pub secret_id: Option<String>,
 }
 
-impl ScttConfig {
-    /// Reads and checks the environment.
+impl IntakeConfig {
+    /// Reads and checks the environment, as far as it concerns `partner`.
     ///
     /// # Errors
     /// Lists everything that is wrong with it.
-    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+    pub fn read(partner: Partner, lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
-        let window = reader.seconds("SCTT_REQUEST_TIME_WINDOW_SECONDS", 0, 0..=86_400);
-        let hash = reader.parsed("SCTT_SIGN_HASH", SignatureHash::Md5, |name| match name {
-            "md5" => Ok(SignatureHash::Md5),
-            "sha256" => Ok(SignatureHash::Sha256),
-            _ => Err("must be md5 or sha256"),
-        });
-        let formula = reader.parsed("SCTT_SIGN_TEMPLATE", None, |text| SignatureFormula::parse(text, hash));
-        let secret_id = if formula.is_some() { Some(reader.required("SCTT_SECRET_ID")) } else { None };
-        let config = Self {
-            table: reader.table(),
-            notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
-            tokens: reader.tokens("SCTT_TOKEN_HASHES"),
-            checks: ScttChecks {
-                merchant_id: reader.optional("SCTT_MERCHANT_ID"),
-                request_time_window: (!window.is_zero()).then_some(window),
-                formula,
-            },
-            secret_id,
+        let (tokens, (checks, secret_id)) = match partner {
+            Partner::Tsy => (reader.tokens("TSY_TOKEN_HASHES"), Default::default()),
+            Partner::Sctt => (reader.tokens("SCTT_TOKEN_HASHES"), reader.sctt_checks()),
         };
-        reader.done(config)
+        let (table, notifications_queue_url) = (reader.table(), reader.required("NOTIFICATIONS_QUEUE_URL"));
+        reader.done(Self { table, notifications_queue_url, tokens, checks, secret_id })
     }
 }
 
@@ -464,14 +439,16 @@ mod tests {
     fn a_signature_formula_needs_its_secret() {
         let mut variables =
             HashMap::from([("TABLE_NAME", "t"), ("NOTIFICATIONS_QUEUE_URL", "q"), ("SCTT_SIGN_TEMPLATE", "{secret}")]);
-        assert!(ScttConfig::read(&lookup(&variables)).unwrap_err().to_string().contains("SCTT_SECRET_ID"));
+        assert!(
+            IntakeConfig::read(Partner::Sctt, &lookup(&variables)).unwrap_err().to_string().contains("SCTT_SECRET_ID")
+        );
         variables.insert("SCTT_SECRET_ID", "s");
-        assert!(ScttConfig::read(&lookup(&variables)).is_ok());
+        assert!(IntakeConfig::read(Partner::Sctt, &lookup(&variables)).is_ok());
     }
 
     #[test]
     fn an_unset_token_closes_an_endpoint_and_does_not_stop_it() {
         let variables = HashMap::from([("TABLE_NAME", "t"), ("NOTIFICATIONS_QUEUE_URL", "q")]);
-        assert!(TsyConfig::read(&lookup(&variables)).unwrap().tokens.is_empty());
+        assert!(IntakeConfig::read(Partner::Tsy, &lookup(&variables)).unwrap().tokens.is_empty());
     }
 }

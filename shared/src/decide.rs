@@ -40,8 +40,15 @@ pub enum Decision {
 #[must_use]
 pub fn decide(notification: &Notification, order: Order<'_>, default_failed_code: Option<&str>) -> Decision {
     match notification {
-        Notification::Tsy(notify) => decide_flight(notify, order),
-        Notification::Sctt(push) => decide_voucher_push(push, order, default_failed_code),
+        Notification::Issue(notify) => decide_flight(notify, order),
+        Notification::Change => Decision::Nothing("recorded for the timeline; no TOP call tells a change"),
+        Notification::Voucher(push) => decide_voucher_push(push, order, default_failed_code),
+        Notification::Cancel(cancellation) => match cancellation.cancel_status {
+            sctt::CANCEL_FAILED => Decision::Nothing("the cancellation failed, so that the order stands as it is"),
+            sctt::CANCEL_WAITING => Decision::Nothing("the cancellation waits to be done"),
+            sctt::CANCEL_DONE => decide_ended(order, default_failed_code),
+            _ => attention("the push's cancel_status is not one of 1, 2 and 3"),
+        },
     }
 }
 
@@ -77,33 +84,39 @@ fn itinerary(order: &OrderKey, flight: &HappytripFlight) -> FlightItineraryReque
 }
 
 fn decide_voucher_push(push: &VoucherPush, order: Order<'_>, default_failed_code: Option<&str>) -> Decision {
-    match (push.order_status, order.link) {
-        (sctt::WAITING, _) => Decision::Nothing("the order waits to be booked"),
-        (sctt::BOOKED | sctt::FAILED | sctt::CANCELLED, None) => {
-            Decision::Wait("the booking system has not linked the order yet")
-        }
-        (sctt::BOOKED | sctt::FAILED | sctt::CANCELLED, Some(Link::FliggyTicket(_))) => {
+    match push.order_status {
+        sctt::WAITING => Decision::Nothing("the order waits to be booked"),
+        sctt::BOOKED => of_ship(order, |ship| decide_booked(push, ship, order)),
+        sctt::FAILED | sctt::CANCELLED => decide_ended(order, default_failed_code),
+        _ => attention("the push's order_status is not one of 1, 2, 3 and 4"),
+    }
+}
+
+/// The order failed or was cancelled.
+fn decide_ended(order: Order<'_>, default_failed_code: Option<&str>) -> Decision {
+    of_ship(order, |ship| decide_not_booked(ship, order, default_failed_code))
+}
+
+/// Decides where it is a ship order; of the others, TOP is told nothing.
+fn of_ship(order: Order<'_>, decide: impl FnOnce(&FliggyShip) -> Decision) -> Decision {
+    match order.link {
+        None => Decision::Wait("the booking system has not linked the order yet"),
+        Some(Link::FliggyShip(ship)) => decide(ship),
+        Some(Link::FliggyTicket(_)) => {
             Decision::Nothing("recorded for the timeline; redemptions are submitted as calls")
         }
-        (sctt::BOOKED, Some(Link::FliggyShip(ship))) => decide_booked(push, ship, order),
-        (sctt::FAILED | sctt::CANCELLED, Some(Link::FliggyShip(ship))) => {
-            decide_not_booked(ship, order, default_failed_code)
-        }
-        (sctt::BOOKED | sctt::FAILED | sctt::CANCELLED, Some(Link::HappytripFlight(_))) => {
-            attention("the order's link is that of a flight")
-        }
-        _ => attention("the push's order_status is not one of 1, 2, 3 and 4"),
+        Some(Link::HappytripFlight(_)) => attention("the order's link is that of a flight"),
     }
 }
 
 /// What a later push says of whether the order is booked, if one says anything of it.
 fn last_word(newer: &[Notification]) -> Option<bool> {
     newer.iter().rev().find_map(|notification| match notification {
-        Notification::Sctt(push) if push.says_not_booked() => Some(false),
-        Notification::Sctt(push) => {
+        ended if ended.says_not_booked() => Some(false),
+        Notification::Voucher(push) => {
             (push.order_status == sctt::BOOKED && push.vouchers().next().is_some()).then_some(true)
         }
-        Notification::Tsy(_) => None,
+        Notification::Issue(_) | Notification::Change | Notification::Cancel(_) => None,
     })
 }
 
@@ -237,6 +250,11 @@ mod tests {
         Notification::from_payload(NotificationKind::VoucherPush, &payload).unwrap()
     }
 
+    fn cancel(status: i64) -> Notification {
+        let payload = json!({"orderlist": [{"trade_number": "O-1", "cancel_status": status}]});
+        Notification::from_payload(NotificationKind::CancelPush, &payload).unwrap()
+    }
+
     fn flight(tickets: &[&str]) -> Link {
         let body = json!({"happytrip_flight": {"tes_head_id": "T", "cwt_account_no": "C", "ticket_no_list": tickets}});
         Link::from_json(Partner::Tsy, &body).unwrap()
@@ -275,8 +293,8 @@ mod tests {
         success_told: bool,
     ) -> Decision {
         let key = order_key(match notification {
-            Notification::Tsy(_) => Partner::Tsy,
-            Notification::Sctt(_) => Partner::Sctt,
+            Notification::Issue(_) | Notification::Change => Partner::Tsy,
+            Notification::Voucher(_) | Notification::Cancel(_) => Partner::Sctt,
         });
         decide(notification, Order { key: &key, link, newer, success_told }, Some("DEFAULT"))
     }
@@ -312,6 +330,16 @@ mod tests {
             (push(3, &[]), Some(scenic()), false, "nothing"),
             (push(4, &[]), Some(scenic()), false, "nothing"),
             (push(2, &[3]), Some(flight(&["1"])), false, "attention"),
+            (cancel(1), Some(ship(1)), true, "nothing"),
+            (cancel(2), None, false, "nothing"),
+            (cancel(3), Some(ship(1)), false, "ship-notify failed"),
+            (cancel(3), Some(ship(1)), true, "attention"),
+            (cancel(3), None, false, "wait"),
+            (cancel(3), Some(scenic()), false, "nothing"),
+            (cancel(3), Some(flight(&["1"])), false, "attention"),
+            (cancel(4), Some(ship(1)), false, "attention"),
+            (Notification::Change, None, false, "nothing"),
+            (Notification::Change, Some(flight(&["1"])), false, "nothing"),
             (push(0, &[]), Some(ship(1)), false, "attention"),
             (push(5, &[]), None, false, "attention"),
         ];
@@ -331,6 +359,10 @@ mod tests {
             (&booked, vec![cancelled.clone(), booked.clone()], "nothing"),
             (&booked, vec![booked.clone(), cancelled.clone()], "attention"),
             (&booked, vec![push(2, &[]), push(1, &[])], "ship-notify issued"),
+            (&booked, vec![cancel(3)], "attention"),
+            (&booked, vec![cancel(1), cancel(2)], "ship-notify issued"),
+            (&booked, vec![cancel(3), booked.clone()], "nothing"),
+            (&cancel(3), vec![booked.clone()], "nothing"),
             (&failed, vec![booked.clone()], "nothing"),
             (&failed, vec![cancelled.clone()], "ship-notify failed"),
             (&cancelled, vec![booked.clone(), failed.clone()], "ship-notify failed"),
@@ -386,6 +418,7 @@ mod tests {
         let link = ship(1);
         let told = |status| decided(&push(status, &[]), Some(&link), &[], false);
         assert_eq!(told(3), told(4));
+        assert_eq!(told(4), decided(&cancel(3), Some(&link), &[], false));
     }
 
     #[test]

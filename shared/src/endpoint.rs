@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +11,14 @@ use lambda_http::http::{HeaderMap, StatusCode, header};
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
+
+use crate::aws::Aws;
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{self, AwsConfig, IntakeConfig};
+use crate::intake::Intake;
+use crate::notification::NotificationKind;
+use crate::secret::CachedSecret;
+use crate::telemetry;
 
 /// A REST API's proxy event, as far as it matters here.
 ///
@@ -76,15 +85,29 @@ impl From<Response<Body>> for Answer {
     }
 }
 
-/// Answers the events of a REST API with `handle`, until Lambda ends the process.
+/// Takes notifications of this kind in, until Lambda ends the process.
 ///
 /// # Errors
-/// If the Lambda runtime stops.
-pub async fn serve(handle: impl AsyncFn(Request) -> Response<Body>) -> Result<(), lambda_runtime::Error> {
-    let handle = &handle;
+/// If the environment cannot be used, or the Lambda runtime stops.
+pub async fn serve(kind: NotificationKind) -> Result<(), lambda_runtime::Error> {
+    telemetry::start(config::log_level(&config::environment));
+    let config = IntakeConfig::read(kind.partner(), &config::environment)?;
+    let aws = Aws::new(&AwsConfig::read(&config::environment)?)?;
+    let clock: SharedClock = Arc::new(SystemClock);
+    let intake = &Intake {
+        kind,
+        tokens: config.tokens,
+        checks: config.checks,
+        secret: config.secret_id.map(|id| CachedSecret::new(aws.secrets(), id, clock.clone())),
+        table: aws.table(config.table),
+        notifications: aws.queue(config.notifications_queue_url),
+        clock,
+    };
+    tokio::join!(aws.connect_to_dynamodb(), aws.connect_to_sqs());
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
+        let request = event.payload.into();
         // Boxed, since what is nested in it is too deep a type otherwise, and too big to be moved about.
-        Ok::<_, Infallible>(Answer::from(Box::pin(handle(event.payload.into())).await))
+        Ok::<_, Infallible>(Answer::from(Box::pin(intake.handle(&request)).await))
     }))
     .await
 }

@@ -1,6 +1,7 @@
 //! Taking a notification in: record, then enqueue, then acknowledge, in this order. What is acknowledged is in
 //! the table; what is not acknowledged comes again.
 
+use futures_util::stream::{self, StreamExt as _};
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use serde_json::Value;
@@ -11,19 +12,25 @@ use crate::digest::canonical_digest;
 use crate::notification::{CHANGES_ON_RESEND, NotificationKey, NotificationKind};
 use crate::order::{OrderId, OrderKey, Partner};
 use crate::partner::MAX_BODY_BYTES;
-use crate::partner::authentication::TokenHashes;
+use crate::partner::authentication::{ScttChecks, ScttSecret, TokenHashes};
+use crate::partner::sctt::Envelope;
 use crate::queue::Queue;
 use crate::record::Table;
 use crate::record::orders::Delivered;
+use crate::secret::CachedSecret;
 use crate::wire::{self, WireError};
 
 /// What a notification endpoint is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Intake {
     /// Which notification it takes.
     pub kind: NotificationKind,
     /// The tokens that open it.
     pub tokens: TokenHashes,
+    /// What SCTT must show beside its token.
+    pub checks: ScttChecks,
+    /// SCTT's signing secret, where signatures are checked.
+    pub secret: Option<CachedSecret<ScttSecret>>,
     /// Where notifications are recorded.
     pub table: Table,
     /// Where their keys go.
@@ -32,69 +39,96 @@ pub struct Intake {
     pub clock: SharedClock,
 }
 
-/// A body that came with a valid token and is a JSON object.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Opened {
-    /// The body as it came.
-    pub text: String,
-    /// The body as JSON.
-    pub json: Value,
-}
+/// How many notifications of one body are recorded at a time.
+const AT_ONCE: usize = 16;
 
 impl Intake {
     const fn partner(&self) -> Partner {
         self.kind.partner()
     }
 
-    /// Checks the token and the size, and parses the body.
-    ///
-    /// # Errors
-    /// The answer to give: 401, 413, or 400 for what is no JSON object (which is then in quarantine).
-    pub async fn open(&self, request: &Request) -> Result<Opened, Response<Body>> {
+    /// Takes a body in: checks who sent it, records every notification that is in it, enqueues their keys, and
+    /// acknowledges it in the partner's shape.
+    pub async fn handle(&self, request: &Request) -> Response<Body> {
         if !self.tokens.admit(&answer::path_parameter(request, "token")) {
             let none = "no token hash is configured, so that nobody is admitted";
-            return Err(self.unauthorized(if self.tokens.is_empty() { none } else { "wrong token" }));
+            return self.unauthorized(if self.tokens.is_empty() { none } else { "wrong token" });
         }
         let bytes = answer::body(request);
         if bytes.len() > MAX_BODY_BYTES {
             tracing::warn!(kind = %self.kind, bytes = bytes.len(), "refused: the body is too large");
-            return Err(self.refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 256 KiB"));
+            return self.refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 256 KiB");
         }
-        match wire::parse_object(bytes) {
-            Ok(json) => Ok(Opened { text: String::from_utf8_lossy(bytes).into_owned(), json }),
-            Err(problem) => Err(self.unreadable(bytes, &problem).await),
+        let read = wire::parse_object(bytes).and_then(|json| Ok((self.kind.orders_of(&json)?, json)));
+        let (orders, json) = match read {
+            Ok(read) => read,
+            Err(problem) => return self.unreadable(bytes, &problem).await,
+        };
+        if self.partner() == Partner::Sctt {
+            let envelope = match Envelope::from_json(&json) {
+                Ok(envelope) => envelope,
+                Err(problem) => return self.unreadable(bytes, &problem).await,
+            };
+            let secret = match &self.secret {
+                None => None,
+                Some(secret) => match secret.get().await {
+                    Ok(secret) => Some(secret.secret),
+                    Err(error) => {
+                        tracing::error!(%error, configuration_fault = true, "a signature could not be checked: the partner must send again");
+                        return self.failed();
+                    }
+                },
+            };
+            if let Err(why) = self.checks.check(&envelope, &json, secret.as_ref(), self.clock.now()) {
+                return self.unauthorized(&why.to_string());
+            }
         }
+        let json = &json;
+        let taken = stream::iter(orders.into_iter().enumerate())
+            .map(|(index, order_id)| {
+                let part = self.kind.part_of(json, index);
+                async move {
+                    match part {
+                        Some(part) => self.take(order_id, &part.to_string(), &part).await,
+                        None => self.take(order_id, &String::from_utf8_lossy(bytes), json).await,
+                    }
+                }
+            })
+            .buffer_unordered(AT_ONCE)
+            .all(async |taken| taken)
+            .await;
+        if taken { answer::raw(StatusCode::OK, self.partner().acknowledgement()) } else { self.failed() }
     }
 
-    /// Records a notification, enqueues its key unless it was dispatched before, and acknowledges it.
-    pub async fn accept(&self, order_id: OrderId, opened: &Opened) -> Response<Body> {
+    /// Records a notification and enqueues its key unless it was dispatched before. Whether that is done.
+    async fn take(&self, order_id: OrderId, text: &str, json: &Value) -> bool {
         let key = NotificationKey {
             order: OrderKey { partner: self.partner(), order_id },
             kind: self.kind,
-            digest: canonical_digest(&opened.json, &CHANGES_ON_RESEND),
+            digest: canonical_digest(json, &CHANGES_ON_RESEND),
         };
-        let delivered = match self.table.record_delivery(&key, &opened.text, self.clock.now()).await {
+        let delivered = match self.table.record_delivery(&key, text, self.clock.now()).await {
             Ok(delivered) => delivered,
             Err(error) => {
                 tracing::error!(notification = %key, %error, "not recorded: the partner must send again");
-                return self.failed();
+                return false;
             }
         };
         if delivered == Delivered::AfterDispatch {
             tracing::info!(notification = %key, "acknowledged again: it was dispatched before");
-            return self.acknowledged();
+            return true;
         }
         if let Err(error) = self.notifications.send(&key).await {
             tracing::error!(notification = %key, %error, "recorded, but not enqueued: the partner must send again");
-            return self.failed();
+            return false;
         }
         let again = delivered == Delivered::Again;
-        tracing::info!(notification = %key, again, "recorded, enqueued and acknowledged");
-        self.acknowledged()
+        tracing::info!(notification = %key, again, "recorded and enqueued");
+        true
     }
 
     /// Keeps a body that could not be read and tells the partner what is wrong with it.
-    pub async fn unreadable(&self, body: &[u8], problem: &WireError) -> Response<Body> {
+    async fn unreadable(&self, body: &[u8], problem: &WireError) -> Response<Body> {
         let problem = problem.to_string();
         if let Err(error) = self.table.quarantine(self.partner(), body, &problem, self.clock.now()).await {
             tracing::error!(kind = %self.kind, %error, "an unreadable body could not be kept: the partner must send again");
@@ -105,20 +139,14 @@ impl Intake {
     }
 
     /// Refuses a caller that is not who it should be; `why` is for the log only.
-    #[must_use]
-    pub fn unauthorized(&self, why: &str) -> Response<Body> {
+    fn unauthorized(&self, why: &str) -> Response<Body> {
         tracing::warn!(kind = %self.kind, why, "refused: not authentic");
         self.refusal(StatusCode::UNAUTHORIZED, "not authorized")
     }
 
     /// The answer when the table or the queue failed: the partner sends again.
-    #[must_use]
-    pub fn failed(&self) -> Response<Body> {
+    fn failed(&self) -> Response<Body> {
         self.refusal(StatusCode::INTERNAL_SERVER_ERROR, "could not be stored; send it again")
-    }
-
-    fn acknowledged(&self) -> Response<Body> {
-        answer::raw(StatusCode::OK, self.partner().acknowledgement())
     }
 
     fn refusal(&self, status: StatusCode, message: &str) -> Response<Body> {

@@ -5,9 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::order::{OrderKey, Partner};
-use crate::partner::sctt::{VOUCHER_PUSH, VoucherPush};
-use crate::partner::tsy::{ISSUE_NOTIFY, IssueNotify};
+use crate::order::{OrderId, OrderKey, Partner};
+use crate::partner::sctt::{self, Cancellation, VoucherPush};
+use crate::partner::tsy::{self, ChangePricePush, IssueNotify};
 use crate::wire::WireError;
 
 /// Top-level members that differ from one delivery of a notification to the next.
@@ -19,33 +19,67 @@ pub const CHANGES_ON_RESEND: [&str; 2] = ["sign", "request_time"];
 pub enum NotificationKind {
     /// TSY's IssueNotify.
     IssueNotify,
+    /// TSY's ChangePricePush.
+    ChangePricePush,
+    /// TSY's ChangeResultPush.
+    ChangeResultPush,
     /// SCTT's voucher push.
     VoucherPush,
+    /// SCTT's cancel push.
+    CancelPush,
 }
 
 impl NotificationKind {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::IssueNotify, Self::ChangePricePush, Self::ChangeResultPush, Self::VoucherPush, Self::CancelPush];
+
     /// The name in keys and routes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::IssueNotify => ISSUE_NOTIFY,
-            Self::VoucherPush => VOUCHER_PUSH,
+            Self::IssueNotify => tsy::ISSUE_NOTIFY,
+            Self::ChangePricePush => tsy::CHANGE_PRICE_PUSH,
+            Self::ChangeResultPush => tsy::CHANGE_RESULT_PUSH,
+            Self::VoucherPush => sctt::VOUCHER_PUSH,
+            Self::CancelPush => sctt::CANCEL_PUSH,
         }
     }
 
     /// The kind of that name, if there is one.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::IssueNotify, Self::VoucherPush].into_iter().find(|kind| kind.as_str() == name)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
     /// Who sends it.
     #[must_use]
     pub const fn partner(self) -> Partner {
         match self {
-            Self::IssueNotify => Partner::Tsy,
-            Self::VoucherPush => Partner::Sctt,
+            Self::IssueNotify | Self::ChangePricePush | Self::ChangeResultPush => Partner::Tsy,
+            Self::VoucherPush | Self::CancelPush => Partner::Sctt,
         }
+    }
+
+    /// Reads a body: whose orders it tells of, at least one.
+    ///
+    /// # Errors
+    /// Names the field that is missing, of the wrong type, or no usable id.
+    pub fn orders_of(self, body: &Value) -> Result<Vec<OrderId>, WireError> {
+        let order_id = match self {
+            Self::IssueNotify => IssueNotify::from_json(body)?.0,
+            Self::ChangePricePush => ChangePricePush::from_json(body)?.0,
+            Self::ChangeResultPush => tsy::order_of_change_result(body)?,
+            Self::VoucherPush => VoucherPush::from_json(body)?.0,
+            Self::CancelPush => return Cancellation::orders_of(body),
+        };
+        Ok(vec![order_id])
+    }
+
+    /// What of a body is the notification of its order at `index`; nothing where all of it is.
+    #[must_use]
+    pub fn part_of(self, body: &Value, index: usize) -> Option<Value> {
+        (self == Self::CancelPush).then(|| Cancellation::part_of(body, index))
     }
 }
 
@@ -77,9 +111,13 @@ impl fmt::Display for NotificationKey {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notification {
     /// A flight's tickets were issued, or were not.
-    Tsy(IssueNotify),
+    Issue(IssueNotify),
+    /// What the change of a flight costs, or what became of it: nothing that TOP is told.
+    Change,
     /// A scenic-spot or ship order's status and vouchers.
-    Sctt(Box<VoucherPush>),
+    Voucher(Box<VoucherPush>),
+    /// What became of the cancellation of such an order.
+    Cancel(Cancellation),
 }
 
 impl Notification {
@@ -89,10 +127,22 @@ impl Notification {
     /// If the record was changed by hand into something that is no notification.
     pub fn from_payload(kind: NotificationKind, payload: &Value) -> Result<Self, WireError> {
         match kind {
-            NotificationKind::IssueNotify => IssueNotify::from_json(payload).map(|(_, notify)| Self::Tsy(notify)),
+            NotificationKind::IssueNotify => IssueNotify::from_json(payload).map(|(_, notify)| Self::Issue(notify)),
+            NotificationKind::ChangePricePush | NotificationKind::ChangeResultPush => Ok(Self::Change),
             NotificationKind::VoucherPush => {
-                VoucherPush::from_json(payload).map(|(_, push)| Self::Sctt(Box::new(push)))
+                VoucherPush::from_json(payload).map(|(_, push)| Self::Voucher(Box::new(push)))
             }
+            NotificationKind::CancelPush => Cancellation::from_json(payload).map(Self::Cancel),
+        }
+    }
+
+    /// Whether it says that the order failed or was cancelled.
+    #[must_use]
+    pub const fn says_not_booked(&self) -> bool {
+        match self {
+            Self::Voucher(push) => push.says_not_booked(),
+            Self::Cancel(cancellation) => cancellation.is_done(),
+            Self::Issue(_) | Self::Change => false,
         }
     }
 }

@@ -48,7 +48,7 @@ pub fn filter(level: Level) -> Targets {
 }
 
 /// The crates of this project that log.
-const OURS: [&str; 5] = ["dispatch", "order_link", "sctt_voucher_push", "shared", "submit_call"];
+const OURS: [&str; 4] = ["dispatch", "order_link", "shared", "submit_call"];
 
 #[cfg(test)]
 mod tests {

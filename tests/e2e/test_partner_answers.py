@@ -50,9 +50,13 @@ _SCTT_FAULTS = [
 
 def test_a_wrong_token_is_refused_in_the_partners_shape(stage: Stage) -> None:
     connection, relay = stage.relay.connection, stage.relay
+    tsy, sctt = connection.tsy_url, connection.sctt_url
     for url, push, body in (
-        (connection.tsy_url, relay.push_tsy, partners.tsy_issued("P-1")),
-        (connection.sctt_url, relay.push_sctt_as_is, partners.sctt_push("T-1", partners.BOOKED)),
+        (tsy, relay.push_tsy, partners.tsy_issued("P-1")),
+        (connection.beside(tsy, "change-price-push"), relay.push_tsy, partners.tsy_change_price("P-1")),
+        (connection.beside(tsy, "change-result-push"), relay.push_tsy, {}),
+        (sctt, relay.push_sctt_as_is, partners.sctt_push("T-1", partners.BOOKED)),
+        (connection.beside(sctt, "cancel-push"), relay.push_sctt_as_is, partners.sctt_cancel(("T-1", 3))),
     ):
         base, _, endpoint = url.rpartition("/")
         for wrong in (base[:-1], base + "x", base.rpartition("/")[0] + "/wrong"):
@@ -84,6 +88,37 @@ def test_tsy_is_told_which_field_is_wrong(stage: Stage, change: dict[str, Any], 
 def test_sctt_is_told_which_field_is_wrong(stage: Stage, change: dict[str, Any], field: str) -> None:
     body = _changed(partners.sctt_push(stage.new_id("T"), partners.BOOKED), change)
     _refused_and_kept(stage, "sctt", lambda: stage.relay.push_sctt(body), field)
+
+
+_CHANGE_PRICE_FAULTS = [
+    pytest.param({"merchantOrder": None, "orderNum": None}, "merchantOrder", id="no order"),
+    pytest.param({"informType": None}, "informType", id="no type"),
+    pytest.param({"feeList": {}}, "feeList", id="an object as list of fees"),
+    pytest.param({"feeList": [{"changeFee": "much"}]}, "changeFee", id="a word as fee"),
+]
+
+_CANCEL_FAULTS = [
+    pytest.param({"orderlist": None}, "orderlist", id="no list"),
+    pytest.param({"orderlist": []}, "orderlist", id="an empty list"),
+    pytest.param({"orderlist": [{"trade_number": "T-1"}]}, "cancel_status", id="no status"),
+    pytest.param({"orderlist": [{"cancel_status": 3}]}, "trade_number", id="no order"),
+]
+
+
+@pytest.mark.parametrize(("change", "field"), _CHANGE_PRICE_FAULTS)
+def test_tsy_is_told_what_is_wrong_with_a_change_price_push(stage: Stage, change: dict[str, Any], field: str) -> None:
+    connection = stage.relay.connection
+    url = connection.beside(connection.tsy_url, "change-price-push")
+    body = _changed(partners.tsy_change_price(stage.new_id("P")), change)
+    _refused_and_kept(stage, "tsy", lambda: stage.relay.push_tsy(body, url), field)
+
+
+@pytest.mark.parametrize(("change", "field"), _CANCEL_FAULTS)
+def test_sctt_is_told_what_is_wrong_with_a_cancel_push(stage: Stage, change: dict[str, Any], field: str) -> None:
+    connection = stage.relay.connection
+    url = connection.beside(connection.sctt_url, "cancel-push")
+    body = _changed(partners.sctt_cancel((stage.new_id("T"), partners.CANCEL_DONE)), change)
+    _refused_and_kept(stage, "sctt", lambda: stage.relay.push_sctt(body, url), field)
 
 
 def test_a_body_of_300_kib_is_too_large(stage: Stage) -> None:

@@ -30,6 +30,7 @@ use serde_json::{Value, json};
 use shared::call::{CallId, CallKey, CallKind};
 use shared::clock::Clock as _;
 use shared::digest::sha256_hex;
+use shared::notification::NotificationKind;
 use shared::order::Partner;
 use shared::record::calls::CallState;
 use shared::top::response::{self, Outcome};
@@ -43,6 +44,9 @@ macro_rules! seeds {
 
 static TSY: Seeds = seeds!("tsy_notification": "issued", "rejected");
 static SCTT: Seeds = seeds!("sctt_notification": "booked", "unsigned", "failed");
+static TSY_CHANGE_PRICE: Seeds = seeds!("tsy_change_price": "price");
+static TSY_CHANGE_RESULT: Seeds = seeds!("tsy_change_result": "named", "nameless");
+static SCTT_CANCEL: Seeds = seeds!("sctt_cancellation": "two", "failed");
 static LINK: Seeds = seeds!("link": "flight", "ship", "ticket");
 static ITINERARY_POSTBACK: Seeds = seeds!("itinerary_postback_call": "flight");
 static TICKET_VERIFY: Seeds = seeds!("ticket_verify_call": "redemption", "total");
@@ -75,12 +79,27 @@ macro_rules! fuzz {
 
 #[test]
 fn tsy_notification() {
-    fuzz!(1500, |input| notification(Partner::Tsy, &body(input, &TSY)));
+    fuzz!(1500, |input| notification(NotificationKind::IssueNotify, &body(input, &TSY)));
+}
+
+#[test]
+fn tsy_change_price() {
+    fuzz!(700, |input| notification(NotificationKind::ChangePricePush, &body(input, &TSY_CHANGE_PRICE)));
+}
+
+#[test]
+fn tsy_change_result() {
+    fuzz!(700, |input| notification(NotificationKind::ChangeResultPush, &body(input, &TSY_CHANGE_RESULT)));
+}
+
+#[test]
+fn sctt_cancellation() {
+    fuzz!(1000, |input| notification(NotificationKind::CancelPush, &body(input, &SCTT_CANCEL)));
 }
 
 #[test]
 fn sctt_notification() {
-    fuzz!(1500, |input| notification(Partner::Sctt, &body(input, &SCTT)));
+    fuzz!(1500, |input| notification(NotificationKind::VoucherPush, &body(input, &SCTT)));
 }
 
 #[test]
@@ -167,25 +186,25 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// A partner sends a body.
-fn notification(partner: Partner, sent: &Edited) {
+fn notification(kind: NotificationKind, sent: &Edited) {
+    let partner = kind.partner();
     on_empty_relay(async |relay| {
         let post = async || {
-            let parameters = json!({"token": TOKEN});
-            match partner {
-                Partner::Tsy => {
-                    let request = request("POST", "/tsy/{token}/issue-notify", parameters, json!({}), sent);
-                    answered(tsy_issue_notify::handle(&relay.tsy, &request).await)
-                }
-                Partner::Sctt => {
-                    let request = request("POST", "/sctt/{token}/voucher-push", parameters, json!({}), sent);
-                    answered(relay.sctt.handle(&request).await)
-                }
-            }
+            let route = format!("/{partner}/{{token}}/{kind}");
+            let request = request("POST", &route, json!({"token": TOKEN}), json!({}), sent);
+            answered(relay.intake(kind).handle(&request).await)
         };
         let now = relay.clock.now();
         let (status, answer) = post().await;
         let written = relay.cloud.take_sent();
-        let messages = relay.receive("notifications").await;
+        let mut messages = relay.receive("notifications").await;
+        // A push of many orders: SQS gives ten messages at a time.
+        while messages.len() % 10 == 0 {
+            match relay.receive("notifications").await {
+                more if more.is_empty() => break,
+                more => messages.extend(more),
+            }
+        }
         assert_eq!(status == 413, sent.bytes.len() > LARGEST, "{} bytes", sent.bytes.len());
         if status != 200 {
             let message = partner_refusal(partner, status, &answer, &sent.bytes);
@@ -206,25 +225,58 @@ fn notification(partner: Partner, sent: &Edited) {
         }
         assert_eq!(answer, acknowledgement(partner));
         let body: Value = serde_json::from_slice(&sent.bytes).expect("what is taken is JSON");
-        let (order_id, kind) = match partner {
-            Partner::Tsy => (text(&body["orderId"]), "issue-notify"),
-            Partner::Sctt => {
-                let number = text(&body["trade_number"]).filter(|number| !number.is_empty());
-                (number.or_else(|| text(&body["order_code"])), "voucher-push")
-            }
-        };
-        let order_id = order_id.filter(|id| !id.is_empty()).expect("what is taken names an order");
         let keys = keys(&messages);
-        let digest = keys[0]["digest"].as_str().unwrap();
-        assert_eq!(keys, [json!({"partner": partner.as_str(), "order_id": order_id, "kind": kind, "digest": digest})]);
-        let (pk, sk) = (format!("order#{partner}#{order_id}"), format!("notification#{kind}#{digest}"));
-        let recorded = item(relay, &pk, &sk).await.expect("what is acknowledged is in the table");
-        assert_eq!(recorded["payload"].as_s().unwrap().as_bytes(), sent.bytes);
+        let mut orders = orders_of(kind, &body);
+        for key in &keys {
+            let (order_id, digest) = (key["order_id"].as_str().unwrap(), key["digest"].as_str().unwrap());
+            assert_eq!(
+                *key,
+                json!({"partner": partner.as_str(), "order_id": order_id, "kind": kind, "digest": digest})
+            );
+            let (pk, sk) = (format!("order#{partner}#{order_id}"), format!("notification#{kind}#{digest}"));
+            let recorded = item(relay, &pk, &sk).await.expect("what is acknowledged is in the table");
+            let payload = recorded["payload"].as_s().unwrap();
+            let told = |(id, part): &(String, Value)| {
+                id == order_id && serde_json::from_str(payload).is_ok_and(|recorded: Value| recorded == *part)
+            };
+            let place = orders.iter().position(told).expect("what is recorded was told");
+            orders.swap_remove(place);
+            if kind != NotificationKind::CancelPush {
+                assert_eq!(payload.as_bytes(), sent.bytes);
+            }
+        }
+        assert_eq!(orders, [], "what was told is not recorded");
         assert_eq!(post().await, (200, answer), "a repeat is answered otherwise");
         handled(relay, "notifications", &messages).await;
-        let decided = item(relay, &pk, &sk).await.unwrap();
-        assert_ne!(decided["state"].as_s().unwrap(), "received", "nothing was decided");
+        for key in &keys {
+            let pk = format!("order#{partner}#{}", key["order_id"].as_str().unwrap());
+            let sk = format!("notification#{kind}#{}", key["digest"].as_str().unwrap());
+            let decided = item(relay, &pk, &sk).await.unwrap();
+            assert_ne!(decided["state"].as_s().unwrap(), "received", "nothing was decided");
+        }
     });
+}
+
+/// Whose orders a body tells of, and what it tells of each.
+fn orders_of(kind: NotificationKind, body: &Value) -> Vec<(String, Value)> {
+    let first_of =
+        |body: &Value, names: &[&str]| names.iter().filter_map(|name| text(&body[*name])).find(|id| !id.is_empty());
+    let named = |names| first_of(body, names);
+    let order_id = match kind {
+        NotificationKind::IssueNotify => named(&["orderId"]),
+        NotificationKind::ChangePricePush => named(&["merchantOrder", "orderNum"]),
+        NotificationKind::ChangeResultPush => named(&["merchantOrder", "orderNum"]).or_else(|| Some("-".to_owned())),
+        NotificationKind::VoucherPush => named(&["trade_number", "order_code"]),
+        NotificationKind::CancelPush => {
+            let part = |entry: &Value| {
+                let mut part = body.clone();
+                part["orderlist"] = json!([entry]);
+                (first_of(entry, &["trade_number", "order_code"]).expect("what is taken names an order"), part)
+            };
+            return body["orderlist"].as_array().expect("what is taken has a list").iter().map(part).collect();
+        }
+    };
+    vec![(order_id.expect("what is taken names an order"), body.clone())]
 }
 
 /// The booking system links an order, of which a notification was taken before.

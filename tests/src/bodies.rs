@@ -15,6 +15,18 @@ pub fn sctt(order_id: &str, status: i64, vouchers: usize) -> Value {
         "trade_number": order_id, "order_code": 123456, "order_status": status, "vouchers": [{"voucherlist": vouchers}]})
 }
 
+/// SCTT says what became of the cancellations of these orders: 1 failed, 2 waiting, 3 done.
+pub fn cancel(orders: &[(&str, i64)]) -> String {
+    let order = |(order_id, status): &(&str, i64)| {
+        json!({"trade_number": order_id, "order_code": 123456, "cancel_type": 1,
+        "cancel_status": status, "remark": ""})
+    };
+    let orders: Vec<_> = orders.iter().map(order).collect();
+    json!({"merchant_id": 287729, "request_time": "2026-01-01 12:00:00", "sign": "D19A61DBE64BA6CFB547855F216E0201",
+        "orderlist": orders})
+    .to_string()
+}
+
 /// A flight's link with one ticket number.
 pub fn flight() -> String {
     json!({"happytrip_flight": {"tes_head_id": "3021342134", "cwt_account_no": "12342134", "ticket_no_list": ["23142134"]}})

@@ -18,7 +18,6 @@ use dispatch::Dispatch;
 use lambda_http::{Body as HttpBody, RequestExt as _, Response};
 use lambda_runtime::{Context, LambdaEvent};
 use order_link::OrderLink;
-use sctt_voucher_push::Endpoint;
 use serde_json::{Value, json};
 use shared::call::{CallId, CallKey, CallKind};
 use shared::clock::{Clock, EpochMillis, SharedClock, SharedRandom};
@@ -27,7 +26,8 @@ use shared::delivery::Delivery;
 use shared::digest::sha256_hex;
 use shared::intake::Intake;
 use shared::notification::NotificationKind;
-use shared::partner::authentication::{ScttChecks, ScttSecret, TokenHashes};
+use shared::order::Partner;
+use shared::partner::authentication::{ScttChecks, TokenHashes};
 use shared::queue::Queue;
 use shared::queue::batch::{BatchRunner, Invocation};
 use shared::record::Table;
@@ -91,10 +91,8 @@ pub struct Relay {
     pub clock: Arc<TestClock>,
     /// The table.
     pub table: Table,
-    /// TSY's endpoint.
-    pub tsy: Intake,
-    /// SCTT's endpoint.
-    pub sctt: Endpoint,
+    /// The endpoints, one for each kind of notification.
+    pub intakes: Vec<Intake>,
     /// The booking system's side of an order.
     pub order_link: OrderLink,
     /// The asking for calls.
@@ -195,17 +193,20 @@ impl Relay {
             secrets.create_secret().name(name).secret_string(value.to_string()).send().await.unwrap();
         }
         let table = Table::new(dynamodb.clone(), "relay".to_owned(), Duration::from_secs(180 * 24 * 3600));
-        let intake = |kind| Intake {
-            kind,
-            tokens: TokenHashes::parse(&sha256_hex(TOKEN.as_bytes())).unwrap(),
-            table: table.clone(),
-            notifications: Queue::new(sqs.clone(), url("notifications")),
-            clock: shared_clock.clone(),
+        let intake = |kind: NotificationKind| {
+            let of_sctt = kind.partner() == Partner::Sctt;
+            let secret = (of_sctt && checks.formula.is_some())
+                .then(|| CachedSecret::new(secrets.clone(), "sctt".to_owned(), shared_clock.clone()));
+            Intake {
+                kind,
+                tokens: TokenHashes::parse(&sha256_hex(TOKEN.as_bytes())).unwrap(),
+                checks: if of_sctt { checks.clone() } else { ScttChecks::default() },
+                secret,
+                table: table.clone(),
+                notifications: Queue::new(sqs.clone(), url("notifications")),
+                clock: shared_clock.clone(),
+            }
         };
-        let secret = checks
-            .formula
-            .is_some()
-            .then(|| CachedSecret::<ScttSecret>::new(secrets.clone(), "sctt".to_owned(), shared_clock.clone()));
         let delivery = |kind| Delivery {
             kind,
             table: table.clone(),
@@ -218,8 +219,7 @@ impl Relay {
             banned_until: AtomicI64::new(0),
         };
         let relay = Self {
-            tsy: intake(NotificationKind::IssueNotify),
-            sctt: Endpoint { intake: intake(NotificationKind::VoucherPush), checks, secret },
+            intakes: NotificationKind::ALL.map(intake).into(),
             order_link: OrderLink {
                 table: table.clone(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
@@ -281,26 +281,41 @@ impl Relay {
         }
     }
 
-    /// TSY posts a body.
+    /// The endpoint of this kind of notification.
+    pub fn intake(&self, kind: NotificationKind) -> &Intake {
+        self.intakes.iter().find(|intake| intake.kind == kind).unwrap()
+    }
+
+    /// A partner posts a body.
+    pub async fn post(&self, kind: NotificationKind, body: &str) -> Answered {
+        self.post_as(kind, TOKEN, Body::Text(body)).await
+    }
+
+    /// A partner posts a body under a token.
+    pub async fn post_as(&self, kind: NotificationKind, token: &str, body: Body<'_>) -> Answered {
+        let route = format!("/{}/{{token}}/{kind}", kind.partner().as_str());
+        let request = api_request("POST", &route, json!({"token": token}), json!({}), body);
+        answered(self.intake(kind).handle(&request).await)
+    }
+
+    /// TSY posts an IssueNotify.
     pub async fn post_tsy(&self, body: &str) -> Answered {
-        self.post_tsy_as(TOKEN, Body::Text(body)).await
+        self.post(NotificationKind::IssueNotify, body).await
     }
 
-    /// TSY posts a body under a token.
+    /// TSY posts an IssueNotify under a token.
     pub async fn post_tsy_as(&self, token: &str, body: Body<'_>) -> Answered {
-        let request = api_request("POST", "/tsy/{token}/issue-notify", json!({"token": token}), json!({}), body);
-        answered(tsy_issue_notify::handle(&self.tsy, &request).await)
+        self.post_as(NotificationKind::IssueNotify, token, body).await
     }
 
-    /// SCTT posts a body.
+    /// SCTT posts a voucher push.
     pub async fn post_sctt(&self, body: &str) -> Answered {
-        self.post_sctt_as(TOKEN, Body::Text(body)).await
+        self.post(NotificationKind::VoucherPush, body).await
     }
 
-    /// SCTT posts a body under a token.
+    /// SCTT posts a voucher push under a token.
     pub async fn post_sctt_as(&self, token: &str, body: Body<'_>) -> Answered {
-        let request = api_request("POST", "/sctt/{token}/voucher-push", json!({"token": token}), json!({}), body);
-        answered(self.sctt.handle(&request).await)
+        self.post_as(NotificationKind::VoucherPush, token, body).await
     }
 
     /// The booking system links an order.

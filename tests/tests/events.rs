@@ -13,10 +13,12 @@ use relay_tests::relay::{Relay, answered};
 use serde_json::Value;
 use shared::clock::Clock;
 use shared::config::{
-    AttentionConfig, CallConfig, ConfigError, DispatchConfig, OrderLinkConfig, ScttConfig, SubmitCallConfig,
-    SweepConfig, TsyConfig,
+    AttentionConfig, CallConfig, ConfigError, DispatchConfig, IntakeConfig, OrderLinkConfig, SubmitCallConfig,
+    SweepConfig,
 };
 use shared::digest::sha256_hex;
+use shared::notification::NotificationKind;
+use shared::order::Partner;
 use shared::partner::authentication::TokenHashes;
 
 fn event(name: &str) -> Value {
@@ -36,11 +38,18 @@ async fn invoke(relay: &Relay, function: &str) -> usize {
     relay.invoke(queue, LambdaEvent::new(payload, context)).await.batch_item_failures.len()
 }
 
+async fn opened_by_the_events_token() -> Relay {
+    let mut relay = Relay::new().await;
+    for intake in &mut relay.intakes {
+        intake.tokens = TokenHashes::parse(&sha256_hex(b"local-token")).unwrap();
+    }
+    relay
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_events_of_a_flight_order_lead_from_its_notification_to_top() {
-    let mut relay = Relay::new().await;
-    relay.tsy.tokens = TokenHashes::parse(&sha256_hex(b"local-token")).unwrap();
-    assert_eq!(answered(tsy_issue_notify::handle(&relay.tsy, &request("tsy-issue-notify")).await).0, 200);
+    let relay = opened_by_the_events_token().await;
+    assert_eq!(answered(relay.intake(NotificationKind::IssueNotify).handle(&request("tsy-issue-notify")).await).0, 200);
     assert_eq!(answered(relay.order_link.handle(&request("order-link")).await).0, 200);
     assert_eq!(invoke(&relay, "dispatch").await, 0);
     assert_eq!(relay.notification("tsy", "P-1001").await.0, "dispatched");
@@ -72,14 +81,30 @@ async fn the_events_of_a_redemption_lead_from_its_submission_to_top() {
 
 #[tokio::test(start_paused = true)]
 async fn the_events_of_a_ship_order_lead_from_its_vouchers_to_top() {
-    let mut relay = Relay::new().await;
-    relay.sctt.intake.tokens = TokenHashes::parse(&sha256_hex(b"local-token")).unwrap();
-    assert_eq!(answered(relay.sctt.handle(&request("sctt-voucher-push")).await).0, 200);
+    let relay = opened_by_the_events_token().await;
+    assert_eq!(
+        answered(relay.intake(NotificationKind::VoucherPush).handle(&request("sctt-voucher-push")).await).0,
+        200
+    );
     assert_eq!(answered(relay.order_link.handle(&request("order-link-ship")).await).0, 200);
     relay.poll("notifications").await;
     assert_eq!(relay.notification("sctt", "T-1").await.0, "dispatched");
     assert_eq!(invoke(&relay, "ship-notify").await, 0);
     assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_of_changes_and_cancellations_are_recorded() {
+    let relay = opened_by_the_events_token().await;
+    for (kind, event, partner, order_id, state) in [
+        (NotificationKind::ChangePricePush, "tsy-change-price-push", "tsy", "P-1001", "dispatched"),
+        (NotificationKind::ChangeResultPush, "tsy-change-result-push", "tsy", "P-1001", "dispatched"),
+        (NotificationKind::CancelPush, "sctt-cancel-push", "sctt", "T-3", "waiting"),
+    ] {
+        assert_eq!(answered(relay.intake(kind).handle(&request(event)).await).0, 200);
+        relay.poll("notifications").await;
+        assert_eq!(relay.notification_states(partner, order_id).await.last().unwrap(), state, "{event}");
+    }
 }
 
 #[test]
@@ -90,8 +115,15 @@ fn the_local_environment_suits_every_function_and_opens_with_the_events_token() 
         move |name: &str| variables[name].as_str().map(str::to_owned)
     };
     let opens = |tokens: TokenHashes| tokens.admit("local-token");
-    assert!(opens(TsyConfig::read(&of("TsyIssueNotifyFunction")).unwrap().tokens));
-    assert!(opens(ScttConfig::read(&of("ScttVoucherPushFunction")).unwrap().tokens));
+    for (partner, function) in [
+        (Partner::Tsy, "TsyIssueNotifyFunction"),
+        (Partner::Tsy, "TsyChangePricePushFunction"),
+        (Partner::Tsy, "TsyChangeResultPushFunction"),
+        (Partner::Sctt, "ScttVoucherPushFunction"),
+        (Partner::Sctt, "ScttCancelPushFunction"),
+    ] {
+        assert!(opens(IntakeConfig::read(partner, &of(function)).unwrap().tokens), "{function}");
+    }
     OrderLinkConfig::read(&of("OrderLinkFunction")).unwrap();
     SubmitCallConfig::read(&of("SubmitCallFunction")).unwrap();
     DispatchConfig::read(&of("DispatchFunction")).unwrap();

@@ -162,7 +162,7 @@ impl Dispatch {
         let link = records.link.as_ref().map(|record| &record.link);
         // Read only where the decision turns on it.
         let success_told = match (&notification, link) {
-            (Notification::Sctt(push), Some(Link::FliggyShip(ship))) if push.says_not_booked() => {
+            (ended, Some(Link::FliggyShip(ship))) if ended.says_not_booked() => {
                 self.was_sent(&ship.alitrip_order_id).await?
             }
             _ => false,

@@ -9,7 +9,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use thiserror::Error;
 
 use crate::clock::{EpochMillis, distance};
-use crate::partner::sctt::VoucherPush;
+use crate::partner::sctt::Envelope;
 use crate::redact::Redacted;
 
 /// SHA-256 digests of the tokens that open an endpoint. Two at most are active: the present one, and during a
@@ -38,7 +38,10 @@ impl TokenHashes {
         if entries.len() > 2 {
             return Err(TokenHashError::TooMany(entries.len()));
         }
-        let parse = |(index, entry)| sha256_from_hex(entry).ok_or(TokenHashError::NotSha256(index + 1));
+        let parse = |(index, entry): (usize, &str)| {
+            let hash = base16ct::mixed::decode_vec(entry).ok().and_then(|bytes| bytes.try_into().ok());
+            hash.ok_or(TokenHashError::NotSha256(index + 1))
+        };
         entries.into_iter().enumerate().map(parse).collect::<Result<_, _>>().map(Self)
     }
 
@@ -55,12 +58,6 @@ impl TokenHashes {
         let admitted = self.0.iter().fold(Choice::from(0), |found, hash| found | hash.ct_eq(&presented));
         admitted.into()
     }
-}
-
-fn sha256_from_hex(text: &str) -> Option<[u8; 32]> {
-    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
-    let bytes: Vec<u8> = digits?.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
-    if text.len() == 64 { bytes.try_into().ok() } else { None }
 }
 
 /// What SCTT signs its pushes with. In Secrets Manager: `{"secret": …}`.
@@ -194,7 +191,7 @@ impl ScttChecks {
     /// Says which check failed, for the log; the partner is told no more than that it was refused.
     pub fn check(
         &self,
-        push: &VoucherPush,
+        push: &Envelope,
         body: &serde_json::Value,
         secret: Option<&Redacted<String>>,
         now: EpochMillis,
@@ -286,7 +283,7 @@ mod tests {
             "sign": signature.sign(&json!({"merchant_id": "7"}), &secret)})
         };
         let check = |checks: &ScttChecks, body: &serde_json::Value| {
-            checks.check(&VoucherPush::from_json(body).unwrap().1, body, Some(&secret), now)
+            checks.check(&Envelope::from_json(body).unwrap(), body, Some(&secret), now)
         };
         assert_eq!(check(&checks, &good()), Ok(()));
         for (field, value, error) in [

@@ -1,7 +1,7 @@
-//! SCTT voucher push: an order's status, and its vouchers once it is booked.
+//! SCTT's pushes: the voucher push tells an order's status, and its vouchers once it is booked; the cancel push tells
+//! what became of cancellations.
 //!
-//! Source: SCTT's page "voucher push". Its sample leaves out `merchant_id`, `request_time` and `sign`, which
-//! its table lists, so they are optional here and checked only where configured ([`super::authentication`]).
+//! Source: SCTT's pages "voucher push" and "cancel push".
 
 use serde::Deserialize;
 use serde_json::{Number, Value};
@@ -9,8 +9,10 @@ use serde_json::{Number, Value};
 use crate::order::{OrderId, UNUSABLE_ID};
 use crate::wire::{self, WireError};
 
-/// The name of this notification in record keys.
+/// The voucher push in record keys.
 pub const VOUCHER_PUSH: &str = "voucher-push";
+/// The cancel push in record keys.
+pub const CANCEL_PUSH: &str = "cancel-push";
 
 /// `order_status`: the order waits to be booked.
 pub const WAITING: i64 = 1;
@@ -21,9 +23,17 @@ pub const FAILED: i64 = 3;
 /// `order_status`: the order was cancelled.
 pub const CANCELLED: i64 = 4;
 
-/// What SCTT says of an order. Members that are not listed are kept with the record.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct VoucherPush {
+/// `cancel_status`: the cancellation failed.
+pub const CANCEL_FAILED: i64 = 1;
+/// `cancel_status`: the cancellation waits to be done.
+pub const CANCEL_WAITING: i64 = 2;
+/// `cancel_status`: the cancellation is done.
+pub const CANCEL_DONE: i64 = 3;
+
+/// How a push shows that it is SCTT's. The page's sample of the voucher push leaves all of it out, though its table
+/// lists it, so it is optional, and checked only where configured ([`super::authentication`]).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Envelope {
     /// The company's number at SCTT.
     #[serde(default, deserialize_with = "wire::optional_text")]
     pub merchant_id: Option<String>,
@@ -33,6 +43,21 @@ pub struct VoucherPush {
     /// The signature, upper-case hex.
     #[serde(default, deserialize_with = "wire::optional_text")]
     pub sign: Option<String>,
+}
+
+impl Envelope {
+    /// Reads it off a push.
+    ///
+    /// # Errors
+    /// Names the field that is of the wrong type.
+    pub fn from_json(body: &Value) -> Result<Self, WireError> {
+        wire::read(body)
+    }
+}
+
+/// What SCTT says of an order. Members that are not listed are kept with the record.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct VoucherPush {
     /// Our order id.
     #[serde(default, deserialize_with = "wire::optional_text")]
     pub trade_number: Option<String>,
@@ -129,12 +154,7 @@ impl VoucherPush {
     /// Names the field that is missing, of the wrong type, or no usable id.
     pub fn from_json(body: &Value) -> Result<(OrderId, Self), WireError> {
         let push: Self = wire::read(body)?;
-        let (field, id) = match (&push.trade_number, &push.order_code) {
-            (Some(number), _) if !number.is_empty() => ("trade_number", number.clone()),
-            (_, Some(code)) if !code.is_empty() => ("order_code", code.clone()),
-            _ => return Err(WireError::at("trade_number", "is missing, and so is order_code: send one of them")),
-        };
-        Ok((OrderId::try_from(id).map_err(|_| WireError::at(field, UNUSABLE_ID))?, push))
+        Ok((order_id("", push.trade_number.as_ref(), push.order_code.as_ref())?, push))
     }
 
     /// Whether the order failed or was cancelled.
@@ -167,6 +187,93 @@ pub struct VoucherCodes {
     pub confirmation: Option<String>,
     /// Verification number.
     pub verification: Option<String>,
+}
+
+/// Whose order it is: ours by our number, else by SCTT's. `within` is the path of the members.
+fn order_id(within: &str, trade_number: Option<&String>, order_code: Option<&String>) -> Result<OrderId, WireError> {
+    let (field, id) = match (trade_number, order_code) {
+        (Some(number), _) if !number.is_empty() => ("trade_number", number),
+        (_, Some(code)) if !code.is_empty() => ("order_code", code),
+        _ => {
+            let problem = "is missing, and so is order_code: send one of them";
+            return Err(WireError::at(format!("{within}trade_number"), problem));
+        }
+    };
+    OrderId::try_from(id.clone()).map_err(|_| WireError::at(format!("{within}{field}"), UNUSABLE_ID))
+}
+
+/// What became of the cancellation of one order. Members that are not listed are kept with the record.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Cancellation {
+    /// Our order id.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub trade_number: Option<String>,
+    /// SCTT's order number.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub order_code: Option<String>,
+    /// What each value means is not published.
+    #[serde(default, deserialize_with = "wire::optional_integer")]
+    pub cancel_type: Option<i64>,
+    /// 1 failed, 2 waiting, 3 done.
+    #[serde(deserialize_with = "wire::integer")]
+    pub cancel_status: i64,
+    /// In words.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub remark: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct CancelPush {
+    #[serde(deserialize_with = "wire::list")]
+    orderlist: Vec<Cancellation>,
+}
+
+impl Cancellation {
+    /// Reads a push: whose orders it tells of, in its order.
+    ///
+    /// # Errors
+    /// Names the field that is missing, of the wrong type, or no usable id.
+    pub fn orders_of(body: &Value) -> Result<Vec<OrderId>, WireError> {
+        let push: CancelPush = wire::read(body)?;
+        if push.orderlist.is_empty() {
+            return Err(WireError::at("orderlist", "must name at least one order"));
+        }
+        let orders = push.orderlist.iter().enumerate();
+        let order_id = |(index, order): (usize, &Self)| {
+            order_id(&format!("orderlist[{index}]."), order.trade_number.as_ref(), order.order_code.as_ref())
+        };
+        orders.map(order_id).collect()
+    }
+
+    /// Of a push, what is recorded of its order at `index`: the push as if it told of that one alone, so that it does
+    /// not depend on those that are told of beside it.
+    #[must_use]
+    pub fn part_of(body: &Value, index: usize) -> Value {
+        let member = |(name, value): (&String, &Value)| {
+            let value = if name == "orderlist" { Value::Array(vec![value[index].clone()]) } else { value.clone() };
+            (name.clone(), value)
+        };
+        Value::Object(body.as_object().into_iter().flatten().map(member).collect())
+    }
+
+    /// Reads what was recorded of one order.
+    ///
+    /// # Errors
+    /// If it is not a push that tells of one order.
+    pub fn from_json(body: &Value) -> Result<Self, WireError> {
+        let push: CancelPush = wire::read(body)?;
+        let mut orders = push.orderlist.into_iter();
+        match (orders.next(), orders.next()) {
+            (Some(order), None) => Ok(order),
+            _ => Err(WireError::at("orderlist", "must name one order")),
+        }
+    }
+
+    /// Whether the order is cancelled.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.cancel_status == CANCEL_DONE
+    }
 }
 
 #[cfg(test)]
@@ -216,5 +323,40 @@ mod tests {
         ] {
             assert_eq!(VoucherPush::from_json(&body).unwrap_err().to_string(), message);
         }
+    }
+
+    #[test]
+    fn a_cancel_push_is_split_into_pushes_of_one_order_each() {
+        let body = &samples()["sctt_cancel_push_of_two"];
+        assert_eq!(Cancellation::from_json(&samples()["sctt_cancel_push"]).unwrap().cancel_status, CANCEL_DONE);
+        let ids: Vec<_> = Cancellation::orders_of(body).unwrap().iter().map(|id| id.as_str().to_owned()).collect();
+        assert_eq!(ids, ["T-1", "T-2"]);
+        for (index, entry) in body["orderlist"].as_array().unwrap().iter().enumerate() {
+            let part = Cancellation::part_of(body, index);
+            assert_eq!(part["orderlist"], json!([entry]));
+            assert_eq!(part["merchant_id"], body["merchant_id"]);
+            assert_eq!(Cancellation::from_json(&part).unwrap().cancel_status, entry["cancel_status"].as_i64().unwrap());
+        }
+        assert!(Cancellation::from_json(body).is_err());
+    }
+
+    #[test]
+    fn a_fault_of_a_cancel_push_is_named_with_its_place() {
+        for (orders, message) in [
+            (json!([]), "field orderlist must name at least one order"),
+            (json!({}), "field orderlist must be a list"),
+            (json!([{"trade_number": "T"}]), "field orderlist[0].cancel_status is missing"),
+            (
+                json!([{"trade_number": "T", "cancel_status": 3}, {"cancel_status": 3}]),
+                "field orderlist[1].trade_number is missing, and so is order_code: send one of them",
+            ),
+            (
+                json!([{"order_code": "a\u{0}", "cancel_status": 3}]),
+                "field orderlist[0].order_code must be 1 to 256 bytes long without control characters",
+            ),
+        ] {
+            assert_eq!(Cancellation::orders_of(&json!({"orderlist": orders})).unwrap_err().to_string(), message);
+        }
+        assert_eq!(Cancellation::orders_of(&json!({})).unwrap_err().to_string(), "field orderlist is missing");
     }
 }

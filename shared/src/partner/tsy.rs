@@ -1,16 +1,23 @@
-//! TSY (hkramble) IssueNotify: a flight's tickets were issued, or were not.
+//! TSY's (hkramble's) notifications: a flight's tickets were issued, or were not; what a change costs; what became of
+//! a change. No body carries a signature, time or event id.
 //!
-//! Source: TSY's page "IssueNotify" (four strings; `type` is `issued` or `rejected`; `msg` is the reason of a
-//! rejection and empty otherwise). The body carries no signature, time or event id.
+//! Source: TSY's pages "IssueNotify" (four strings; `type` is `issued` or `rejected`; `msg` is the reason of a
+//! rejection and empty otherwise) and "ChangePricePush". The body of ChangeResultPush is not published.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::order::{OrderId, UNUSABLE_ID};
 use crate::wire::{self, WireError};
 
-/// The name of this notification in record keys.
+/// IssueNotify in record keys.
 pub const ISSUE_NOTIFY: &str = "issue-notify";
+/// ChangePricePush in record keys.
+pub const CHANGE_PRICE_PUSH: &str = "change-price-push";
+/// ChangeResultPush in record keys.
+pub const CHANGE_RESULT_PUSH: &str = "change-result-push";
+/// The order id under which a change's result is kept that names no order.
+pub const NO_ORDER: &str = "-";
 
 /// What TSY says of an order. Members that are not listed are kept with the record.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -39,6 +46,93 @@ impl IssueNotify {
         let order_id = OrderId::try_from(notification.order_id.clone());
         Ok((order_id.map_err(|_| WireError::at("orderId", UNUSABLE_ID))?, notification))
     }
+}
+
+/// What a change costs. The page gives its members without their types, so that only those that the order is found by,
+/// and the shape of the lists, are insisted on; all of it is kept with the record.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ChangePricePush {
+    /// `Change_Price`.
+    #[serde(rename = "informType", deserialize_with = "wire::text")]
+    pub inform_type: String,
+    /// Our order id.
+    #[serde(rename = "merchantOrder", default, deserialize_with = "wire::optional_text")]
+    pub merchant_order: Option<String>,
+    /// TSY's number of the change's order.
+    #[serde(rename = "orderNum", default, deserialize_with = "wire::optional_text")]
+    pub order_num: Option<String>,
+    /// TSY's number of the order that is changed.
+    #[serde(rename = "parentOrderNum", default, deserialize_with = "wire::optional_text")]
+    pub parent_order_num: Option<String>,
+    /// What all of it costs: a decimal amount.
+    #[serde(rename = "totalfee", default, deserialize_with = "wire::optional_decimal")]
+    pub total_fee: Option<Number>,
+    /// Of each leg.
+    #[serde(rename = "feeList", default, deserialize_with = "wire::list")]
+    pub fee_list: Vec<ChangeFee>,
+    /// 1 if the change may be voided.
+    #[serde(rename = "permitVoid", default, deserialize_with = "wire::optional_integer")]
+    pub permit_void: Option<i64>,
+}
+
+/// What the change of one leg costs: decimal amounts of `currency`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ChangeFee {
+    /// Of all amounts.
+    #[serde(default, deserialize_with = "wire::optional_text")]
+    pub currency: Option<String>,
+    /// For changing.
+    #[serde(rename = "changeFee", default, deserialize_with = "wire::optional_decimal")]
+    pub change_fee: Option<Number>,
+    /// More for the ticket.
+    #[serde(rename = "ticketDiffFee", default, deserialize_with = "wire::optional_decimal")]
+    pub ticket_diff_fee: Option<Number>,
+    /// More for taxes.
+    #[serde(rename = "taxDiffFee", default, deserialize_with = "wire::optional_decimal")]
+    pub tax_diff_fee: Option<Number>,
+    /// Together.
+    #[serde(rename = "totalPricePer", default, deserialize_with = "wire::optional_decimal")]
+    pub total_price_per: Option<Number>,
+}
+
+impl ChangePricePush {
+    /// Reads a notification and whose order it is about.
+    ///
+    /// # Errors
+    /// Names the field that is missing, of the wrong type, or no usable id.
+    pub fn from_json(body: &Value) -> Result<(OrderId, Self), WireError> {
+        let push: Self = wire::read(body)?;
+        let order_id = order_of_change(push.merchant_order.as_deref(), push.order_num.as_deref())?;
+        let missing = || WireError::at("merchantOrder", "is missing, and so is orderNum: send one of them");
+        Ok((order_id.ok_or_else(missing)?, push))
+    }
+}
+
+#[derive(Deserialize)]
+struct ChangeResultPush {
+    #[serde(rename = "merchantOrder", default, deserialize_with = "wire::optional_text")]
+    merchant_order: Option<String>,
+    #[serde(rename = "orderNum", default, deserialize_with = "wire::optional_text")]
+    order_num: Option<String>,
+}
+
+/// Whose order a ChangeResultPush is about; [`NO_ORDER`]'s if it names none, since any JSON object is taken.
+///
+/// # Errors
+/// Names the field that is there and no usable id.
+pub fn order_of_change_result(body: &Value) -> Result<OrderId, WireError> {
+    let push: ChangeResultPush = wire::read(body)?;
+    match order_of_change(push.merchant_order.as_deref(), push.order_num.as_deref())? {
+        Some(order_id) => Ok(order_id),
+        None => OrderId::try_from(NO_ORDER.to_owned()).map_err(|_| WireError::at("merchantOrder", UNUSABLE_ID)),
+    }
+}
+
+fn order_of_change(merchant_order: Option<&str>, order_num: Option<&str>) -> Result<Option<OrderId>, WireError> {
+    let named = [("merchantOrder", merchant_order), ("orderNum", order_num)];
+    let filled = named.into_iter().find_map(|(field, id)| Some((field, id.filter(|id| !id.is_empty())?)));
+    let Some((field, id)) = filled else { return Ok(None) };
+    OrderId::try_from(id.to_owned()).map(Some).map_err(|_| WireError::at(field, UNUSABLE_ID))
 }
 
 #[cfg(test)]
@@ -80,5 +174,40 @@ mod tests {
     fn an_id_sent_as_a_number_keeps_every_digit() {
         let body = serde_json::from_str(r#"{"orderNo":1,"orderId":9223372036854775809123,"type":"issued"}"#).unwrap();
         assert_eq!(IssueNotify::from_json(&body).unwrap().0.as_str(), "9223372036854775809123");
+    }
+
+    #[test]
+    fn the_price_of_a_change_is_our_orders_or_else_tsys() {
+        let bodies: Value = serde_json::from_str(include_str!("../../testdata/inbound-bodies.json")).unwrap();
+        let mut body = bodies["tsy_change_price"].clone();
+        let (order_id, push) = ChangePricePush::from_json(&body).unwrap();
+        assert_eq!((order_id.as_str(), push.inform_type.as_str()), ("P-1001", "Change_Price"));
+        assert_eq!(push.fee_list[0].change_fee.as_ref().unwrap().to_string(), "120.50");
+        body["merchantOrder"] = json!("");
+        assert_eq!(ChangePricePush::from_json(&body).unwrap().0.as_str(), "10862500710600");
+        body["orderNum"] = json!(null);
+        assert_eq!(
+            ChangePricePush::from_json(&body).unwrap_err().to_string(),
+            "field merchantOrder is missing, and so is orderNum: send one of them"
+        );
+        body["feeList"] = json!([{"changeFee": "much"}]);
+        assert_eq!(
+            ChangePricePush::from_json(&body).unwrap_err().to_string(),
+            "field feeList[0].changeFee must be a decimal number"
+        );
+    }
+
+    #[test]
+    fn the_result_of_a_change_is_any_object() {
+        for (body, order_id) in [
+            (json!({"merchantOrder": "P-1001", "orderNum": "1"}), "P-1001"),
+            (json!({"orderNum": 10862500710600_i64}), "10862500710600"),
+            (json!({"result": [1, {"orderNum": "2"}]}), NO_ORDER),
+            (json!({}), NO_ORDER),
+        ] {
+            assert_eq!(order_of_change_result(&body).unwrap().as_str(), order_id);
+        }
+        let error = order_of_change_result(&json!({"merchantOrder": ["P-1001"]})).unwrap_err();
+        assert_eq!(error.to_string(), "field merchantOrder must be a string");
     }
 }

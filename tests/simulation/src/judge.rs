@@ -343,7 +343,7 @@ impl Judge<'_> {
         let lacks_tickets = lacks_tickets(link);
         let decisive = match order.partner() {
             Partner::Tsy => one.payload["type"] == "issued",
-            Partner::Sctt => [2, 3, 4].iter().any(|status| one.payload["order_status"] == *status),
+            Partner::Sctt => one.payload["order_status"] == 2 || ended(one),
         };
         match one.state.as_str() {
             "dispatched" => {
@@ -383,9 +383,9 @@ impl Judge<'_> {
         let vouchers = |one: &Notification| one.payload["vouchers"][0]["voucherlist"].as_array().map_or(0, Vec::len);
         let mut decisive: Vec<(i64, bool)> = notifications
             .iter()
-            .filter_map(|one| match one.payload["order_status"].as_i64()? {
-                2 if vouchers(one) > 0 => Some((one.received_at, true)),
-                3 | 4 => Some((one.received_at, false)),
+            .filter_map(|one| match one.payload["order_status"].as_i64() {
+                Some(2) if vouchers(one) > 0 => Some((one.received_at, true)),
+                _ if ended(one) => Some((one.received_at, false)),
                 _ => None,
             })
             .collect();
@@ -428,6 +428,12 @@ impl Judge<'_> {
             self.violated(format!("{} is not booked; TOP was told issued: {issued}, failed: {failed}", order.id()));
         }
     }
+}
+
+/// Whether a push says that its order failed or was cancelled.
+fn ended(push: &Notification) -> bool {
+    let status = push.payload["order_status"].as_i64();
+    matches!(status, Some(3 | 4)) || push.payload["orderlist"][0]["cancel_status"] == 3
 }
 
 /// Whether a flight's link has no ticket numbers yet.

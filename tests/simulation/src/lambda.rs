@@ -16,7 +16,6 @@ use dispatch::Dispatch;
 use lambda_http::{Body, Request, Response};
 use lambda_runtime::{Context, LambdaEvent};
 use order_link::OrderLink;
-use sctt_voucher_push::Endpoint;
 use serde_json::json;
 use shared::call::CallKind;
 use shared::clock::{SharedClock, SharedRandom};
@@ -104,8 +103,7 @@ impl Drop for Instance {
 
 /// What an instance runs.
 enum Handler {
-    Tsy(Intake),
-    Sctt(Endpoint),
+    Intake(Intake),
     OrderLink(OrderLink),
     SubmitCall(SubmitCall),
     Attention(Attention),
@@ -143,16 +141,16 @@ impl Instance {
         let intake = |kind| Intake {
             kind,
             tokens: TokenHashes::parse(&sha256_hex(TOKEN.as_bytes())).expect("a digest"),
+            checks: ScttChecks::default(),
+            secret: None,
             table: table.clone(),
             notifications: queue("notifications"),
             clock: clock.clone(),
         };
         let handler = match function {
-            "tsy-issue-notify" => Handler::Tsy(intake(NotificationKind::IssueNotify)),
-            "sctt-voucher-push" => {
-                let (intake, checks) = (intake(NotificationKind::VoucherPush), ScttChecks::default());
-                Handler::Sctt(Endpoint { intake, checks, secret: None })
-            }
+            "tsy-issue-notify" => Handler::Intake(intake(NotificationKind::IssueNotify)),
+            "sctt-voucher-push" => Handler::Intake(intake(NotificationKind::VoucherPush)),
+            "sctt-cancel-push" => Handler::Intake(intake(NotificationKind::CancelPush)),
             "order-link" => {
                 Handler::OrderLink(OrderLink { table, notifications: queue("notifications"), clock: clock.clone() })
             }
@@ -287,8 +285,7 @@ impl Lambda {
     pub async fn request(&self, function: &'static str, request: Request) -> Option<(u16, String)> {
         let answer: Option<Response<Body>> = self
             .invoke(function, async |instance: &Instance, _| match &instance.handler {
-                Handler::Tsy(intake) => tsy_issue_notify::handle(intake, &request).await,
-                Handler::Sctt(endpoint) => endpoint.handle(&request).await,
+                Handler::Intake(intake) => intake.handle(&request).await,
                 Handler::OrderLink(order_link) => order_link.handle(&request).await,
                 Handler::SubmitCall(submit_call) => submit_call.handle(&request).await,
                 Handler::Attention(attention) => attention.handle(&request).await,

@@ -202,12 +202,16 @@ impl Story {
             }
             About::Ship(tickets) => {
                 let booked = |vouchers| bodies::sctt(&order.id(), 2, vouchers).to_string();
-                let other = |status| bodies::sctt(&order.id(), status, 0).to_string();
+                // 5 stands for the cancel push that says the same as a voucher push with 4.
+                let other = |status| match status {
+                    5 => bodies::cancel(&[(&order.id(), 3)]),
+                    status => bodies::sctt(&order.id(), status, 0).to_string(),
+                };
                 if order.plain {
-                    pushes.push(if world.happens(0.7) { booked(tickets) } else { other(pick(&[3, 4])) });
+                    pushes.push(if world.happens(0.7) { booked(tickets) } else { other(pick(&[3, 4, 5])) });
                 } else {
                     for _ in 0..world.draw(|chance| chance.usize(1..=3)) {
-                        pushes.push(match pick(&[2, 2, 2, 0, 3, 4, 1, 9]) {
+                        pushes.push(match pick(&[2, 2, 2, 0, 3, 4, 5, 1, 9]) {
                             2 => booked(tickets),
                             0 => booked(world.draw(|chance| chance.usize(0..=3))),
                             status => other(status),
@@ -228,6 +232,7 @@ impl Story {
         let mut once_more = world.happens(0.3);
         let (function, path) = match order.partner() {
             Partner::Tsy => ("tsy-issue-notify", "/tsy/{token}/issue-notify"),
+            Partner::Sctt if body.contains("orderlist") => ("sctt-cancel-push", "/sctt/{token}/cancel-push"),
             Partner::Sctt => ("sctt-voucher-push", "/sctt/{token}/voucher-push"),
         };
         let mut acknowledged = false;

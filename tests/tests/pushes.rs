@@ -1,0 +1,167 @@
+//! The pushes beside the two that lead to calls most often: TSY's of changes, and SCTT's of cancellations.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
+use std::time::Duration;
+
+use relay_tests::bodies::{cancel, flight, sctt, ship};
+use relay_tests::cloud::WireFault;
+use relay_tests::relay::{Answered, Relay, SCTT_SECRET};
+use serde_json::{Value, json};
+use shared::notification::NotificationKind;
+use shared::partner::authentication::{ScttChecks, SignatureFormula, SignatureHash};
+use shared::redact::Redacted;
+
+const TSY_OK: &str = r#"{"msg":"success","code":"0"}"#;
+const SCTT_OK: &str = r#"{"code":0,"msg":"ok","data":null}"#;
+
+fn sample(name: &str) -> Value {
+    let samples: Value = serde_json::from_str(include_str!("../../shared/testdata/inbound-bodies.json")).unwrap();
+    samples[name].clone()
+}
+
+/// The kinds and states of an order's notifications.
+async fn notifications(relay: &Relay, partner: &str, order_id: &str) -> Vec<(String, String)> {
+    let order = relay.order(partner, order_id).await;
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let one = |one: &Value| (text(&one["kind"]), text(&one["state"]));
+    order["notifications"].as_array().unwrap().iter().map(one).collect()
+}
+
+fn failures_told(relay: &Relay) -> usize {
+    let failure = |entry: &&top_simulator::LedgerEntry| {
+        let sent: Value = serde_json::from_str(&entry.params["confirm_book_r_q"]).unwrap();
+        entry.effect && sent["success"] == false
+    };
+    relay.ledger().iter().filter(failure).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_change_costs_is_kept_with_the_order_and_told_to_nobody() {
+    let relay = Relay::new().await;
+    relay.put_order("tsy", "P-1001", &flight()).await;
+    let body = sample("tsy_change_price").to_string();
+    assert_eq!(relay.post(NotificationKind::ChangePricePush, &body).await, (200, TSY_OK.to_owned()));
+    relay.settle().await;
+    let expected = [("change-price-push".to_owned(), "dispatched".to_owned())];
+    assert_eq!(notifications(&relay, "tsy", "P-1001").await, expected);
+    assert_eq!(relay.ledger().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_price_push_that_names_no_order_is_refused() {
+    let relay = Relay::new().await;
+    let answer = relay.post(NotificationKind::ChangePricePush, r#"{"informType":"Change_Price"}"#).await;
+    let message = "field merchantOrder is missing, and so is orderNum: send one of them";
+    assert_eq!(answer, (400, json!({"msg": message, "code": "400"}).to_string()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_result_of_a_change_is_taken_whatever_it_holds() {
+    let relay = Relay::new().await;
+    for (body, order_id) in [
+        (sample("tsy_change_result").to_string(), "P-1001"),
+        (r#"{"orderNum": 10862500710600, "x": 1e400}"#.to_owned(), "10862500710600"),
+        (r#"{"merchantOrder": "", "anything": [{"at": "all"}]}"#.to_owned(), "-"),
+    ] {
+        assert_eq!(relay.post(NotificationKind::ChangeResultPush, &body).await, (200, TSY_OK.to_owned()));
+        relay.settle().await;
+        let expected = [("change-result-push".to_owned(), "dispatched".to_owned())];
+        assert_eq!(notifications(&relay, "tsy", order_id).await, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_order_of_a_cancel_push_is_a_notification_of_its_own() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.put_order("sctt", "T-2", &ship("39", 1)).await;
+    relay.put_order("sctt", "T-3", &ship("40", 1)).await;
+    let push = cancel(&[("T-1", 3), ("T-2", 1), ("T-3", 2), ("T-4", 3)]);
+    assert_eq!(relay.post(NotificationKind::CancelPush, &push).await, (200, SCTT_OK.to_owned()));
+    relay.settle().await;
+    for (order_id, state) in [("T-1", "dispatched"), ("T-2", "dispatched"), ("T-3", "dispatched"), ("T-4", "waiting")] {
+        let expected = [("cancel-push".to_owned(), state.to_owned())];
+        assert_eq!(notifications(&relay, "sctt", order_id).await, expected, "{order_id}");
+    }
+    assert_eq!((failures_told(&relay), relay.effects()), (1, 1), "only what is done is told");
+    // The same in another company: nothing new of those that were told before.
+    let again = cancel(&[("T-4", 3), ("T-1", 3)]);
+    assert_eq!(relay.post(NotificationKind::CancelPush, &again).await.0, 200);
+    relay.put_order("sctt", "T-4", &ship("41", 1)).await;
+    relay.settle().await;
+    assert_eq!(notifications(&relay, "sctt", "T-4").await.len(), 1);
+    assert_eq!((failures_told(&relay), relay.effects()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_done_is_as_good_as_a_voucher_push_that_says_cancelled() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.post_sctt(&sctt("T-1", 4, 0).to_string()).await;
+    relay.post(NotificationKind::CancelPush, &cancel(&[("T-1", 3)])).await;
+    relay.settle().await;
+    assert_eq!((failures_told(&relay), relay.ledger().len()), (1, 1), "telling it twice is one call");
+    // After a success was told, it is a person's.
+    relay.put_order("sctt", "T-2", &ship("39", 1)).await;
+    relay.post_sctt(&sctt("T-2", 2, 1).to_string()).await;
+    relay.settle().await;
+    relay.clock.advance(Duration::from_secs(1));
+    relay.post(NotificationKind::CancelPush, &cancel(&[("T-2", 3)])).await;
+    relay.settle().await;
+    let (_, states): (Vec<_>, Vec<_>) = notifications(&relay, "sctt", "T-2").await.into_iter().unzip();
+    assert_eq!(states, ["dispatched", "attention"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_of_which_one_order_could_not_be_recorded_is_answered_500_and_taken_whole_the_next_time() {
+    for (operation, fault) in [("UpdateItem", WireFault::ServerError), ("SendMessage", WireFault::AnswerLost)] {
+        let relay = Relay::new().await;
+        // Of one order only, and for as long as the SDK tries.
+        relay.cloud.order(fault, 3, move |sent| sent.operation == operation && sent.body.contains("T-2"));
+        let push = cancel(&[("T-1", 3), ("T-2", 3), ("T-3", 3)]);
+        let refused = json!({"code": 500, "msg": "could not be stored; send it again", "data": null}).to_string();
+        let answer: Answered = relay.post(NotificationKind::CancelPush, &push).await;
+        assert_eq!(answer, (500, refused), "{operation}");
+        assert_eq!(relay.post(NotificationKind::CancelPush, &push).await, (200, SCTT_OK.to_owned()));
+        relay.settle().await;
+        for order_id in ["T-1", "T-2", "T-3"] {
+            let expected = [("cancel-push".to_owned(), "waiting".to_owned())];
+            assert_eq!(notifications(&relay, "sctt", order_id).await, expected, "{operation}: {order_id}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_of_which_one_order_cannot_be_read_is_refused_whole_and_kept() {
+    let relay = Relay::new().await;
+    let push = r#"{"orderlist":[{"trade_number":"T-1","cancel_status":3},{"trade_number":"T-2"}]}"#;
+    let message = "field orderlist[1].cancel_status is missing";
+    let refused = json!({"code": 400, "msg": message, "data": null}).to_string();
+    assert_eq!(relay.post(NotificationKind::CancelPush, push).await, (400, refused));
+    assert_eq!(relay.get_order("sctt", "T-1").await.0, 404);
+    let sent = relay.cloud.take_sent();
+    assert!(sent.iter().any(|sent| sent.operation == "PutItem" && sent.body.contains("quarantine#sctt")), "{sent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_push_must_show_what_a_voucher_push_must() {
+    let formula = SignatureFormula::parse("{merchant_id}{request_time}{secret}", SignatureHash::Md5).unwrap();
+    let relay = Relay::checking(ScttChecks { formula: formula.clone(), ..ScttChecks::default() }).await;
+    let mut push: Value = serde_json::from_str(&cancel(&[("T-1", 3)])).unwrap();
+    let unsigned = relay.post(NotificationKind::CancelPush, &push.to_string()).await;
+    assert_eq!(unsigned, (401, r#"{"code":401,"msg":"not authorized","data":null}"#.to_owned()));
+    push["sign"] = formula.unwrap().sign(&push, &Redacted::new(SCTT_SECRET.to_owned())).into();
+    assert_eq!(relay.post(NotificationKind::CancelPush, &push.to_string()).await, (200, SCTT_OK.to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_orders_as_fit_into_a_push_are_recorded() {
+    let relay = Relay::new().await;
+    let ids: Vec<_> = (0..500).map(|number| format!("T-{number}")).collect();
+    let orders: Vec<_> = ids.iter().map(|id| (id.as_str(), 2)).collect();
+    assert_eq!(relay.post(NotificationKind::CancelPush, &cancel(&orders)).await, (200, SCTT_OK.to_owned()));
+    let sent = relay.cloud.take_sent();
+    let count = |operation: &str| sent.iter().filter(|sent| sent.operation == operation).count();
+    assert_eq!((count("UpdateItem"), count("SendMessage")), (500, 500));
+}
