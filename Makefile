@@ -11,6 +11,7 @@ CARGO_FLAGS := --workspace --locked
 CARGO_BOLERO_VERSION := 0.13.5
 CARGO_BOLERO := $(CARGO_TARGET_DIR)/tools/cargo-bolero-$(CARGO_BOLERO_VERSION)
 BENCH := $(CARGO_TARGET_DIR)/bench
+JUDGES := $(CARGO_TARGET_DIR)/judges
 BENCH_FLAGS ?= --save
 FUZZ := $(CARGO_TARGET_DIR)/fuzz
 FUZZ_SECONDS ?= 60
@@ -57,13 +58,22 @@ status: ## say whether it runs, and what waits in its queues
 
 test: lint test-rust simulate test-e2e ## all that CI checks
 
-lint: tools ## formatting, clippy, ruff, and the template
+lint: tools $(JUDGES)/installed ## formatting, clippy, ruff, and three judges of the template
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets --profile local -- -D warnings
 	$(VENV_BIN)/ruff check --no-cache --config local/ruff.toml local tests/e2e tests/simulation bench/peers/python
 	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e tests/simulation bench/peers/python
 	$(PYTHON) tests/simulation/mutations.py --check
 	env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 $(VENV_BIN)/sam validate --lint --region us-east-1 --template-file template.yaml
+	$(JUDGES)/bin/cfn-lint template.yaml
+	$(JUDGES)/bin/cfn-lint -a cfn_lint_serverless.rules -- template.yaml
+	$(JUDGES)/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
+
+$(JUDGES)/installed: local/judges.txt
+	@echo 'Install what judges the template (some 400 MB, once)'
+	$(PYTHON) -m venv --clear $(JUDGES)
+	$(JUDGES)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 # The fuzz targets draw the same inputs each time here; `make fuzz` looks for others.
 test-rust: ## unit, property, contract, in-process and (bounded) fuzz tests, and the examples in the documentation

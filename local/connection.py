@@ -20,6 +20,8 @@ class Connection:
     table: str
     #: Queue name to URL: the four queues, and each one's dead letters as `<name>-dead-letters`.
     queues: dict[str, str]
+    #: The topic that tells of everything accepted, and of every outcome.
+    order_events_topic: str
     top_url: str
     top_app_key: str
     top_app_secret: str

@@ -26,6 +26,7 @@ FUNCTIONS = (
     "tsy-change-result-push",
     "sctt-voucher-push",
     "sctt-cancel-push",
+    "order-events",
     "order-link",
     "submit-call",
     "sweep",

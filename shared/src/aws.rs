@@ -68,6 +68,12 @@ impl Aws {
         Ok(Self { sdk: sdk_config(config, connections.client()), http, connections })
     }
 
+    /// What the clients are built from, for one that is only one function's.
+    #[must_use]
+    pub const fn sdk(&self) -> &SdkConfig {
+        &self.sdk
+    }
+
     /// DynamoDB's table.
     #[must_use]
     pub fn table(&self, config: TableConfig) -> Table {

@@ -289,6 +289,8 @@ pub struct SweepConfig {
     pub notifications_queue_url: String,
     /// The queues of the calls.
     pub call_queue_urls: CallQueueUrls,
+    /// `STACK_NAME`: which deployment this is.
+    pub stack_name: String,
 }
 
 impl SweepConfig {
@@ -302,7 +304,30 @@ impl SweepConfig {
             table: reader.table(),
             notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
             call_queue_urls: CallQueueUrls::read(&mut reader),
+            stack_name: reader.required("STACK_NAME"),
         };
+        reader.done(config)
+    }
+}
+
+/// Of `order-events`.
+#[derive(Debug, Clone)]
+pub struct OrderEventsConfig {
+    /// `ORDER_EVENTS_TOPIC_ARN`
+    pub topic_arn: String,
+    /// `STACK_NAME`: which deployment this is.
+    pub stack_name: String,
+}
+
+impl OrderEventsConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let config =
+            Self { topic_arn: reader.required("ORDER_EVENTS_TOPIC_ARN"), stack_name: reader.required("STACK_NAME") };
         reader.done(config)
     }
 }

@@ -15,6 +15,7 @@ pub mod digest;
 pub mod endpoint;
 pub mod http;
 pub mod intake;
+pub mod metrics;
 pub mod notification;
 pub mod order;
 pub mod partner;

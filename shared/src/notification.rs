@@ -101,6 +101,23 @@ pub struct NotificationKey {
     pub digest: String,
 }
 
+impl NotificationKey {
+    /// Reads `partner/order/kind/digest`, as it is displayed.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        // An order's id may hold a "/"; none of the others does.
+        let (partner, rest) = text.split_once('/')?;
+        let (rest, digest) = rest.rsplit_once('/')?;
+        let (order_id, kind) = rest.rsplit_once('/')?;
+        let order_id = OrderId::try_from(order_id.to_owned()).ok()?;
+        Some(Self {
+            order: OrderKey { partner: Partner::named(partner)?, order_id },
+            kind: NotificationKind::named(kind)?,
+            digest: digest.to_owned(),
+        })
+    }
+}
+
 impl fmt::Display for NotificationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.order, self.kind, self.digest)
@@ -170,6 +187,21 @@ impl NotificationState {
             Self::Dispatched => "dispatched",
             Self::Waiting => "waiting",
             Self::Attention => "attention",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_back_from_how_it_is_displayed() {
+        let parsed = NotificationKey::parse("tsy/a/b/issue-notify/abc").unwrap();
+        assert_eq!((parsed.order.order_id.as_str(), parsed.digest.as_str()), ("a/b", "abc"));
+        assert_eq!(parsed.to_string(), "tsy/a/b/issue-notify/abc");
+        for text in ["", "arn:aws:iam::123456789012:user/one/issue-notify/abc", "tsy/issue-notify/abc", "tsy/1/x/abc"] {
+            assert_eq!(NotificationKey::parse(text), None, "{text}");
         }
     }
 }

@@ -12,18 +12,23 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use dynoxide::actions::describe_stream::DescribeStreamRequest;
+use dynoxide::actions::get_records::GetRecordsRequest;
+use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
+use dynoxide::actions::list_streams::ListStreamsRequest;
 use dynoxide::{Database, DynoxideError};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::clock::SharedClock;
 use top_simulator::{Answer, Simulator};
 use winterbaume_core::MockAws;
 use winterbaume_secretsmanager::SecretsManagerService;
+use winterbaume_sns::SnsService;
 use winterbaume_sqs::SqsService;
 
 /// One HTTP request, as it was on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// `dynamodb`, `sqs`, `secretsmanager` or `top`.
+    /// `dynamodb`, `sqs`, `sns`, `secretsmanager` or `top`.
     pub service: &'static str,
     /// Such as `UpdateItem`; of TOP, the path.
     pub operation: String,
@@ -87,7 +92,11 @@ impl fmt::Debug for Cloud {
 impl Cloud {
     /// Empty services; TOP tells the time by `clock`.
     pub fn new(simulator: Simulator, clock: SharedClock) -> Arc<Self> {
-        let aws = MockAws::builder().with_service(SqsService::new()).with_service(SecretsManagerService::new()).build();
+        let aws = MockAws::builder()
+            .with_service(SqsService::new())
+            .with_service(SnsService::new())
+            .with_service(SecretsManagerService::new())
+            .build();
         Arc::new(Self {
             database: Database::memory().unwrap(),
             aws,
@@ -103,6 +112,26 @@ impl Cloud {
     /// Takes what was sent since this was last called.
     pub fn take_sent(&self) -> Vec<Sent> {
         std::mem::take(&mut self.sent.lock().unwrap())
+    }
+
+    /// Every change of the table since it has had a stream, as Lambda hands them over.
+    pub fn changes(&self) -> Vec<Value> {
+        let streams = self.database.list_streams(ListStreamsRequest::default()).unwrap().streams;
+        let stream_arn = streams.into_iter().next().expect("the table has a stream").stream_arn;
+        let described = DescribeStreamRequest { stream_arn: stream_arn.clone(), ..DescribeStreamRequest::default() };
+        let shards = self.database.describe_stream(described).unwrap().stream_description.shards;
+        let of_shard = |shard_id| {
+            let iterator = GetShardIteratorRequest {
+                stream_arn: stream_arn.clone(),
+                shard_id,
+                shard_iterator_type: "TRIM_HORIZON".to_owned(),
+                sequence_number: None,
+            };
+            let shard_iterator = self.database.get_shard_iterator(iterator).unwrap().shard_iterator.unwrap();
+            self.database.get_records(GetRecordsRequest { shard_iterator, limit: None }).unwrap().records
+        };
+        let records = shards.into_iter().flat_map(|shard| of_shard(shard.shard_id));
+        records.map(|record| serde_json::to_value(record).unwrap()).collect()
     }
 
     /// Empties the table, and has TOP forget what it was told. Says whether anything was enqueued meanwhile.
@@ -196,6 +225,7 @@ fn perform(database: &Database, operation: &str, body: &str) -> Result<String, D
         "Query" => write(&database.query(read(body))?),
         "BatchGetItem" => write(&database.batch_get_item(read(body))?),
         "Scan" => write(&database.scan(read(body))?),
+        "UpdateTable" => write(&database.update_table(read(body))?),
         other => panic!("the relay does not use {other}"),
     })
 }
@@ -267,14 +297,19 @@ struct AwsConnector {
 impl HttpConnector for AwsConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
-        let (family, operation) = target.split_once('.').unwrap_or_default();
+        let body = body_of(&request);
+        // SNS is spoken to in forms.
+        let action = form_urlencoded::parse(body.as_bytes()).find(|(name, _)| name == "Action");
+        let action = action.map(|(_, action)| action.into_owned()).unwrap_or_default();
+        let (family, operation) = target.split_once('.').unwrap_or(("", &action));
         let service = match family {
             "DynamoDB_20120810" => "dynamodb",
             "AmazonSQS" => "sqs",
             "secretsmanager" => "secretsmanager",
+            "" if request.uri().contains("sns.") => "sns",
             other => panic!("the relay does not use {other}"),
         };
-        let (operation, body) = (operation.to_owned(), body_of(&request));
+        let operation = operation.to_owned();
         let sent = Sent { service, operation: operation.clone(), body: body.clone() };
         if self.cloud.is_held(&sent) {
             let cloud = self.cloud.clone();

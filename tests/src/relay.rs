@@ -109,7 +109,8 @@ pub struct Relay {
     pub sqs: aws_sdk_sqs::Client,
     /// DynamoDB, as a test uses it.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    sdk: SdkConfig,
+    /// What every client is built from.
+    pub sdk: SdkConfig,
     queues: Vec<(&'static str, String)>,
     invocations: AtomicU64,
     /// Every message that was ever received, for what must not be in one.

@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_http::Request;
 use lambda_runtime::{Context, LambdaEvent};
+use order_events::OrderEvents;
 use relay_tests::events::request_from;
 use relay_tests::relay::{Relay, answered};
 use serde_json::Value;
 use shared::clock::Clock;
 use shared::config::{
-    AttentionConfig, CallConfig, ConfigError, DispatchConfig, IntakeConfig, OrderLinkConfig, SubmitCallConfig,
-    SweepConfig,
+    AttentionConfig, CallConfig, ConfigError, DispatchConfig, IntakeConfig, OrderEventsConfig, OrderLinkConfig,
+    SubmitCallConfig, SweepConfig,
 };
 use shared::digest::sha256_hex;
 use shared::notification::NotificationKind;
@@ -107,6 +108,17 @@ async fn the_events_of_changes_and_cancellations_are_recorded() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_event_of_the_tables_stream_is_published() {
+    let relay = Relay::new().await;
+    let sns = aws_sdk_sns::Client::new(&relay.sdk);
+    let topic_arn = sns.create_topic().name("order-events").send().await.unwrap().topic_arn.unwrap();
+    let events = OrderEvents { sns, topic_arn, source: "ticket-relay/test".to_owned() };
+    let published = events.handle(serde_json::from_value(event("order-events")).unwrap()).await.unwrap();
+    assert_eq!(published.len(), 1);
+    assert_eq!(published[0].data.outcome.as_str(), "received");
+}
+
 #[test]
 fn the_local_environment_suits_every_function_and_opens_with_the_events_token() {
     let environment = event("env");
@@ -128,6 +140,7 @@ fn the_local_environment_suits_every_function_and_opens_with_the_events_token() 
     SubmitCallConfig::read(&of("SubmitCallFunction")).unwrap();
     DispatchConfig::read(&of("DispatchFunction")).unwrap();
     SweepConfig::read(&of("SweepFunction")).unwrap();
+    OrderEventsConfig::read(&of("OrderEventsFunction")).unwrap();
     AttentionConfig::read(&of("AttentionFunction")).unwrap();
     let calls = ["ItineraryPostbackFunction", "TicketVerifyFunction", "ShipNotifyFunction"];
     let read: Result<Vec<_>, ConfigError> = calls.into_iter().map(|function| CallConfig::read(&of(function))).collect();

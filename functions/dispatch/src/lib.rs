@@ -207,8 +207,13 @@ impl Dispatch {
         if let Some(link) = link {
             self.come_after_others(key, link, &id, is_last_open(records, position)).await?;
         }
-        let new =
-            NewCall { id: &id, request: &request, asked_by: &key.to_string(), revision: &new_revision(&self.random) };
+        let new = NewCall {
+            id: &id,
+            request: &request,
+            asked_by: &key.to_string(),
+            notified_at: Some(records.notifications[position].received_at),
+            revision: &new_revision(&self.random),
+        };
         let enqueue = match self.table.ask(new, Replace::PendingOrRejected, self.clock.now()).await? {
             Asked::Recorded => true,
             // Enqueued again, since whoever asked first may have stopped before.

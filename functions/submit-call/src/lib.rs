@@ -79,6 +79,7 @@ impl SubmitCall {
             id: &id,
             request: &call_request,
             asked_by: &answer::caller(request),
+            notified_at: None,
             revision: &new_revision(&self.random),
         };
         let asked = self.table.ask(new, Replace::Rejected, self.clock.now()).await?;

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
+use metrics::gauge;
 use serde::Serialize;
 use shared::call::CallKind;
 use shared::clock::SharedClock;
@@ -21,6 +22,9 @@ use thiserror::Error;
 /// No further page is begun with less than this left of the invocation: the time-outs of reading a page, of sending
 /// its first keys, and of putting them off. If a page takes longer, what is left of it is found by the next sweep.
 const RESERVE: Duration = Duration::from_secs(18);
+
+/// How many notifications and calls need a person.
+const NEEDS_PERSON: &str = "NeedsPerson";
 
 /// What the function is made of.
 #[derive(Debug)]
@@ -84,6 +88,15 @@ impl Sweep {
             tracing::warn!(notifications, calls, foreign, more, "enqueued again what was unfinished for too long");
         }
         failed.map_or(Ok(whole), Err)
+    }
+
+    /// Measures how much needs a person.
+    pub async fn measure(&self) {
+        match self.table.count_needing_person().await {
+            Ok(count) => gauge!(NEEDS_PERSON).set(count as f64),
+            // The alarm takes a missing measurement for a bad one.
+            Err(error) => tracing::error!(%error, "how much needs a person could not be measured"),
+        }
     }
 
     async fn sweep_shard(&self, shard: u8, invocation: &Invocation) -> (Swept, Option<SweepError>) {

@@ -10,7 +10,7 @@ use shared::clock::{Clock as _, SystemClock};
 use shared::config::{self, AwsConfig, SweepConfig};
 use shared::queue::Queue;
 use shared::queue::batch::Invocation;
-use shared::telemetry;
+use shared::{metrics, telemetry};
 use sweep::Sweep;
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,6 +18,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::start(config::log_level(&config::environment));
     let config = SweepConfig::read(&config::environment)?;
     let aws = Aws::new(&AwsConfig::read(&config::environment)?)?;
+    let metrics = metrics::start(&config.stack_name)?;
     let sqs = aws.sqs();
     let queue_of = |kind| (kind, Queue::new(sqs.clone(), config.call_queue_urls.of(kind).clone()));
     let sweep = Sweep {
@@ -29,6 +30,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     // What the schedule's event says does not matter.
     let handler = service_fn(async |event: LambdaEvent<Value>| {
         let swept = sweep.handle(&Invocation::new(&event.context, SystemClock.now())).await;
+        sweep.measure().await;
+        metrics.flush(std::io::stdout())?;
         swept.map_err(lambda_runtime::Error::from)
     });
     aws.connect_to_dynamodb().await;

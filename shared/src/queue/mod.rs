@@ -43,7 +43,7 @@ impl Queue {
     /// # Errors
     /// If SQS did not take it or its answer was lost: then it may be in the queue, which does no harm.
     pub async fn send<K: Serialize>(&self, key: &K) -> Result<(), SendError> {
-        let sent = self.client.send_message().queue_url(&self.url).message_body(body(key)).send().await;
+        let sent = self.client.send_message().queue_url(&self.url).message_body(as_message(key)).send().await;
         sent.map(drop).map_err(|error| self.error(1, aws::cause(&error)))
     }
 
@@ -57,7 +57,7 @@ impl Queue {
                 .iter()
                 .enumerate()
                 .map(|(index, key)| {
-                    SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body(key)).build()
+                    SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(as_message(key)).build()
                 })
                 .collect();
             let entries = entries.map_err(|error| self.error(keys.len(), error.to_string()))?;
@@ -75,8 +75,9 @@ impl Queue {
     }
 }
 
-/// A key as a message. SQS refuses U+FFFE and U+FFFF, which an id may hold, so they are escaped.
-fn body<K: Serialize>(key: &K) -> String {
+/// A key, or what else is sent as JSON, as a message. SQS and SNS refuse U+FFFE and U+FFFF, which an id may hold, so
+/// they are escaped.
+pub fn as_message<K: Serialize>(key: &K) -> String {
     // Serialising our own keys, structs of strings, cannot fail.
     serde_json::to_string(key).unwrap_or_default().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
 }
@@ -88,7 +89,7 @@ mod tests {
     #[test]
     fn a_message_holds_only_what_sqs_takes_and_reads_back() {
         let id = "\u{fffe}\u{ffff}\u{fffd}\\ufffe\u{10ffff}".to_owned();
-        assert_eq!(body(&id), "\"\\ufffe\\uffff\u{fffd}\\\\ufffe\u{10ffff}\"");
-        assert_eq!(serde_json::from_str::<String>(&body(&id)).unwrap(), id);
+        assert_eq!(as_message(&id), "\"\\ufffe\\uffff\u{fffd}\\\\ufffe\u{10ffff}\"");
+        assert_eq!(serde_json::from_str::<String>(&as_message(&id)).unwrap(), id);
     }
 }

@@ -19,7 +19,7 @@ use crate::call::{CallId, CallKey, CallKind, CallRequest, Resend};
 use crate::clock::{EpochMillis, SharedRandom};
 use crate::digest::sha256_hex;
 use crate::record::unfinished::{GRACE, Indexed as _, Looker, looker_at_call};
-use crate::record::{Item, StoreError, Table, n, read, s, unfinished};
+use crate::record::{Item, OptionalValue as _, StoreError, Table, n, read, s, unfinished};
 use crate::top::error::Failure;
 use crate::top::response::Reply;
 
@@ -206,6 +206,8 @@ pub struct NewCall<'a> {
     pub request: &'a CallRequest,
     /// Who asks.
     pub asked_by: &'a str,
+    /// When the notification came that leads to it, if one does: from then on the customer waits.
+    pub notified_at: Option<EpochMillis>,
     /// Unique to this asking: recognises one's own write after the SDK repeated it.
     pub revision: &'a str,
 }
@@ -347,7 +349,7 @@ impl Table {
         digest: &str,
         now: EpochMillis,
     ) -> Result<Option<CallRecord>, StoreError> {
-        let result = self
+        let put = self
             .client
             .put_item()
             .table_name(&self.name)
@@ -369,9 +371,12 @@ impl Table {
             .item("created_at", n(now.0))
             .item("updated_at", n(now.0))
             .condition_expression("attribute_not_exists(pk)")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let put = match new.notified_at {
+            Some(at) => put.item("notified_at", n(at.0)),
+            None => put,
+        };
+        let result = put.send().await;
         let error = match result {
             Ok(_) => return Ok(None),
             Err(error) => error,
@@ -417,9 +422,12 @@ impl Table {
             .update_expression(format!(
                 "SET #state = :pending, request_json = :request, request_digest = :digest, resend = :resend, \
                  revision = :revision, unsettled = :zero, not_before = :now, asked_by = :asked_by, \
-                 updated_at = :now, {} REMOVE #owner, lease_until, last_error, expires_at, may_be_asked_again",
-                unfinished::SET
+                 updated_at = :now, {}{} REMOVE #owner, lease_until, last_error, expires_at, may_be_asked_again{}",
+                unfinished::SET,
+                if new.notified_at.is_some() { ", notified_at = :notified" } else { "" },
+                if new.notified_at.is_some() { "" } else { ", notified_at" },
             ))
+            .optional_value(":notified", new.notified_at.map(|at| n(at.0)))
             .indexed(&pk(new.id), Looker::Sweep, now.plus(GRACE))
             .condition_expression(
                 "revision = :present AND #state = :was AND attempt = :attempts AND unsettled = :unsettled",

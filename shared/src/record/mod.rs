@@ -112,6 +112,20 @@ where
     }
 }
 
+/// Values that an expression names only in some cases: DynamoDB refuses those it does not name.
+trait OptionalValue {
+    fn optional_value(self, name: &str, value: Option<AttributeValue>) -> Self;
+}
+
+impl OptionalValue for UpdateItemFluentBuilder {
+    fn optional_value(self, name: &str, value: Option<AttributeValue>) -> Self {
+        match value {
+            Some(value) => self.expression_attribute_values(name, value),
+            None => self,
+        }
+    }
+}
+
 fn s(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::Deserialize;
 
@@ -11,7 +10,9 @@ use crate::clock::EpochMillis;
 use crate::notification::{NotificationKey, NotificationKind, NotificationState};
 use crate::order::{Link, OrderKey};
 use crate::record::unfinished::{GRACE, Indexed as _, Looker, next_look};
-use crate::record::{Item, StoreError, Table, is_failed_condition, n, read, s, unfinished, written};
+use crate::record::{
+    Item, OptionalValue as _, StoreError, Table, is_failed_condition, n, read, s, unfinished, written,
+};
 
 const LINK: &str = "link";
 
@@ -465,18 +466,4 @@ fn read_link(order: &OrderKey, item: Item) -> Result<LinkRecord, StoreError> {
 /// The condition that nobody had a notification decided again since it was read.
 const fn not_replayed_since(seen: &NotificationRecord) -> &'static str {
     if seen.replays == 0 { "attribute_exists(pk) AND attribute_not_exists(replays)" } else { "replays = :replays" }
-}
-
-/// Values that an expression names only in some cases: DynamoDB refuses those it does not name.
-trait OptionalValue {
-    fn optional_value(self, name: &str, value: Option<AttributeValue>) -> Self;
-}
-
-impl OptionalValue for UpdateItemFluentBuilder {
-    fn optional_value(self, name: &str, value: Option<AttributeValue>) -> Self {
-        match value {
-            Some(value) => self.expression_attribute_values(name, value),
-            None => self,
-        }
-    }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +80,9 @@ pub enum RecordKey {
 }
 
 impl RecordKey {
-    fn parse(pk: &str, sk: &str) -> Option<Self> {
+    /// The key of the record with those keys of the table; nothing if the item is not one of these.
+    #[must_use]
+    pub fn parse(pk: &str, sk: &str) -> Option<Self> {
         if let Some(call) = pk.strip_prefix("call#") {
             let (call, key) = call.split_once('#')?;
             let key = CallKey::try_from(key.to_owned()).ok()?;
@@ -253,6 +255,28 @@ impl Table {
         cursor.extend(entries.iter().map(|(shard, entry)| (*shard, entry.position())));
         let shown = entries.into_iter().filter_map(|(_, entry)| entry.needs_person()).collect();
         Ok((shown, more.then_some(cursor)))
+    }
+
+    /// Counts what needs a person: all of it, as long as a page of the index holds it (some thousands in each shard).
+    ///
+    /// # Errors
+    /// If DynamoDB did not answer.
+    pub async fn count_needing_person(&self) -> Result<u64, StoreError> {
+        let counts = try_join_all((0..SHARDS).map(|shard| async move {
+            let output = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .index_name(INDEX)
+                .select(Select::Count)
+                .key_condition_expression("unfinished = :partition")
+                .expression_attribute_values(":partition", s(Looker::Person.partition(shard)))
+                .send()
+                .await
+                .map_err(StoreError::of("Query of how much needs a person"))?;
+            Ok(u64::try_from(output.count).unwrap_or_default())
+        }));
+        Ok(counts.await?.into_iter().sum())
     }
 
     async fn attention_of(

@@ -1,0 +1,35 @@
+//! What CloudWatch counts of the events.
+
+use metrics::{Unit, counter, describe_histogram, histogram};
+
+use crate::event::{OrderEvent, Outcome};
+
+/// From the first delivery of a notification to TOP's success of the call it led to, in seconds.
+const SECONDS_TO_SUCCESS: &str = "SecondsToSuccess";
+
+/// Says in which units the counts are.
+pub fn describe() {
+    describe_histogram!(SECONDS_TO_SUCCESS, Unit::Seconds, "from a notification to TOP's success");
+}
+
+/// Counts what was published: each outcome by the kind of notification or by the call.
+pub fn count(events: &[OrderEvent]) {
+    for event in events {
+        let data = &event.data;
+        let (name, by) = match data.outcome {
+            Outcome::Received => ("Received", "Notification"),
+            Outcome::Replayed => ("Replayed", "Notification"),
+            Outcome::Dispatched => ("Dispatched", "Notification"),
+            Outcome::Waiting => ("Waiting", "Notification"),
+            Outcome::Attention => ("Attention", "Notification"),
+            Outcome::Succeeded => ("Succeeded", "Call"),
+            Outcome::Rejected => ("Rejected", "Call"),
+            Outcome::Unknown => ("Unknown", "Call"),
+            Outcome::Withdrawn => ("Withdrawn", "Call"),
+        };
+        counter!(name, by => data.kind).increment(1);
+        if let Some(seconds) = data.seconds_from_notification {
+            histogram!(SECONDS_TO_SUCCESS, by => data.kind).record(seconds);
+        }
+    }
+}

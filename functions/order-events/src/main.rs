@@ -1,0 +1,27 @@
+//! Wires the function to SNS and to the metrics.
+
+use lambda_runtime::{LambdaEvent, service_fn};
+use order_events::{OrderEvents, StreamEvent, counts};
+use shared::aws::Aws;
+use shared::config::{self, AwsConfig, OrderEventsConfig};
+use shared::{metrics, telemetry};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    telemetry::start(config::log_level(&config::environment));
+    let config = OrderEventsConfig::read(&config::environment)?;
+    let aws = Aws::new(&AwsConfig::read(&config::environment)?)?;
+    let metrics = metrics::start(&config.stack_name)?;
+    counts::describe();
+    let events = OrderEvents {
+        sns: aws_sdk_sns::Client::new(aws.sdk()),
+        topic_arn: config.topic_arn,
+        source: format!("ticket-relay/{}", config.stack_name),
+    };
+    let handler = service_fn(async |event: LambdaEvent<StreamEvent>| {
+        let published = events.handle(event.payload).await?;
+        counts::count(&published);
+        metrics.flush(std::io::stdout()).map_err(lambda_runtime::Error::from)
+    });
+    lambda_runtime::run(handler).await
+}

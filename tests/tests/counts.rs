@@ -1,0 +1,63 @@
+//! What CloudWatch is told to count. In a process of its own: there is one place in each that counts.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
+use order_events::{OrderEvents, StreamEvent, counts};
+use relay_tests::bodies::{flight, redemption, tsy};
+use relay_tests::relay::Relay;
+use serde_json::{Value, json};
+use shared::metrics;
+
+fn lines(collector: &metrics_cloudwatch_embedded::Collector) -> Vec<Value> {
+    let mut written = Vec::new();
+    collector.flush(&mut written).unwrap();
+    String::from_utf8(written).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn outcomes_are_counted_in_the_embedded_format_and_what_needs_a_person_is_measured() {
+    let collector = metrics::start("relay-test").unwrap();
+    counts::describe();
+    let relay = Relay::new().await;
+    let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewAndOldImages);
+    let update = relay.dynamodb.update_table().table_name("relay").stream_specification(stream.build().unwrap());
+    update.send().await.unwrap();
+    let sns = aws_sdk_sns::Client::new(&relay.sdk);
+    let topic_arn = sns.create_topic().name("order-events").send().await.unwrap().topic_arn.unwrap();
+    let events = OrderEvents { sns, topic_arn, source: "ticket-relay/test".to_owned() };
+    for (order, after) in [("P-1", 2_000), ("P-2", 500)] {
+        relay.post_tsy(&tsy(order, "issued")).await;
+        relay.clock.advance(Duration::from_millis(after));
+        relay.put_order("tsy", order, &flight().replace("3021342134", order)).await;
+        relay.settle().await;
+    }
+    let published = events.handle(StreamEvent { records: relay.cloud.changes() }).await.unwrap();
+    counts::count(&published);
+    let written = lines(collector);
+    let of = |dimension: &str| written.iter().find(|line| !line[dimension].is_null()).unwrap();
+    let call = of("Call");
+    assert_eq!(call["Call"], "itinerary-postback");
+    assert_eq!((&call["Succeeded"], &call["SecondsToSuccess"]), (&json!(2), &json!([2.0, 0.5])));
+    let told = &call["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!((&told["Namespace"], &told["Dimensions"]), (&json!("ticket-relay/relay-test"), &json!([["Call"]])));
+    assert!(
+        told["Metrics"].as_array().unwrap().contains(&json!({"Name": "SecondsToSuccess", "Unit": "Seconds"})),
+        "{told}"
+    );
+    let notification = of("Notification");
+    assert_eq!((&notification["Received"], &notification["Dispatched"]), (&json!(2), &json!(2)));
+    // What is counted once is not counted again.
+    assert_eq!(lines(collector), Vec::<Value>::new());
+
+    relay.top_faults(json!([{"fault": "timeout_after_effect", "times": 1}]));
+    let _accepted = relay.submit("ticket-verify", Some("k"), &redemption(1, 0)).await;
+    relay.settle().await;
+    relay.sweep.measure().await;
+    let written = lines(collector);
+    assert_eq!(written.len(), 1, "{written:?}");
+    assert_eq!(written[0]["NeedsPerson"], json!(1.0));
+    assert_eq!(written[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([[]]));
+}

@@ -1,0 +1,236 @@
+//! What the company's own systems are told: everything accepted and every outcome, after the fact, at least once.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
+use order_events::{OrderEvents, StreamEvent};
+use relay_tests::bodies::{cancel, flight, redemption, sctt, ship, tsy};
+use relay_tests::cloud::{Sent, WireFault};
+use relay_tests::relay::Relay;
+use serde_json::{Value, json};
+use shared::notification::NotificationKind;
+
+/// A relay whose table has a stream, and the function that follows it.
+async fn followed() -> (Relay, OrderEvents) {
+    let relay = Relay::new().await;
+    let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewAndOldImages);
+    let update = relay.dynamodb.update_table().table_name("relay").stream_specification(stream.build().unwrap());
+    update.send().await.unwrap();
+    let sns = aws_sdk_sns::Client::new(&relay.sdk);
+    let topic_arn = sns.create_topic().name("order-events").send().await.unwrap().topic_arn.unwrap();
+    relay.cloud.take_sent();
+    let events = OrderEvents { sns, topic_arn, source: "ticket-relay/test".to_owned() };
+    (relay, events)
+}
+
+/// What a subscriber gets of a message: its body, and its attributes.
+#[derive(Debug, Clone, PartialEq)]
+struct Got {
+    body: Value,
+    attributes: BTreeMap<String, String>,
+}
+
+/// Reads a PublishBatch off the wire.
+fn messages(sent: &Sent) -> Vec<Got> {
+    let form: BTreeMap<_, _> = form_urlencoded::parse(sent.body.as_bytes()).into_owned().collect();
+    let member = |index: usize| format!("PublishBatchRequestEntries.member.{index}");
+    let attribute = |index: usize, n: usize| {
+        let entry = format!("{}.MessageAttributes.entry.{n}", member(index));
+        Some((form.get(&format!("{entry}.Name"))?.clone(), form[&format!("{entry}.Value.StringValue")].clone()))
+    };
+    (1..)
+        .map_while(|index| {
+            let body = serde_json::from_str(form.get(&format!("{}.Message", member(index)))?).unwrap();
+            Some(Got { body, attributes: (1..).map_while(|n| attribute(index, n)).collect() })
+        })
+        .collect()
+}
+
+/// Hands all changes of the table over, and gives what was published.
+async fn publish(relay: &Relay, events: &OrderEvents) -> Vec<Got> {
+    relay.cloud.take_sent();
+    events.handle(StreamEvent { records: relay.cloud.changes() }).await.unwrap();
+    published(relay)
+}
+
+fn published(relay: &Relay) -> Vec<Got> {
+    let sent = relay.cloud.take_sent();
+    sent.iter().filter(|sent| sent.operation == "PublishBatch").flat_map(messages).collect()
+}
+
+/// Outcome, and kind or call, of each.
+fn told(got: &[Got]) -> Vec<(String, String)> {
+    let text = |got: &Got, name: &str| got.body["data"][name].as_str().unwrap().to_owned();
+    got.iter().map(|got| (text(got, "outcome"), text(got, "kind"))).collect()
+}
+
+fn expected(told: &[(&str, &str)]) -> Vec<(String, String)> {
+    told.iter().map(|(outcome, kind)| ((*outcome).to_owned(), (*kind).to_owned())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_is_told_of_from_its_notification_to_top() {
+    let (relay, events) = followed().await;
+    relay.post_tsy(&tsy("P-1", "issued")).await;
+    relay.settle().await;
+    relay.clock.advance(Duration::from_millis(61_500));
+    relay.put_order("tsy", "P-1", &flight()).await;
+    relay.settle().await;
+    let got = publish(&relay, &events).await;
+    assert_eq!(
+        told(&got),
+        expected(&[
+            ("received", "issue-notify"),
+            ("waiting", "issue-notify"),
+            ("dispatched", "issue-notify"),
+            ("succeeded", "itinerary-postback"),
+        ])
+    );
+    let attributes = |outcome: &str, kind: &str| {
+        [("outcome", outcome), ("kind", kind), ("partner", "tsy"), ("order", "P-1")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
+    };
+    assert_eq!(got[0].attributes, attributes("received", "issue-notify"));
+    assert_eq!(got[3].attributes, attributes("succeeded", "itinerary-postback"));
+    let first = &got[0].body;
+    let subject = first["subject"].as_str().unwrap();
+    assert!(subject.starts_with("tsy/P-1/issue-notify/"), "{subject}");
+    assert_eq!(
+        *first,
+        json!({"specversion": "1.0", "id": first["id"], "source": "ticket-relay/test",
+            "type": "ticket-relay.notification.received", "subject": subject, "time": "2026-01-01T04:00:00.000Z",
+            "datacontenttype": "application/json",
+            "data": {"outcome": "received", "kind": "issue-notify", "partner": "tsy", "order_id": "P-1"}})
+    );
+    let dispatched = &got[2].body["data"]["calls"];
+    let call = dispatched[0].as_str().unwrap().split_once('/').unwrap().1;
+    assert_eq!(got[3].body["data"]["key"], call);
+    assert_eq!(got[3].body["data"]["seconds_from_notification"], json!(61.5));
+    assert!(got[1].body["data"]["reason"].as_str().unwrap().contains("link"), "{}", got[1].body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_needs_a_person_is_told_with_why_and_what_the_person_did_too() {
+    let (relay, events) = followed().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.settle().await;
+    relay.clock.advance(Duration::from_secs(1));
+    relay.post(NotificationKind::CancelPush, &cancel(&[("T-1", 3)])).await;
+    relay.settle().await;
+    relay.clock.advance(Duration::from_secs(1));
+    relay.replay("sctt", "T-1").await;
+    relay.settle().await;
+    let got = publish(&relay, &events).await;
+    let attention = got.iter().find(|got| got.attributes["outcome"] == "attention").unwrap();
+    assert!(!attention.body["data"]["reason"].as_str().unwrap().is_empty());
+    let of_the_push: Vec<_> = told(&got).into_iter().filter(|(_, kind)| kind == "cancel-push").collect();
+    let again = [("received", "cancel-push"), ("attention", "cancel-push")];
+    let replayed = [("replayed", "cancel-push"), ("attention", "cancel-push")];
+    assert_eq!(of_the_push, expected(&[again, replayed].concat()));
+    // Names, certificates and vouchers stay in the table.
+    assert!(!format!("{got:?}").contains("PLANTED"), "{got:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_end_of_a_call_is_told() {
+    let (relay, events) = followed().await;
+    let call = "ticket-verify";
+    relay.top_faults(json!([
+        {"fault": "error", "code": 15, "sub_code": "isv.invalid-parameter", "sub_msg": "PLANTED-QUOTE", "times": 1},
+        {"fault": "timeout_after_effect", "times": 1},
+    ]));
+    for (key, order_id) in [("refused", 1), ("unknown", 2), ("fine", 3)] {
+        let _accepted = relay.submit(call, Some(key), &redemption(order_id, 0)).await;
+        relay.settle().await;
+    }
+    relay.resolve(call, "unknown", r#"{"outcome": "succeeded"}"#).await;
+    let got = publish(&relay, &events).await;
+    let told = told(&got);
+    let ends = [("rejected", call), ("unknown", call), ("succeeded", call), ("succeeded", call)];
+    assert_eq!(told, expected(&ends));
+    assert_eq!(got[0].body["data"]["sub_code"], "isv.invalid-parameter");
+    // Nobody's order: it was submitted directly.
+    assert_eq!(got[0].attributes.keys().collect::<Vec<_>>(), ["kind", "outcome"]);
+    assert!(got.iter().all(|got| got.body["data"].get("seconds_from_notification").is_none()));
+    assert!(!format!("{got:?}").contains("PLANTED"), "{got:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_taken_back_before_it_was_sent_was_not_refused() {
+    let (relay, events) = followed().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.post_sctt(&sctt("T-1", 3, 0).to_string()).await;
+    relay.poll("notifications").await;
+    relay.clock.advance(Duration::from_secs(1));
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.settle().await;
+    let ends: Vec<_> =
+        told(&publish(&relay, &events).await).into_iter().filter(|(_, kind)| kind == "ship-notify").collect();
+    assert_eq!(ends, expected(&[("withdrawn", "ship-notify"), ("succeeded", "ship-notify")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_sns_did_not_take_comes_again_with_the_same_ids() {
+    let (relay, events) = followed().await;
+    relay.post_tsy(&tsy("P-1", "issued")).await;
+    relay.settle().await;
+    let ids = |got: &[Got]| got.iter().map(|got| got.body["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    // As often as the SDK tries; a lost answer it asks for again itself.
+    for (fault, times) in [(WireFault::ServerError, 3), (WireFault::AnswerLost, 1)] {
+        relay.cloud.order(fault, times, |sent| sent.service == "sns");
+        relay.cloud.take_sent();
+        let outcome = events.handle(StreamEvent { records: relay.cloud.changes() }).await;
+        assert_eq!(outcome.is_err(), fault == WireFault::ServerError);
+        let (tried, again) = (ids(&published(&relay)), ids(&publish(&relay, &events).await));
+        let tries = times + usize::from(fault == WireFault::AnswerLost);
+        assert_eq!(tried, vec![again.clone(); tries].concat());
+        assert_ne!(again[0], again[1]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_published_ten_at_a_time() {
+    let (relay, events) = followed().await;
+    let orders: Vec<_> = (0..23).map(|n| format!("T-{n}")).collect();
+    let push: Vec<_> = orders.iter().map(|order| (order.as_str(), 3)).collect();
+    relay.post(NotificationKind::CancelPush, &cancel(&push)).await;
+    relay.cloud.take_sent();
+    events.handle(StreamEvent { records: relay.cloud.changes() }).await.unwrap();
+    let mut sizes: Vec<_> = relay.cloud.take_sent().iter().map(|sent| messages(sent).len()).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [3, 10, 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn further_deliveries_and_decisions_made_again_are_no_news() {
+    let (relay, events) = followed().await;
+    for _ in 0..3 {
+        relay.post_tsy(&tsy("P-1", "issued")).await;
+        relay.settle().await;
+    }
+    let got = publish(&relay, &events).await;
+    assert_eq!(told(&got), expected(&[("received", "issue-notify"), ("waiting", "issue-notify")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_cannot_be_read_does_not_hold_up_the_others() {
+    let (relay, events) = followed().await;
+    relay.post_tsy("{").await;
+    // An id with what is no character of XML.
+    relay.post_tsy(&tsy("P\u{fffe}1", "issued")).await;
+    let mut records = relay.cloud.changes();
+    records.insert(0, json!({"eventID": "x", "dynamodb": {"NewImage": {"pk": {"S": "order#tsy#1"}, "sk": {"Q": 1}}}}));
+    records.insert(1, json!("no change at all"));
+    records.push(json!({"eventID": "y", "dynamodb": {"Keys": {}}}));
+    relay.cloud.take_sent();
+    events.handle(StreamEvent { records }).await.unwrap();
+    let got = published(&relay);
+    assert_eq!(told(&got), expected(&[("received", "issue-notify")]));
+    assert_eq!(got[0].attributes["order"], "P\u{fffd}1");
+    assert_eq!(got[0].body["data"]["order_id"], "P\u{fffe}1");
+}
