@@ -10,6 +10,10 @@ CARGO_FLAGS := --workspace --locked
 # The version that goes with Cargo.toml's bolero: they speak with each other.
 CARGO_BOLERO_VERSION := 0.13.5
 CARGO_BOLERO := $(CARGO_TARGET_DIR)/tools/cargo-bolero-$(CARGO_BOLERO_VERSION)
+# What `make build` builds for.
+ARCH ?= x86_64
+RUST_TARGET := $(if $(filter x86_64,$(ARCH)),x86_64-unknown-linux-gnu,$(if $(filter arm64,$(ARCH)),aarch64-unknown-linux-gnu))
+NOT_DEPLOYED := relay top-simulator relay-tests relay-simulation relay-fuzz relay-bench floor-bare floor-raw-http
 BENCH := $(CARGO_TARGET_DIR)/bench
 JUDGES := $(CARGO_TARGET_DIR)/judges
 BENCH_FLAGS ?= --save
@@ -30,6 +34,9 @@ help: ## say what there is
 	  TOP_PORT 'where the TOP simulator listens (4580)' \
 	  MINISTACK_BIND 'on which address both listen; 0.0.0.0 lets containers in (127.0.0.1)' \
 	  SCTT_SIGNATURE 'on: `make up` checks the signature of what SCTT sends (off)' | expand -t 24
+	@echo 'The build heeds this:'
+	@printf '  %s\t%s\n' \
+	  ARCH 'x86_64 or arm64: what the functions are built for ($(ARCH))' | expand -t 24
 	@echo 'The simulation heeds these:'
 	@printf '  %s\t%s\n' \
 	  SEED 'the one seed that `make simulate` runs, and tells everything that happens in it' \
@@ -121,8 +128,13 @@ $(CARGO_BOLERO)/bin/cargo-bolero:
 	CARGO_TARGET_DIR=$(FUZZ)/tools cargo install --quiet --locked --root $(CARGO_BOLERO) \
 	  --version $(CARGO_BOLERO_VERSION) --no-default-features --features libfuzzer cargo-bolero
 
-build: tools ## release artifacts for AWS: target/lambda/<function>/bootstrap
-	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release $(CARGO_FLAGS) $(foreach package,top-simulator relay-tests relay-simulation relay-fuzz relay-bench floor-bare floor-raw-http,--exclude $(package))
+build: tools ## release artifacts for AWS: target/lambda/<function>/bootstrap (ARCH=arm64 for Graviton)
+	$(if $(RUST_TARGET),,$(error ARCH is $(ARCH): say x86_64 or arm64))
+	@test -d "$$(rustc --print target-libdir --target $(RUST_TARGET))" || rustup target add $(RUST_TARGET) || { \
+	  echo 'make build: Rust has no standard library for $(RUST_TARGET) here, and rustup could not add it (above is why).'; \
+	  echo 'Run `rustup target add $(RUST_TARGET)` where rustup reaches its server, or install it from your distribution,'; \
+	  echo 'and run `make build ARCH=$(ARCH)` again. Nothing was built.'; exit 1; }
+	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --target $(RUST_TARGET) $(CARGO_FLAGS) $(foreach package,$(NOT_DEPLOYED),--exclude $(package))
 
 # Interleaved, so that a noisy machine hurts all alike; half an hour on two cores, of which most is compiling.
 bench: build $(BENCH)/python/installed $(BENCH)/node/installed ## measure the functions beside the usual tools; writes bench/results.json and the README's charts

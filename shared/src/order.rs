@@ -22,6 +22,9 @@ pub enum Partner {
 }
 
 impl Partner {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Tsy, Self::Sctt];
+
     /// The name in routes and keys.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -34,7 +37,7 @@ impl Partner {
     /// The partner of that name, if there is one.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Tsy, Self::Sctt].into_iter().find(|partner| partner.as_str() == name)
+        Self::ALL.into_iter().find(|partner| partner.as_str() == name)
     }
 }
 

@@ -42,7 +42,7 @@ def test_what_needs_a_person_is_listed_with_its_reason_oldest_first_and_page_by_
     order_id, key = stage.new_order("tsy"), stage.new_id("redemption")
     stage.notify_tsy(partners.tsy_rejected(order_id, "No seats"))
     stage.await_notifications("tsy", order_id, "attention")
-    _unknown_redemption(stage, key, "timeout_after_effect")
+    unknown_redemption(stage, key, "timeout_after_effect")
 
     items = _listed(stage.relay, _LARGEST_PAGE)
     assert [item["since"] for item in items] == sorted(item["since"] for item in items)
@@ -106,9 +106,9 @@ def test_an_order_without_a_notification_cannot_be_decided_again(stage: Stage) -
     assert stage.relay.replay("tsy", order_id).status_code == 404
 
 
-def test_a_person_says_that_an_unknown_redemption_counted(stage: Stage) -> None:
+def test_a_person_says_that_anunknown_redemption_counted(stage: Stage) -> None:
     key = stage.new_id("redemption")
-    order_id = _unknown_redemption(stage, key, "timeout_after_effect")
+    order_id = unknown_redemption(stage, key, "timeout_after_effect")
     for _ in range(2):  # The second time as if the first answer had been lost.
         answer = stage.relay.resolve("ticket-verify", key, {"outcome": "succeeded", "note": "seen in the back office"})
         assert (answer.status_code, answer.json()["state"]) == (200, "succeeded"), answer.text
@@ -121,9 +121,9 @@ def test_a_person_says_that_an_unknown_redemption_counted(stage: Stage) -> None:
     _assert_finished(stage, _call_key("ticket-verify", key))
 
 
-def test_a_person_has_an_unknown_redemption_sent_again_that_did_not_count(stage: Stage) -> None:
+def test_a_person_has_anunknown_redemption_sent_again_that_did_not_count(stage: Stage) -> None:
     key = stage.new_id("redemption")
-    order_id = _unknown_redemption(stage, key, "timeout_before_effect")
+    order_id = unknown_redemption(stage, key, "timeout_before_effect")
     answer = stage.relay.resolve("ticket-verify", key, {"outcome": "retry", "note": "TOP has nothing of it"})
     assert answer.status_code == 200, answer.text
     call = stage.await_submitted("ticket-verify", key, "succeeded")
@@ -133,9 +133,9 @@ def test_a_person_has_an_unknown_redemption_sent_again_that_did_not_count(stage:
     _assert_finished(stage, _call_key("ticket-verify", key))
 
 
-def test_a_person_drops_an_unknown_redemption_that_must_not_count(stage: Stage) -> None:
+def test_a_person_drops_anunknown_redemption_that_must_not_count(stage: Stage) -> None:
     key = stage.new_id("redemption")
-    order_id = _unknown_redemption(stage, key, "timeout_before_effect")
+    order_id = unknown_redemption(stage, key, "timeout_before_effect")
     answer = stage.relay.resolve("ticket-verify", key, {"outcome": "rejected", "note": "the guest left"})
     assert (answer.status_code, answer.json()["state"]) == (200, "rejected"), answer.text
     stage.settle()
@@ -199,7 +199,7 @@ def test_the_schedule_sweeps_and_so_lost_messages_are_not_the_end_of_an_order(st
     )
 
 
-def _unknown_redemption(stage: Stage, key: str, fault: str) -> str:
+def unknown_redemption(stage: Stage, key: str, fault: str) -> str:
     """Submits a redemption that may not be sent twice and times out; returns its order."""
     order_id = stage.new_order("sctt")
     stage.simulator.fail("ticket-verify", order_id, fault)

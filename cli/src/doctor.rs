@@ -1,0 +1,218 @@
+//! Checks a deployment: each check says what it found, and how to mend it.
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use serde_json::{Value, json};
+
+use crate::deployment::Deployment;
+use crate::table::table;
+use crate::{api, dead_letters, http};
+
+/// How far a clock may be off: AWS refuses a signature that is five minutes old.
+const TOLERATED_SKEW_SECONDS: f64 = 60.0;
+
+/// What a check found.
+struct Finding {
+    check: &'static str,
+    /// What is as it should be, or what is not.
+    found: Result<String>,
+    /// How to mend it.
+    mend: &'static str,
+}
+
+/// Runs all checks. Gives what they found, for programs and for people, and whether all is well.
+pub async fn examine(deployment: &Deployment) -> (Value, String, bool) {
+    let findings = [
+        Finding {
+            check: "stack",
+            found: stack(deployment),
+            mend: "finish or roll back the deployment in CloudFormation",
+        },
+        Finding {
+            check: "TOP's credentials",
+            found: top_secret(deployment).await,
+            mend: "aws secretsmanager put-secret-value --secret-id <stack>/top --secret-string \
+                   '{\"app_key\": \"…\", \"app_secret\": \"…\", \"session\": \"…\"}'",
+        },
+        Finding {
+            check: "SCTT's signing secret",
+            found: sctt_secret(deployment).await,
+            mend: "aws secretsmanager put-secret-value --secret-id <stack>/sctt --secret-string '{\"secret\": \"…\"}'",
+        },
+        Finding {
+            check: "TSY's token",
+            found: token(deployment, "TsyTokenHashes"),
+            mend: "deploy with TsyTokenHashes, the SHA-256 of the token in TSY's address; until then its endpoints are closed",
+        },
+        Finding {
+            check: "SCTT's token",
+            found: token(deployment, "ScttTokenHashes"),
+            mend: "deploy with ScttTokenHashes, the SHA-256 of the token in SCTT's address; until then its endpoints are closed",
+        },
+        Finding {
+            check: "API and this clock",
+            found: the_api(deployment).await,
+            mend: "set this machine's clock by NTP; and see to it that you may execute-api:Invoke",
+        },
+        Finding {
+            check: "TOP's gateway",
+            found: gateway(deployment).await,
+            mend: "look at TopGatewayUrl, and at what lies between here and TOP; the functions may reach it nevertheless",
+        },
+        Finding {
+            check: "alarms",
+            found: alarms(deployment).await,
+            mend: "deploy template.yaml again, and have somebody subscribe to the topic AlarmTopicArn (AlarmEmail)",
+        },
+        Finding {
+            check: "nothing rings",
+            found: ringing(deployment).await,
+            mend: "docs/operations.md says of each alarm what to look at and what to do",
+        },
+        Finding {
+            check: "dead letters",
+            found: no_dead_letters(deployment).await,
+            mend: "relay dead-letters show; mend the cause; relay dead-letters redrive",
+        },
+    ];
+    let good = findings.iter().all(|finding| finding.found.is_ok());
+    let rows = findings.iter().map(|finding| {
+        let (mark, found, mend) = match &finding.found {
+            Ok(found) => ("ok", found.clone(), ""),
+            Err(error) => ("NOT OK", format!("{error:#}"), finding.mend),
+        };
+        [mark.to_owned(), finding.check.to_owned(), found, mend.replace("<stack>", &deployment.stack)]
+    });
+    let shown = table(["", "check", "found", "how to mend it"], rows);
+    let json = findings.iter().map(|finding| match &finding.found {
+        Ok(found) => json!({"check": finding.check, "ok": true, "found": found}),
+        Err(error) => json!({"check": finding.check, "ok": false, "found": format!("{error:#}"),
+            "mend": finding.mend.replace("<stack>", &deployment.stack)}),
+    });
+    (json.collect(), shown, good)
+}
+
+fn stack(deployment: &Deployment) -> Result<String> {
+    for output in ["ApiUrl", "TableName", "TopSecretArn", "OrderEventsTopicArn", "AlarmTopicArn"] {
+        deployment.output(output)?;
+    }
+    if !deployment.status.ends_with("_COMPLETE") || deployment.status.contains("ROLLBACK") {
+        bail!("{} is {}", deployment.stack, deployment.status);
+    }
+    Ok(format!("{} is {}, and has its outputs", deployment.stack, deployment.status))
+}
+
+/// Whether these members of a secret are filled in. Their values are told to nobody.
+async fn filled_in(deployment: &Deployment, output: &str, members: &[&str]) -> Result<String> {
+    let arn = deployment.output(output)?;
+    let secret = deployment.secret(arn).await?;
+    let json: Value = serde_json::from_str(&secret).map_err(|_| anyhow!("{arn} is no JSON"))?;
+    let empty: Vec<_> =
+        members.iter().filter(|member| json[**member].as_str().is_none_or(str::is_empty)).copied().collect();
+    if !empty.is_empty() {
+        bail!("{} not filled in", empty.join(", "));
+    }
+    Ok(format!("{} filled in", members.join(", ")))
+}
+
+async fn top_secret(deployment: &Deployment) -> Result<String> {
+    filled_in(deployment, "TopSecretArn", &["app_key", "app_secret", "session"]).await
+}
+
+async fn sctt_secret(deployment: &Deployment) -> Result<String> {
+    if deployment.parameter("ScttSignTemplate").is_empty() {
+        return Ok("not needed: ScttSignTemplate is empty, so that signatures are not checked".to_owned());
+    }
+    filled_in(deployment, "ScttSecretArn", &["secret"]).await
+}
+
+fn token(deployment: &Deployment, parameter: &str) -> Result<String> {
+    match deployment.parameter(parameter).split(',').filter(|hash| !hash.is_empty()).count() {
+        0 => bail!("{parameter} is empty"),
+        1 => Ok("one token is admitted".to_owned()),
+        count => Ok(format!("{count} tokens are admitted: a rotation is under way")),
+    }
+}
+
+async fn the_api(deployment: &Deployment) -> Result<String> {
+    let answer = api::send(deployment, "GET", "/attention?limit=1", &[], "").await?;
+    let skew = answer.date.as_deref().and_then(skew_seconds);
+    if let Some(skew) = skew.filter(|skew| skew.abs() > TOLERATED_SKEW_SECONDS) {
+        bail!("this clock is {skew:.0} s off the API's, which answered {}", answer.status);
+    }
+    if answer.status != 200 {
+        bail!("it answered {}", answer.status);
+    }
+    let clock = skew
+        .map_or_else(|| "it does not tell the time".to_owned(), |skew| format!("clocks differ by {:.0} s", skew.abs()));
+    Ok(format!("it answers; {clock}"))
+}
+
+/// How far this clock is ahead of a `Date` header.
+fn skew_seconds(date: &str) -> Option<f64> {
+    let there = rfc2822::parse(date).ok()?.timestamp();
+    Some(Timestamp::now().duration_since(there).as_secs_f64())
+}
+
+async fn gateway(deployment: &Deployment) -> Result<String> {
+    let url = deployment.parameter("TopGatewayUrl");
+    // TOP answers a request without parameters with an error of its own, and counts it for nobody.
+    let answer = http::send("GET", url, &[], "").await?;
+    let skew = answer.date.as_deref().and_then(skew_seconds);
+    if let Some(skew) = skew.filter(|skew| skew.abs() > TOLERATED_SKEW_SECONDS) {
+        bail!("{url} answers, and its clock differs by {skew:.0} s; it refuses what is ten minutes off");
+    }
+    Ok(format!("{url} answers {}", answer.status))
+}
+
+async fn described_alarms(deployment: &Deployment) -> Result<Vec<aws_sdk_cloudwatch::types::MetricAlarm>> {
+    let client = aws_sdk_cloudwatch::Client::new(&deployment.sdk);
+    let described = client.describe_alarms().alarm_name_prefix(format!("{}-", deployment.stack)).send().await;
+    let described = described.map_err(|error| anyhow!("CloudWatch: {}", shared::aws::cause(&error)))?;
+    Ok(described.metric_alarms.unwrap_or_default())
+}
+
+async fn alarms(deployment: &Deployment) -> Result<String> {
+    let topic = deployment.output("AlarmTopicArn")?;
+    let alarms = described_alarms(deployment).await?;
+    if alarms.is_empty() {
+        bail!("the stack has no alarms");
+    }
+    let mute: Vec<_> = alarms
+        .iter()
+        .filter(|alarm| {
+            alarm.actions_enabled() == Some(false) || !alarm.alarm_actions().iter().any(|action| action == topic)
+        })
+        .filter_map(|alarm| alarm.alarm_name())
+        .collect();
+    if !mute.is_empty() {
+        bail!("nobody is told of {}", mute.join(", "));
+    }
+    let sns = aws_sdk_sns::Client::new(&deployment.sdk);
+    let listed = sns.list_subscriptions_by_topic().topic_arn(topic).send().await;
+    let listed = listed.map_err(|error| anyhow!("SNS: {}", shared::aws::cause(&error)))?;
+    let confirmed =
+        listed.subscriptions().iter().filter(|one| one.subscription_arn().is_some_and(|arn| arn.starts_with("arn:")));
+    match confirmed.count() {
+        0 => bail!("nobody has subscribed to {topic} and confirmed it"),
+        count => Ok(format!("{} alarms, which {count} subscribers are told of", alarms.len())),
+    }
+}
+
+async fn ringing(deployment: &Deployment) -> Result<String> {
+    let alarms = described_alarms(deployment).await?;
+    let ringing: Vec<_> = alarms
+        .iter()
+        .filter(|alarm| alarm.state_value().is_some_and(|state| state.as_str() == "ALARM"))
+        .filter_map(|alarm| alarm.alarm_name())
+        .collect();
+    if ringing.is_empty() { Ok("no alarm rings".to_owned()) } else { bail!("{} ringing", ringing.join(", ")) }
+}
+
+async fn no_dead_letters(deployment: &Deployment) -> Result<String> {
+    let counts = dead_letters::counts(deployment, None).await.context("the queues could not be asked")?;
+    let some: Vec<_> =
+        counts.iter().filter(|(_, count)| *count > 0).map(|(queue, count)| format!("{count} of {queue}")).collect();
+    if some.is_empty() { Ok("none".to_owned()) } else { bail!("{}", some.join(", ")) }
+}

@@ -1,0 +1,62 @@
+//! HTTP as a person's machine speaks it: the system's trusted roots, and a proxy where the environment names one.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSettings, SharedHttpClient};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::BodyExt as _;
+
+/// How long a connection may take.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
+/// How long an answer may take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(35);
+
+fn connector() -> Connector {
+    let settings =
+        HttpConnectorSettings::builder().connect_timeout(CONNECTS_WITHIN).read_timeout(ANSWERS_WITHIN).build();
+    Connector::builder()
+        .connector_settings(settings)
+        .sleep_impl(TokioSleep::new())
+        .proxy_config(ProxyConfig::from_env())
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build()
+}
+
+/// The client that AWS's services are spoken to with.
+pub fn client() -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(|_, _| connector())
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// What it says.
+    pub body: String,
+    /// What time it was where it came from, in its own words.
+    pub date: Option<String>,
+}
+
+/// Sends a request, and reads the answer.
+pub async fn send(method: &str, url: &str, headers: &[(String, String)], body: &str) -> Result<Answer> {
+    let mut request = HttpRequest::new(SdkBody::from(body));
+    request.set_method(method)?;
+    request.set_uri(url)?;
+    for (name, value) in headers {
+        request.headers_mut().insert(name.clone(), value.clone());
+    }
+    let answer = connector().call(request).await;
+    let mut answer = answer.map_err(|error| anyhow!("{url} did not answer: {}", shared::telemetry::chain(&error)))?;
+    let date = answer.headers().get("date").map(str::to_owned);
+    let body = answer.take_body().collect().await.map_err(|error| anyhow!("{url} broke off its answer: {error}"))?;
+    let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+    Ok(Answer { status: answer.status().as_u16(), body, date })
+}

@@ -1,0 +1,219 @@
+//! `relay`, the operator's command line: what happened to an order, what needs a person, and how to mend it.
+
+mod api;
+mod args;
+mod dead_letters;
+mod deployment;
+mod doctor;
+mod http;
+mod order;
+mod sign;
+mod table;
+
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{CommandFactory as _, Parser as _};
+use serde_json::{Value, json};
+use shared::clock::EpochMillis;
+
+use crate::api::{ask, path};
+use crate::args::{AttentionCommand, CallCommand, Cli, Command, DeadLettersCommand, OrderCommand, Outcome};
+use crate::deployment::Deployment;
+
+/// How much the API gives in one answer, at most.
+const LARGEST_PAGE: u32 = 100;
+
+/// What a command answers: for programs, and for people.
+struct Answer {
+    json: Value,
+    shown: String,
+    /// Whether all is as it should be.
+    good: bool,
+}
+
+impl Answer {
+    const fn new(json: Value, shown: String) -> Self {
+        Self { json, shown, good: true }
+    }
+
+    /// One that people read as JSON, too.
+    fn plain(json: Value) -> Self {
+        let shown = format!("{json:#}\n");
+        Self::new(json, shown)
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.global.json;
+    let written = match run(cli).await {
+        Ok(answer) => {
+            let text = if json { format!("{:#}\n", answer.json) } else { answer.shown };
+            io::stdout().write_all(text.as_bytes()).map(|()| answer.good)
+        }
+        Err(error) => writeln!(io::stderr(), "relay: {error:#}").map(|()| false),
+    };
+    // A reader that went away, such as `head`, has had enough.
+    if written.unwrap_or(true) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn run(cli: Cli) -> Result<Answer> {
+    match cli.command {
+        Command::Completions { shell } => {
+            let mut written = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "relay", &mut written);
+            let script = String::from_utf8(written)?;
+            return Ok(Answer::new(json!({"script": script}), script));
+        }
+        Command::Man { folder } => {
+            std::fs::create_dir_all(&folder)?;
+            clap_mangen::generate_to(Cli::command(), &folder)?;
+            let shown = format!("the manual pages are in {}; read them with `man -l`\n", folder.display());
+            return Ok(Answer::new(json!({"folder": folder}), shown));
+        }
+        _ => {}
+    }
+    let deployment = Deployment::find(&cli.global).await?;
+    match cli.command {
+        Command::Order(command) => order(&deployment, command).await,
+        Command::Attention(command) => attention(&deployment, command).await,
+        Command::Call(command) => call(&deployment, command).await,
+        Command::DeadLetters(command) => dead_letters(&deployment, command).await,
+        Command::Sign { call, file, at } => {
+            let now = EpochMillis(at.unwrap_or_else(jiff::Timestamp::now).as_millisecond());
+            let signed = sign::signed(&deployment, &call, &serde_json::from_str(&read(&file)?)?, now).await?;
+            let shown = sign::listed(&signed);
+            Ok(Answer::new(signed, shown))
+        }
+        Command::Doctor => {
+            let (json, shown, good) = doctor::examine(&deployment).await;
+            Ok(Answer { json, shown, good })
+        }
+        Command::Completions { .. } | Command::Man { .. } => unreachable!("answered above, without a deployment"),
+    }
+}
+
+async fn order(deployment: &Deployment, command: OrderCommand) -> Result<Answer> {
+    match command {
+        OrderCommand::Show(order) => {
+            let path = path(["orders", &order.partner, &order.order_id]);
+            let got = ask(deployment, "GET", &path, &[], "").await?;
+            let shown = order::shown(&got);
+            Ok(Answer::new(got, shown))
+        }
+        OrderCommand::Link { order, file } => {
+            let path = path(["orders", &order.partner, &order.order_id]);
+            Ok(Answer::plain(ask(deployment, "PUT", &path, &[], &read(&file)?).await?))
+        }
+    }
+}
+
+async fn attention(deployment: &Deployment, command: AttentionCommand) -> Result<Answer> {
+    match command {
+        AttentionCommand::List { limit } => {
+            let mut items = Vec::new();
+            let mut after = String::new();
+            loop {
+                let left = limit.map_or(LARGEST_PAGE, |limit| limit - u32::try_from(items.len()).unwrap_or(limit));
+                let page = left.min(LARGEST_PAGE);
+                let query = format!("{}?limit={page}{after}", path(["attention"]));
+                let got = ask(deployment, "GET", &query, &[], "").await?;
+                items.extend(table::list(&got, "items").iter().cloned());
+                let whole = limit.is_some_and(|limit| items.len() >= limit as usize);
+                match got["next"].as_str() {
+                    Some(next) if !whole => after = format!("&after={next}"),
+                    _ => break,
+                }
+            }
+            let shown = order::attention(&items);
+            Ok(Answer::new(json!({"items": items}), shown))
+        }
+        AttentionCommand::Resolve { call, outcome, note, attempt } => {
+            let outcome = match outcome {
+                Outcome::Succeeded => "succeeded",
+                Outcome::Rejected => "rejected",
+                Outcome::Retry => "retry",
+            };
+            let mut body = json!({"outcome": outcome});
+            if let Some(note) = note {
+                body["note"] = note.into();
+            }
+            if let Some(attempt) = attempt {
+                body["attempt"] = attempt.into();
+            }
+            let path = path(["calls", &call.call, &call.key, "resolve"]);
+            let got = ask(deployment, "POST", &path, &[], &body.to_string()).await?;
+            let shown = order::call(&got);
+            Ok(Answer::new(got, shown))
+        }
+        AttentionCommand::Replay(order) => {
+            let path = path(["orders", &order.partner, &order.order_id, "replay"]);
+            Ok(Answer::plain(ask(deployment, "POST", &path, &[], "").await?))
+        }
+    }
+}
+
+async fn call(deployment: &Deployment, command: CallCommand) -> Result<Answer> {
+    match command {
+        CallCommand::Submit { call, file, key } => {
+            let headers: Vec<_> = key.iter().map(|key| ("idempotency-key", key.as_str())).collect();
+            let got = ask(deployment, "POST", &path(["calls", &call]), &headers, &read(&file)?).await?;
+            Ok(Answer::plain(got))
+        }
+        CallCommand::Show(call) => {
+            let got = ask(deployment, "GET", &path(["calls", &call.call, &call.key]), &[], "").await?;
+            let shown = order::call(&got);
+            Ok(Answer::new(got, shown))
+        }
+    }
+}
+
+async fn dead_letters(deployment: &Deployment, command: DeadLettersCommand) -> Result<Answer> {
+    let moved = |moved: Vec<(&str, u64)>, what: &str| {
+        let shown =
+            table::table(["queue", what], moved.iter().map(|(queue, count)| [(*queue).to_owned(), count.to_string()]));
+        let json = moved.iter().map(|(queue, count)| json!({"queue": queue, "count": count})).collect();
+        Answer::new(Value::Array(json), shown)
+    };
+    match command {
+        DeadLettersCommand::Show { queue } => {
+            let messages = dead_letters::shown(deployment, queue.as_deref()).await?;
+            let shown = dead_letters::listed(&messages);
+            Ok(Answer::new(Value::Array(messages), shown))
+        }
+        DeadLettersCommand::Redrive { queue, dry_run: true, .. } => {
+            Ok(moved(dead_letters::counts(deployment, queue.as_deref()).await?, "would be put back"))
+        }
+        DeadLettersCommand::Redrive { queue, rate, .. } => {
+            Ok(moved(dead_letters::redrive(deployment, queue.as_deref(), rate).await?, "put back"))
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<String> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).context("standard input could not be read")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).with_context(|| format!("{} could not be read", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_id_in_a_path_is_encoded() {
+        assert_eq!(path(["orders", "tsy", "P/1 票"]), "/orders/tsy/P%2F1%20%E7%A5%A8");
+    }
+}

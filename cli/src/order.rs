@@ -1,0 +1,115 @@
+//! An order as a person reads it.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::table::{list, table, text};
+
+/// What became of an order: its timeline, what it is linked to, and its calls.
+pub fn shown(order: &Value) -> String {
+    let mut shown = format!("{} {}\n", text(order, "partner"), text(order, "order_id"));
+    let link = order["link"].as_object().and_then(|link| link.iter().find(|(_, value)| value.is_object()));
+    // Writing to a String cannot fail.
+    let _ = match link {
+        Some((kind, _)) => writeln!(shown, "linked as {kind}"),
+        None => writeln!(shown, "not linked: its notifications wait for the booking system"),
+    };
+    let timeline = list(order, "timeline").iter().map(|event| ["at", "event", "detail"].map(|name| text(event, name)));
+    shown.push_str(&table(["time (UTC)", "event", "detail"], timeline));
+    let notifications = list(order, "notifications")
+        .iter()
+        .map(|notification| ["kind", "state", "deliveries", "reason"].map(|name| text(notification, name)));
+    shown.push_str(&table(["notification", "state", "deliveries", "reason"], notifications));
+    if !list(order, "calls").is_empty() {
+        shown.push_str(&calls(list(order, "calls")));
+    }
+    shown
+}
+
+/// Calls, each in a row.
+pub fn calls(calls: &[Value]) -> String {
+    let rows = calls.iter().map(|call| {
+        let error = &call["last_error"];
+        let why = [text(error, "sub_code"), text(error, "message")].into_iter().filter(|part| !part.is_empty());
+        [
+            text(call, "call"),
+            text(call, "key"),
+            text(call, "state"),
+            text(call, "attempt"),
+            text(call, "updated_at"),
+            why.collect::<Vec<_>>().join(": "),
+        ]
+    });
+    table(["call", "key", "state", "attempts", "changed (UTC)", "last error"], rows)
+}
+
+/// A call, with each attempt.
+pub fn call(call: &Value) -> String {
+    let attempts = list(call, "history").iter().map(|attempt| {
+        let said = [text(&attempt["error"], "message"), text(attempt, "note")];
+        [
+            text(attempt, "attempt"),
+            text(attempt, "at"),
+            text(attempt, "outcome"),
+            said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; "),
+        ]
+    });
+    format!(
+        "{}asked for by {} at {}\n{}",
+        calls(std::slice::from_ref(call)),
+        text(call, "asked_by"),
+        text(call, "created_at"),
+        table(["attempt", "ended (UTC)", "outcome", "what was said"], attempts)
+    )
+}
+
+/// What needs a person.
+pub fn attention(items: &[Value]) -> String {
+    if items.is_empty() {
+        return "nothing needs a person\n".to_owned();
+    }
+    let rows = items.iter().map(|item| {
+        let what = if item["call"].is_null() {
+            format!("{} {} {}", text(item, "partner"), text(item, "order_id"), text(item, "notification"))
+        } else {
+            format!("{} {}", text(item, "call"), text(item, "key"))
+        };
+        [text(item, "since"), text(item, "state"), what, text(item, "reason")]
+    });
+    table(["since (UTC)", "state", "what", "why"], rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_timeline_is_a_table_in_the_order_of_events() {
+        let order = json!({"partner": "tsy", "order_id": "P-1001",
+            "link": {"happytrip_flight": {"tes_head_id": "1"}, "updated_by": "arn"},
+            "timeline": [{"at": "2026-01-01T04:00:00.000Z", "event": "issue-notify 89eef6a4 received"},
+                {"at": "2026-01-01T04:00:01.000Z", "event": "linked", "detail": "by arn"}],
+            "notifications": [{"kind": "issue-notify", "state": "dispatched", "deliveries": 1, "reason": null}],
+            "calls": [{"call": "itinerary-postback", "key": "k", "state": "rejected", "attempt": 2, "updated_at": "t",
+                "last_error": {"sub_code": "isv.x", "message": "no"}}]});
+        let shown = shown(&order);
+        let at = |part: &str| shown.find(part).unwrap_or_else(|| panic!("{part} in {shown}"));
+        assert!(at("P-1001") < at("happytrip_flight") && at("happytrip_flight") < at("received"));
+        assert!(at("received") < at("by arn") && at("by arn") < at("dispatched") && at("dispatched") < at("isv.x: no"));
+        assert!(!shown.contains("null"), "{shown}");
+    }
+
+    #[test]
+    fn what_needs_a_person_names_notifications_and_calls() {
+        let items = [
+            json!({"state": "attention", "partner": "sctt", "order_id": "T-1", "notification": "cancel-push",
+                "since": "s", "reason": "r"}),
+            json!({"state": "unknown", "call": "ticket-verify", "key": "k", "since": "s", "reason": "r"}),
+        ];
+        let shown = attention(&items);
+        assert!(shown.contains("sctt T-1 cancel-push") && shown.contains("ticket-verify k"), "{shown}");
+        assert_eq!(attention(&[]), "nothing needs a person\n");
+    }
+}

@@ -1,0 +1,93 @@
+//! What would be sent to TOP for a request. For support tickets: secrets are masked, and nothing is sent.
+
+use anyhow::{Context as _, Result, anyhow};
+use serde_json::{Value, json};
+use shared::call::{CallKind, CallRequest};
+use shared::clock::EpochMillis;
+use shared::top::credentials::Credentials;
+use shared::top::form;
+use shared::top::sign::SignMethod;
+
+use crate::deployment::Deployment;
+use crate::table::{table, text};
+
+/// What stands for a secret.
+const MASK: &str = "***";
+
+/// Builds and signs the request of that call at that time, with the deployment's credentials.
+pub async fn signed(deployment: &Deployment, call: &str, body: &Value, now: EpochMillis) -> Result<Value> {
+    let kind = CallKind::named(call).context("there is no such call")?;
+    let request = CallRequest::from_json(kind, body).map_err(|problem| anyhow!("{problem}"))?;
+    let secret = deployment.secret(deployment.output("TopSecretArn")?).await?;
+    let credentials: Credentials = serde_json::from_str(&secret).map_err(|_| {
+        anyhow!("TOP's secret is no JSON object of app_key, app_secret and session: `relay doctor` says more")
+    })?;
+    let method = SignMethod::named(deployment.parameter("TopSignMethod")).unwrap_or(SignMethod::HmacSha256);
+    let form = form::build(&request, &credentials, method, now);
+    Ok(shown(&form, deployment.parameter("TopGatewayUrl")))
+}
+
+/// A form as people compare it with what TOP's support has.
+fn shown(form: &str, gateway: &str) -> Value {
+    let masked = |name: &str, value: &str| if name == "session" { MASK.to_owned() } else { value.to_owned() };
+    let parameters: Vec<_> = form_urlencoded::parse(form.as_bytes())
+        .map(|(name, value)| (name.to_string(), masked(&name, &value)))
+        .collect();
+    let mut signed: Vec<_> =
+        parameters.iter().filter(|(name, value)| name != "sign" && !value.is_empty()).cloned().collect();
+    signed.sort();
+    json!({
+        "method": "POST",
+        "url": gateway,
+        "content_type": form::CONTENT_TYPE,
+        "parameters": parameters.iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>(),
+        "signed_text": signed.into_iter().map(|(name, value)| name + &value).collect::<String>(),
+        "note": "session and app_secret are masked; the signature was made with both",
+    })
+}
+
+/// The same for people.
+pub fn listed(signed: &Value) -> String {
+    let parameters = crate::table::list(signed, "parameters");
+    let rows = parameters.iter().map(|parameter| ["name", "value"].map(|name| text(parameter, name)));
+    format!(
+        "{} {}\nContent-Type: {}\n{}signed text (parameters by name, one after the other):\n{}\n{}\n",
+        text(signed, "method"),
+        text(signed, "url"),
+        text(signed, "content_type"),
+        table(["parameter", "value"], rows),
+        text(signed, "signed_text"),
+        text(signed, "note"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::redact::Redacted;
+
+    #[test]
+    fn what_would_be_sent_is_shown_without_its_secrets() {
+        let credentials = Credentials {
+            app_key: "12345678".to_owned(),
+            app_secret: "PLANTED-SECRET".to_owned().into(),
+            session: Redacted::new("PLANTED-SESSION".to_owned()),
+        };
+        let body = json!({"agent_order_id": "A-1", "alitrip_order_id": "38", "success": true});
+        let request = CallRequest::from_json(CallKind::ShipNotify, &body).unwrap();
+        let form = form::build(&request, &credentials, SignMethod::HmacSha256, EpochMillis(1_767_240_000_000));
+        let shown = shown(&form, "https://gateway.test/router/rest");
+        assert!(!shown.to_string().contains("PLANTED"), "{shown}");
+        assert!(!listed(&shown).contains("PLANTED"));
+        let sign = |form: &str| {
+            form_urlencoded::parse(form.as_bytes()).find(|(name, _)| name == "sign").unwrap().1.to_string()
+        };
+        let parameters = shown["parameters"].as_array().unwrap();
+        let of = |name: &str| parameters.iter().find(|one| one["name"] == name).unwrap()["value"].as_str().unwrap();
+        assert_eq!(of("sign"), sign(&form));
+        assert_eq!((of("timestamp"), of("session")), ("2026-01-01 12:00:00", MASK));
+        let text = shown["signed_text"].as_str().unwrap();
+        assert!(text.starts_with("app_key12345678confirm_book_r_q{"), "{text}");
+        assert!(text.contains("session***") && !text.contains("sign="), "{text}");
+    }
+}

@@ -1,0 +1,174 @@
+"""The operator's command line, as it is built, against the local stack."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import aws
+import partners
+import scenarios
+from layout import BINARIES
+from scenarios import Stage
+from test_heal import unknown_redemption
+from test_queues import messages, send, unread
+from waiting import eventually
+
+_SECONDS = 60
+
+
+def relay(stage: Stage, *arguments: str, given: Any = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs `relay` as an operator of this stack would."""
+    connection = stage.relay.connection
+    return subprocess.run(
+        [BINARIES / "relay", *arguments],
+        input=None if given is None else json.dumps(given),
+        env={
+            "PATH": os.environ["PATH"],
+            **aws.settings(connection.aws_endpoint_url),
+            "RELAY_STACK": "ticket-relay-local",
+            "RELAY_API_URL": connection.api_url,
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+
+
+def said(stage: Stage, *arguments: str, given: Any = None) -> str:
+    """What it says to people, all being well."""
+    done = relay(stage, *arguments, given=given)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout
+
+
+def answered(stage: Stage, *arguments: str, given: Any = None) -> Any:
+    """What it says to programs, all being well."""
+    return json.loads(said(stage, "--json", *arguments, given=given))
+
+
+def test_an_order_is_linked_and_its_way_to_top_is_shown(stage: Stage) -> None:
+    order_id = stage.new_order("tsy")
+    stage.notify_tsy(partners.tsy_issued(order_id))
+    linked = answered(stage, "order", "link", "tsy", order_id, "-", given=scenarios.happytrip_flight())
+    assert linked["order_id"] == order_id
+    stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
+    shown = said(stage, "order", "show", "tsy", order_id)
+    steps = ["linked as happytrip_flight", "issue-notify", "received", "dispatched", "attempt 1 succeeded"]
+    places = [shown.index(step) for step in steps]
+    assert places == sorted(places), shown
+    assert answered(stage, "order", "show", "tsy", order_id) == stage.relay.order("tsy", order_id)
+
+
+def test_an_id_of_any_characters_is_one_segment_of_the_path(stage: Stage) -> None:
+    order_id = f"{stage.new_id('P')} 票 & +"
+    stage.notify_tsy(partners.tsy_issued(order_id))
+    eventually("the order is known", lambda: stage.relay.ask_order("tsy", order_id).status_code == 200)
+    assert answered(stage, "order", "show", "tsy", order_id)["order_id"] == order_id
+
+
+def test_what_needs_a_person_is_listed_settled_and_replayed(stage: Stage) -> None:
+    order_id, key = stage.new_order("tsy"), stage.new_id("redemption")
+    stage.notify_tsy(partners.tsy_rejected(order_id, "No seats"))
+    stage.await_notifications("tsy", order_id, "attention")
+    unknown_redemption(stage, key, "timeout_after_effect")
+
+    def listed() -> str:
+        return said(stage, "attention", "list")
+
+    assert order_id in listed() and key in listed()
+    assert len(answered(stage, "attention", "list", "--limit", "1")["items"]) == 1
+    settle = ["attention", "resolve", "ticket-verify", key, "--outcome", "succeeded", "--note", "seen in the console"]
+    assert "seen in the console" in said(stage, *settle)
+    assert key not in listed()
+    assert answered(stage, "call", "show", "ticket-verify", key)["state"] == "succeeded"
+    assert answered(stage, "attention", "replay", "tsy", order_id)["notifications_enqueued"] == 1
+
+
+def test_a_call_is_submitted_and_shown(stage: Stage) -> None:
+    order_id, key = stage.new_order("sctt"), stage.new_id("redemption")
+    submit = ["call", "submit", "ticket-verify", "-", "--key", key]
+    assert answered(stage, *submit, given=scenarios.ticket_redemption(order_id))["state"] == "pending"
+    stage.await_submitted("ticket-verify", key, "succeeded")
+    assert "succeeded" in said(stage, "call", "show", "ticket-verify", key)
+
+
+def test_dead_letters_are_shown_and_put_back(stage: Stage) -> None:
+    order_id = stage.new_order("tsy")
+    key = {"partner": "tsy", "order_id": order_id, "kind": "issue-notify"}
+    keys = [json.dumps({**key, "digest": f"{n:064}"}) for n in range(12)]
+    for key in keys:
+        send(stage, "notifications-dead-letters", key)
+    shown = answered(stage, "dead-letters", "show", "notifications")
+    assert {message["message"] for message in shown} >= set(keys)
+    dry = answered(stage, "dead-letters", "redrive", "notifications", "--dry-run")
+    assert [(one["queue"], one["count"] >= len(keys)) for one in dry] == [("notifications", True)]
+    assert len(messages(stage, "notifications-dead-letters")) >= len(keys), "a dry run changed something"
+    with unread(stage, "notifications"):
+        moved = answered(stage, "dead-letters", "redrive", "notifications", "--rate", "100")
+        assert moved[0]["count"] >= len(keys)
+        assert messages(stage, "notifications-dead-letters") == {}
+        assert set(messages(stage, "notifications").values()) >= set(keys)
+        # They name nothing that there is: nobody should try them for days.
+        stage.relay.aws.client("sqs").purge_queue(QueueUrl=stage.relay.connection.queues["notifications"])
+
+
+def test_what_would_be_signed_is_what_top_would_compute(stage: Stage) -> None:
+    connection = stage.relay.connection
+    request = {"agent_order_id": "A-1", "alitrip_order_id": "38", "success": True}
+    signed = answered(stage, "sign", "ship-notify", "-", "--at", "2026-01-01T04:00:00Z", given=request)
+    assert connection.top_app_secret not in json.dumps(signed) and connection.top_session not in json.dumps(signed)
+    parameters = {one["name"]: one["value"] for one in signed["parameters"]}
+    assert (parameters["timestamp"], parameters["session"]) == ("2026-01-01 12:00:00", "***")
+    text = signed["signed_text"].replace("session***", f"session{connection.top_session}")
+    secret = connection.top_app_secret.encode()
+    assert hmac.new(secret, text.encode(), hashlib.sha256).hexdigest().upper() == parameters["sign"]
+    assert stage.entries("ship-notify", "38") == [], "nothing is sent"
+
+
+def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(stage: Stage) -> None:
+    def examined() -> dict[str, dict[str, Any]]:
+        return {one["check"]: one for one in json.loads(relay(stage, "--json", "doctor").stdout)}
+
+    found = examined()
+    for check in ("stack", "TOP's credentials", "TSY's token", "SCTT's token", "API and this clock", "TOP's gateway"):
+        assert found[check]["ok"], found[check]
+    assert not found["alarms"]["ok"] and "subscribe" in found["alarms"]["mend"]
+    assert relay(stage, "doctor").returncode == 1
+
+    secrets = stage.relay.aws.client("secretsmanager")
+    usual = secrets.get_secret_value(SecretId="ticket-relay-local/top")["SecretString"]
+    secrets.put_secret_value(
+        SecretId="ticket-relay-local/top", SecretString=json.dumps(json.loads(usual) | {"session": ""})
+    )
+    try:
+        found = examined()
+    finally:
+        secrets.put_secret_value(SecretId="ticket-relay-local/top", SecretString=usual)
+    assert found["TOP's credentials"]["found"] == "session not filled in"
+    assert "put-secret-value --secret-id ticket-relay-local/top" in found["TOP's credentials"]["mend"]
+
+
+def test_an_error_says_what_to_do_and_changes_the_exit_status(stage: Stage) -> None:
+    for arguments, why in (
+        (["order", "show", "tsy", stage.new_id("P")], "404"),
+        (["order", "link", "tsy", "P-1", "no-such-file.json"], "no-such-file.json could not be read"),
+        (["--stack", "elsewhere", "order", "show", "tsy", "P-1"], "the stack elsewhere was not found; say --stack"),
+        (["order", "show", "nobody", "P-1"], "possible values: tsy, sctt"),
+    ):
+        done = relay(stage, *arguments)
+        assert done.returncode != 0 and done.stdout == "" and why in done.stderr, done
+
+
+def test_completions_and_manual_pages_need_no_deployment(stage: Stage, tmp_path: Path) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert "dead-letters" in relay(stage, "completions", shell, AWS_ENDPOINT_URL="http://localhost:1").stdout
+    relay(stage, "man", str(tmp_path), AWS_ENDPOINT_URL="http://localhost:1")
+    assert {"relay.1", "relay-doctor.1", "relay-dead-letters-redrive.1"} <= {page.name for page in tmp_path.iterdir()}
