@@ -13,7 +13,7 @@ CARGO_BOLERO := $(CARGO_TARGET_DIR)/tools/cargo-bolero-$(CARGO_BOLERO_VERSION)
 # What `make build` builds for.
 ARCH ?= x86_64
 RUST_TARGET := $(if $(filter x86_64,$(ARCH)),x86_64-unknown-linux-gnu,$(if $(filter arm64,$(ARCH)),aarch64-unknown-linux-gnu))
-NOT_DEPLOYED := relay top-simulator relay-tests relay-simulation relay-fuzz relay-bench floor-bare floor-raw-http
+NOT_DEPLOYED := relay relay-openapi top-simulator relay-tests relay-simulation relay-fuzz relay-bench floor-bare floor-raw-http
 BENCH := $(CARGO_TARGET_DIR)/bench
 JUDGES := $(CARGO_TARGET_DIR)/judges
 BENCH_FLAGS ?= --save
@@ -23,7 +23,7 @@ FUZZ_TARGETS ?= $(sort $(notdir $(wildcard tests/fuzz/__fuzz__/*)))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up down status test lint test-rust test-e2e simulate soak mutations fuzz build bench tools
+.PHONY: help demo up watch down status test lint test-rust test-e2e simulate soak mutations fuzz build openapi picture bench tools
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -56,6 +56,9 @@ demo: ## play partner notifications through to TOP calls on a local stack; the e
 
 up: ## start the local stack and leave it running; deploy anew if it runs
 	$(STACK) up
+
+watch: ## rebuild and redeploy one function of the running stack whenever its sources change (FUNCTION=dispatch)
+	$(STACK) watch $(or $(FUNCTION),$(error say which: make watch FUNCTION=dispatch))
 
 down: ## stop it
 	$(STACK) down
@@ -135,6 +138,12 @@ build: tools ## release artifacts for AWS: target/lambda/<function>/bootstrap (A
 	  echo 'Run `rustup target add $(RUST_TARGET)` where rustup reaches its server, or install it from your distribution,'; \
 	  echo 'and run `make build ARCH=$(ARCH)` again. Nothing was built.'; exit 1; }
 	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --target $(RUST_TARGET) $(CARGO_FLAGS) $(foreach package,$(NOT_DEPLOYED),--exclude $(package))
+
+picture: ## draw docs/architecture.svg anew; needs Graphviz
+	dot -Tsvg docs/architecture.dot -o docs/architecture.svg
+
+openapi: ## write docs/openapi.yaml anew
+	cargo run --quiet --locked --profile local --package relay-openapi -- docs/openapi.yaml
 
 # Interleaved, so that a noisy machine hurts all alike; half an hour on two cores, of which most is compiling.
 bench: build $(BENCH)/python/installed $(BENCH)/node/installed ## measure the functions beside the usual tools; writes bench/results.json and the README's charts

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 
+import aws
 import ports
 import steps
+import watch as watching
 from connection import Connection
 from demo import Demo
 from instance import Instance, Settings, build, temporary
-from layout import STACK_JSON
+from layout import FUNCTIONS_ENV, ROOT, STACK_JSON
 from relay import Relay
 
 _DEFAULT_PORTS = {"MINISTACK_PORT": 4566, "TOP_PORT": 4580}
@@ -29,6 +32,8 @@ def up() -> int:
             build()
             connection = instance.launch(settings)
         connection.write(STACK_JSON)
+        lines = (f"{name}={value}\n" for name, value in functions_environment(connection).items() if value)
+        FUNCTIONS_ENV.write_text("".join(lines))
     steps.say("The stack is up")
     _describe(connection)
     return 0
@@ -44,6 +49,15 @@ def down() -> int:
     return 0
 
 
+def watch(function: str) -> int:
+    """Brings one function of the running stack up to date whenever its sources change."""
+    instance = Instance("up")
+    if not (instance.running and STACK_JSON.is_file()):
+        raise steps.StepFailed("the stack is not running; `make up` starts it")
+    watching.watch(Connection.read(STACK_JSON), function)
+    return 0
+
+
 def status() -> int:
     """Says whether the stack runs and what waits in its queues; the exit status is 0 if it runs."""
     if not (Instance("up").running and STACK_JSON.is_file()):
@@ -52,9 +66,9 @@ def status() -> int:
     connection = Connection.read(STACK_JSON)
     steps.say("The stack is running")
     _describe(connection)
-    aws = Relay(connection).aws
+    local = Relay(connection).aws
     for name, url in connection.queues.items():
-        steps.note(f"{name:<34}{len(aws.messages(url))} messages")
+        steps.note(f"{name:<34}{len(local.messages(url))} messages")
     return 0
 
 
@@ -84,6 +98,15 @@ def wanted_ports() -> tuple[int, int]:
         chosen.append(int(text))
     ministack_port, top_port = chosen
     return ministack_port, top_port
+
+
+def functions_environment(connection: Connection) -> dict[str, str]:
+    """The variables of all functions together, for those that run on this machine as they are."""
+    variables: dict[str, str] = {}
+    for of_function in json.loads((ROOT / "events" / "env.json").read_text()).values():
+        variables |= of_function
+    variables |= aws.settings(connection.aws_endpoint_url)
+    return variables | {"AWS_REGION": connection.region, "TOP_GATEWAY_URL": connection.top_url}
 
 
 def _describe(connection: Connection) -> None:

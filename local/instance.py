@@ -29,7 +29,7 @@ from layout import BINARIES, FUNCTIONS, LOGS, SIMULATOR, STACKS, TEMPLATE
 from processes import Processes
 from waiting import NotReached, eventually
 
-_STACK_NAME = "ticket-relay-local"
+STACK_NAME = "ticket-relay-local"
 _STAGE = "v1"
 _READY_SECONDS = 30
 _SCTT_MERCHANT_ID = "287729"
@@ -83,17 +83,22 @@ class Settings:
 
 
 #: What has a program, and is not run here.
-_NOT_OF_THE_STACK = ("floor-bare", "floor-raw-http", "relay-bench")
+_NOT_OF_THE_STACK = ("floor-bare", "floor-raw-http", "relay-bench", "relay-openapi")
 
 
 def build() -> None:
     """Builds the functions and the simulator in cargo's profile `local`, which compiles fast."""
     steps.run(
         "Build the functions and the TOP simulator (cargo profile `local`)",
-        ["cargo", "build", "--locked", "--profile", "local", "--workspace", "--bins"]
-        + [word for package in _NOT_OF_THE_STACK for word in ("--exclude", package)],
+        cargo_build("--bins"),
         "cargo-build.log",
     )
+
+
+def cargo_build(*targets: str) -> list[str | Path]:
+    """Cargo's command for some programs of the stack, always with the same features, so that nothing is built twice."""
+    others = [word for package in _NOT_OF_THE_STACK for word in ("--exclude", package)]
+    return ["cargo", "build", "--locked", "--profile", "local", "--workspace", *others, *targets]
 
 
 @contextmanager
@@ -174,7 +179,7 @@ class Instance:
             },
         )
         local = aws.LocalAws(settings.endpoint)
-        outputs = local.stack_outputs(_STACK_NAME)
+        outputs = local.stack_outputs(STACK_NAME)
         _put_secrets(local, outputs, settings)
         return _connection(outputs, settings)
 
@@ -287,7 +292,7 @@ def _plain_env() -> dict[str, str]:
 
 def _sam_deploy(template: Path, settings: Settings) -> list[str | Path]:
     command: list[str | Path] = [tools.BIN / "sam", "deploy", "--template-file", template]
-    command += ["--stack-name", _STACK_NAME, "--region", aws.REGION, "--resolve-s3"]
+    command += ["--stack-name", STACK_NAME, "--region", aws.REGION, "--resolve-s3"]
     command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     command.append("--parameter-overrides")
     command += [f'{name}="{value}"' for name, value in _parameters(settings).items()]

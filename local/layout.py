@@ -13,6 +13,7 @@ VENV = ROOT / ".venv"
 #: Cargo's own output of profile `local`; stack.json is there because people and tools look for it there.
 BINARIES = TARGET / "local"
 STACK_JSON = BINARIES / "stack.json"
+FUNCTIONS_ENV = BINARIES / "functions.env"
 
 #: What the driver keeps: one folder for each stack that runs, and the logs of all of them.
 STACKS = TARGET / "stack"

@@ -24,7 +24,10 @@ def main() -> int:
     commands.add_parser("status", help="say whether it runs, and what waits in its queues")
     commands.add_parser("demo", help="play every scenario on a stack of its own; the exit status is the verdict")
     commands.add_parser("tools", help="only install the Python tools into .venv")
-    command = parser.parse_args().command
+    watch = commands.add_parser("watch", help="bring one function of the running stack up to date when it changes")
+    watch.add_argument("function")
+    arguments = vars(parser.parse_args())
+    command = arguments.pop("command")
     # Ended by another program or with its terminal, it stops what it started just as after Ctrl-C.
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
@@ -34,7 +37,7 @@ def main() -> int:
             return 0
         import commands as implementation
 
-        return getattr(implementation, command)()
+        return getattr(implementation, command)(**arguments)
     except steps.StepFailed as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1

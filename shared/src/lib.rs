@@ -22,6 +22,8 @@ pub mod partner;
 pub mod queue;
 pub mod record;
 pub mod redact;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod secret;
 pub mod telemetry;
 pub mod top;

@@ -120,15 +120,19 @@ pub enum Link {
 /// The Happytrip side of a flight order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HappytripFlight {
     /// The business trip's number.
     #[serde(deserialize_with = "wire::filled_text")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub tes_head_id: String,
     /// The CWT account.
     #[serde(deserialize_with = "wire::filled_text")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub cwt_account_no: String,
     /// The order's number at Happytrip; the partner's order id if absent.
     #[serde(default, deserialize_with = "wire::optional_text", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub out_relation_order_id: Option<String>,
     /// The traveller's staff number.
     #[serde(default, deserialize_with = "wire::optional_text", skip_serializing_if = "Option::is_none")]
@@ -138,18 +142,22 @@ pub struct HappytripFlight {
     pub ht_user_id: Option<String>,
     /// Ticket numbers; while there are none the notification waits.
     #[serde(default, deserialize_with = "wire::texts", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(inner(length(min = 1))))]
     pub ticket_no_list: Vec<String>,
 }
 
 /// The Fliggy side of a ship order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FliggyShip {
     /// Fliggy's order id, on which its ship notification is idempotent.
     #[serde(deserialize_with = "wire::filled_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub alitrip_order_id: String,
     /// The company's order id.
     #[serde(deserialize_with = "wire::filled_text")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub agent_order_id: String,
     /// Taobao's order id.
     #[serde(default, deserialize_with = "wire::optional_integer", skip_serializing_if = "Option::is_none")]
@@ -162,12 +170,15 @@ pub struct FliggyShip {
     pub failed_code: Option<String>,
     /// Who travels, with which tickets. Vouchers fill the tickets in this order.
     #[serde(deserialize_with = "wire::list")]
+    #[cfg_attr(feature = "schema", schemars(extend("contains" =
+        {"required": ["ticket_list"], "properties": {"ticket_list": {"minItems": 1}}})))]
     pub passenger_list: Vec<Passenger>,
 }
 
 /// The Fliggy side of a scenic-spot ticket order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FliggyTicket {
     /// Fliggy's order id.
     #[serde(deserialize_with = "wire::integer")]

@@ -134,10 +134,10 @@ pub fn filled_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     if text.is_empty() { Err(expected("a string that is not empty")) } else { Ok(text) }
 }
 
-/// A whole number, written as a number or as a string of digits.
+/// A whole number, written as a number or as a string of digits; `2.0` is one, too.
 ///
 /// # Errors
-/// Fractions, exponents, other text, and what does not fit 64 bits are refused.
+/// Other fractions, exponents, other text, and what does not fit 64 bits are refused.
 pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     optional_integer(deserializer)?.ok_or_else(|| expected("a whole number"))
 }
@@ -154,7 +154,11 @@ pub fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
         Value::Number(number) => number.to_string(),
         _ => return Err(expected("a whole number")),
     };
-    digits.parse().map(Some).map_err(|_| expected("a whole number"))
+    let whole = match digits.split_once('.') {
+        Some((whole, fraction)) if !fraction.is_empty() && fraction.bytes().all(|digit| digit == b'0') => whole,
+        _ => &digits,
+    };
+    whole.parse().map(Some).map_err(|_| expected("a whole number"))
 }
 
 /// A decimal amount, written as a number or as a string, kept digit for digit; `null` and the empty string
@@ -251,6 +255,9 @@ mod tests {
         assert_eq!(read.count, Some(9_007_199_254_740_993));
         assert_eq!(read.price.unwrap().to_string(), "25.580");
         assert_eq!(read.names, ["a", "1"]);
+        for text in ["1", "1.0", "\"1.00\""] {
+            assert_eq!(body(&format!(r#"{{"id":"x","count":{text}}}"#)).unwrap().count, Some(1), "{text}");
+        }
     }
 
     #[test]
@@ -264,6 +271,8 @@ mod tests {
             (r#"{"id":""}"#, "field id must be a string that is not empty"),
             (r#"{"id":["secret"]}"#, "field id must be a string"),
             (r#"{"id":"x","count":1.5}"#, "field count must be a whole number"),
+            (r#"{"id":"x","count":"1."}"#, "field count must be a whole number"),
+            (r#"{"id":"x","count":1e2}"#, "field count must be a whole number"),
             (r#"{"id":"x","count":{"secret":1}}"#, "field count must be a whole number"),
             (r#"{"id":"x","price":"secret"}"#, "field price must be a decimal number"),
             (r#"{"id":"x","inner":"secret"}"#, "field inner must be a list"),

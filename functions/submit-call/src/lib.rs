@@ -131,7 +131,7 @@ impl SubmitCall {
         };
         // An answer that was repeated, because its own answer was lost, must not speak of a later attempt.
         let said_of_earlier = found.history.iter().any(|said| is_this(said) && said.attempt != found.attempt);
-        let other = attempt.map_or(said_of_earlier, |attempt| attempt != found.attempt);
+        let other = attempt.map_or(said_of_earlier, |attempt| attempt != i64::from(found.attempt));
         if other && !found.history.last().is_some_and(is_this) {
             let message = format!("{id} is at attempt {}: to speak of that one, say so in `attempt`", found.attempt);
             return Ok(answer::refusal(StatusCode::CONFLICT, Some("attempt"), &message));
@@ -192,8 +192,8 @@ struct Answer {
     #[serde(default)]
     note: String,
     /// Which attempt it speaks of; the present one if it does not say.
-    #[serde(default)]
-    attempt: Option<u32>,
+    #[serde(default, deserialize_with = "wire::optional_integer")]
+    attempt: Option<i64>,
 }
 
 impl Answer {

@@ -33,6 +33,7 @@ pub const CANCEL_DONE: i64 = 3;
 /// How a push shows that it is SCTT's. The page's sample of the voucher push leaves all of it out, though its table
 /// lists it, so it is optional, and checked only where configured ([`super::authentication`]).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Envelope {
     /// The company's number at SCTT.
     #[serde(default, deserialize_with = "wire::optional_text")]
@@ -57,12 +58,16 @@ impl Envelope {
 
 /// What SCTT says of an order. Members that are not listed are kept with the record.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("anyOf" = [{"required": ["trade_number"]}, {"required": ["order_code"]}])))]
 pub struct VoucherPush {
     /// Our order id.
     #[serde(default, deserialize_with = "wire::optional_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub trade_number: Option<String>,
     /// SCTT's order number.
     #[serde(default, deserialize_with = "wire::optional_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub order_code: Option<String>,
     /// The order's price: a decimal amount of `order_currency`.
     #[serde(default, deserialize_with = "wire::optional_decimal")]
@@ -98,6 +103,7 @@ pub struct VoucherPush {
 
 /// A confirmation with its vouchers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VoucherGroup {
     /// Address of the confirmation.
     #[serde(default, deserialize_with = "wire::optional_text")]
@@ -112,6 +118,7 @@ pub struct VoucherGroup {
 
 /// One voucher.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Voucher {
     /// 1 PDF, 2 bar code, 3 QR code, 4 confirmation number, 5 URL.
     #[serde(deserialize_with = "wire::integer")]
@@ -129,6 +136,7 @@ pub struct Voucher {
 
 /// One rule of cancelling.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CancelRule {
     /// 1 to 5; what each means is not published.
     #[serde(default, deserialize_with = "wire::optional_integer")]
@@ -204,12 +212,16 @@ fn order_id(within: &str, trade_number: Option<&String>, order_code: Option<&Str
 
 /// What became of the cancellation of one order. Members that are not listed are kept with the record.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("anyOf" = [{"required": ["trade_number"]}, {"required": ["order_code"]}])))]
 pub struct Cancellation {
     /// Our order id.
     #[serde(default, deserialize_with = "wire::optional_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub trade_number: Option<String>,
     /// SCTT's order number.
     #[serde(default, deserialize_with = "wire::optional_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub order_code: Option<String>,
     /// What each value means is not published.
     #[serde(default, deserialize_with = "wire::optional_integer")]
@@ -222,10 +234,14 @@ pub struct Cancellation {
     pub remark: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct CancelPush {
+/// What became of the cancellations of some orders.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CancelPush {
+    /// Of which orders: at least one.
     #[serde(deserialize_with = "wire::list")]
-    orderlist: Vec<Cancellation>,
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+    pub orderlist: Vec<Cancellation>,
 }
 
 impl Cancellation {

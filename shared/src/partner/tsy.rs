@@ -21,6 +21,7 @@ pub const NO_ORDER: &str = "-";
 
 /// What TSY says of an order. Members that are not listed are kept with the record.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct IssueNotify {
     /// Why issuing failed; empty when it did not. Absent is as good as empty.
     #[serde(default, deserialize_with = "wire::optional_text")]
@@ -30,6 +31,7 @@ pub struct IssueNotify {
     pub order_no: String,
     /// Our order id.
     #[serde(rename = "orderId", deserialize_with = "wire::filled_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub order_id: String,
     /// `issued` or `rejected`.
     #[serde(rename = "type", deserialize_with = "wire::text")]
@@ -51,15 +53,19 @@ impl IssueNotify {
 /// What a change costs. The page gives its members without their types, so that only those that the order is found by,
 /// and the shape of the lists, are insisted on; all of it is kept with the record.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("anyOf" = [{"required": ["merchantOrder"]}, {"required": ["orderNum"]}])))]
 pub struct ChangePricePush {
     /// `Change_Price`.
     #[serde(rename = "informType", deserialize_with = "wire::text")]
     pub inform_type: String,
     /// Our order id.
     #[serde(rename = "merchantOrder", default, deserialize_with = "wire::optional_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub merchant_order: Option<String>,
     /// TSY's number of the change's order.
     #[serde(rename = "orderNum", default, deserialize_with = "wire::optional_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub order_num: Option<String>,
     /// TSY's number of the order that is changed.
     #[serde(rename = "parentOrderNum", default, deserialize_with = "wire::optional_text")]
@@ -77,6 +83,7 @@ pub struct ChangePricePush {
 
 /// What the change of one leg costs: decimal amounts of `currency`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChangeFee {
     /// Of all amounts.
     #[serde(default, deserialize_with = "wire::optional_text")]
@@ -108,12 +115,18 @@ impl ChangePricePush {
     }
 }
 
-#[derive(Deserialize)]
-struct ChangeResultPush {
+/// What became of a change: any JSON object, since its body is not published. All of it is kept with the record.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ChangeResultPush {
+    /// Our order id.
     #[serde(rename = "merchantOrder", default, deserialize_with = "wire::optional_text")]
-    merchant_order: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
+    pub merchant_order: Option<String>,
+    /// TSY's number of the change's order.
     #[serde(rename = "orderNum", default, deserialize_with = "wire::optional_text")]
-    order_num: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
+    pub order_num: Option<String>,
 }
 
 /// Whose order a ChangeResultPush is about; [`NO_ORDER`]'s if it names none, since any JSON object is taken.

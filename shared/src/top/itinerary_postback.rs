@@ -10,21 +10,26 @@ pub const FIELD: &str = "flight_itinerary_request";
 /// The page's `FlightItineraryRequest`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FlightItineraryRequest {
     /// The order's number.
     #[serde(deserialize_with = "wire::filled_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub out_relation_order_id: String,
     /// The business trip's number.
     #[serde(deserialize_with = "wire::filled_text")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub tes_head_id: String,
     /// Ticket numbers.
     #[serde(deserialize_with = "wire::texts")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1))))]
     pub ticket_no_list: Vec<String>,
     /// The traveller's staff number.
     #[serde(default, deserialize_with = "wire::optional_text", skip_serializing_if = "Option::is_none")]
     pub emp_no: Option<String>,
     /// The CWT account.
     #[serde(deserialize_with = "wire::filled_text")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub cwt_account_no: String,
     /// The traveller's user id.
     #[serde(default, deserialize_with = "wire::optional_text", skip_serializing_if = "Option::is_none")]

@@ -13,12 +13,15 @@ pub const FIELD: &str = "confirm_book_r_q";
 /// The page's `ShipAgentConfirmBookRq`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfirmBook {
     /// The company's order id.
     #[serde(deserialize_with = "wire::filled_text")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub agent_order_id: String,
     /// Fliggy's order id.
     #[serde(deserialize_with = "wire::filled_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub alitrip_order_id: String,
     /// Where tickets are fetched.
     #[serde(default, deserialize_with = "wire::optional_text", skip_serializing_if = "Option::is_none")]
@@ -61,6 +64,7 @@ pub struct ConfirmBook {
 /// The page's `ShipAgentConfirmBookPassengerInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Passenger {
     /// Number of the passenger's certificate.
     #[serde(default, deserialize_with = "wire::optional_text", skip_serializing_if = "Option::is_none")]
@@ -82,6 +86,7 @@ pub struct Passenger {
 /// The page's `ShipAgentConfirmBookTicketInfo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ticket {
     /// Number of the electronic ticket.
     #[serde(default, deserialize_with = "wire::optional_text", skip_serializing_if = "Option::is_none")]
@@ -91,6 +96,7 @@ pub struct Ticket {
     pub ticket_desc: Option<String>,
     /// The ticket's id.
     #[serde(deserialize_with = "wire::filled_text")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub ticket_id: String,
     /// The ticket's number.
     #[serde(default, deserialize_with = "wire::optional_text", skip_serializing_if = "Option::is_none")]
@@ -115,11 +121,13 @@ pub struct Ticket {
     pub ticket_title: Option<String>,
     /// 1 ship, 2 admission, 3 hotel, 4 other.
     #[serde(deserialize_with = "wire::filled_text")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub ticket_type: String,
     /// Further attributes, as a JSON string.
     #[serde(default, deserialize_with = "wire::optional_text", skip_serializing_if = "Option::is_none")]
     pub ext_attr: Option<String>,
     /// When the ticket ends: `yyyy-MM-dd HH:mm:ss`, GMT+8.
     #[serde(default, deserialize_with = "wire::optional_china_time", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::china_time"))]
     pub expire_time: Option<String>,
 }

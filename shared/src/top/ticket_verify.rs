@@ -10,6 +10,9 @@ pub const MAX_VOUCHERS: usize = 999;
 /// The page's request parameters. All are optional there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("anyOf" = [{"required": ["order_id"], "properties": {"order_id": {"type": "integer"}}},
+    {"required": ["out_order_id"], "properties": {"out_order_id": {"type": "string", "minLength": 1}}}])))]
 pub struct TicketVerify {
     /// How many are redeemed.
     #[serde(default, deserialize_with = "wire::optional_integer", skip_serializing_if = "Option::is_none")]
@@ -31,15 +34,18 @@ pub struct TicketVerify {
     pub confirm_code: Option<String>,
     /// Which vouchers were used.
     #[serde(default, deserialize_with = "wire::list", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 999)))]
     pub voucher_infos: Vec<VoucherInfo>,
     /// 0 (or absent): the numbers are this write-off's; 1: they are the total so far.
     #[serde(default, deserialize_with = "wire::optional_integer", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = [0, 1, null])))]
     pub write_off_type: Option<i64>,
 }
 
 /// The page's `VoucherInfoDto`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VoucherInfo {
     /// The confirmation number that the traveller got.
     #[serde(default, deserialize_with = "wire::optional_text", skip_serializing_if = "Option::is_none")]
@@ -49,6 +55,7 @@ pub struct VoucherInfo {
     pub used_quantity: Option<i64>,
     /// When: `yyyy-MM-dd HH:mm:ss`, GMT+8. A string on this page, not a date.
     #[serde(default, deserialize_with = "wire::optional_china_time", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::china_time"))]
     pub used_date: Option<String>,
 }
 

@@ -1,0 +1,333 @@
+//! The API as an OpenAPI 3.1 document: bodies from the types that they are read as, the rest from the routes below.
+//!
+//! Partners and booking systems are taken leniently (a number where a text belongs, and the other way round); the
+//! document says what to send, not what else is put up with.
+
+pub mod answers;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::ser::{SerializeMap as _, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use shared::order::{FliggyShip, FliggyTicket, HappytripFlight};
+use shared::partner::sctt::{CancelPush, VoucherPush};
+use shared::partner::tsy::{ChangePricePush, ChangeResultPush, IssueNotify};
+use shared::record::calls::Resolution;
+use shared::top::itinerary_postback::FlightItineraryRequest;
+use shared::top::ship_notify::ConfirmBook;
+use shared::top::ticket_verify::TicketVerify;
+
+use crate::answers::{
+    AttentionPage, Call, GatewayRefusal, Linked, Order, Refusal, Replayed, ScttAnswer, Submitted, TsyAnswer,
+};
+
+/// What is said of a flight order.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "described, not read")]
+struct TsyLink {
+    happytrip_flight: HappytripFlight,
+}
+
+/// What is said of a scenic-spot or ship order: one of the two.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+#[allow(dead_code, reason = "described, not read")]
+struct ScttLink {
+    #[serde(default)]
+    #[schemars(with = "FliggyShip")]
+    fliggy_ship: Option<FliggyShip>,
+    #[serde(default)]
+    #[schemars(with = "FliggyTicket")]
+    fliggy_ticket: Option<FliggyTicket>,
+}
+
+/// What a person says of a call.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "described, not read")]
+struct ResolveRequest {
+    /// It took effect; it did not and shall not; or it did not and shall.
+    #[schemars(extend("enum" = ["succeeded", "rejected", "retry"]), with = "String")]
+    outcome: Resolution,
+    /// How the person knows.
+    #[serde(default)]
+    #[schemars(length(max = 256))]
+    note: String,
+    /// Which attempt is meant; the present one if it is not said.
+    #[serde(default)]
+    attempt: Option<i64>,
+}
+
+/// Collects the schemas that are referred to.
+struct Describer {
+    schemas: SchemaGenerator,
+}
+
+impl Describer {
+    fn body<T: JsonSchema>(&mut self) -> Value {
+        let schema = self.schemas.subschema_for::<T>();
+        json!({"application/json": {"schema": schema}})
+    }
+
+    fn request<T: JsonSchema>(&mut self) -> Value {
+        json!({"required": true, "content": self.body::<T>()})
+    }
+
+    fn answer<T: JsonSchema>(&mut self, description: &str) -> Value {
+        json!({"description": description, "content": self.body::<T>()})
+    }
+
+    /// A route of a partner's.
+    fn notification<B: JsonSchema, A: JsonSchema>(
+        &mut self,
+        partner: &str,
+        name: &str,
+        summary: &str,
+    ) -> (String, Value) {
+        let operation = json!({
+            "operationId": name, "summary": summary, "tags": [partner],
+            "parameters": [token()],
+            "requestBody": self.request::<B>(),
+            "responses": {
+                "200": self.answer::<A>("Recorded, now or before."),
+                "400": self.answer::<A>("A field is missing or of the wrong type; `msg` names it. The body is kept."),
+                "401": self.answer::<A>("Wrong token, signature, merchant or time."),
+                "403": self.answer::<GatewayRefusal>("The address is not among the partner's."),
+                "413": self.answer::<A>("The body is larger than 256 KiB."),
+                "429": self.answer::<GatewayRefusal>("Too many requests; send it again."),
+                "500": self.answer::<A>("It could not be stored; send it again."),
+            },
+        });
+        (format!("/{partner}/{{token}}/{name}"), json!({"post": operation}))
+    }
+
+    /// An operation of the company's own systems: these answers, and those that every one can have.
+    fn own(
+        &mut self,
+        id: &str,
+        summary: &str,
+        parameters: Value,
+        request: Option<Value>,
+        answers: Vec<(&str, Value)>,
+    ) -> Value {
+        let mut responses: Map<String, Value> =
+            answers.into_iter().map(|(status, answer)| (status.to_owned(), answer)).collect();
+        responses.insert(
+            "400".into(),
+            self.answer::<Refusal>("A field or parameter is missing, unknown, or of the wrong type; `field` names it."),
+        );
+        responses.insert("403".into(), self.answer::<GatewayRefusal>("Not signed, or not allowed."));
+        responses.insert("404".into(), self.answer::<Refusal>("There is no such partner, order or call."));
+        responses
+            .insert("413".into(), self.answer::<Refusal>("The body is larger than 256 KiB, as sent or as recorded."));
+        responses.insert("429".into(), self.answer::<GatewayRefusal>("Too many requests; send it again."));
+        responses.insert("500".into(), self.answer::<Refusal>("It could not be stored; send it again."));
+        responses.sort_keys();
+        let mut operation = json!({"operationId": id, "summary": summary, "tags": ["booking system and operators"],
+            "security": [{"iam": []}], "parameters": parameters, "responses": responses});
+        if let Some(request) = request {
+            operation["requestBody"] = request;
+        }
+        operation
+    }
+
+    /// The routes of an order of this partner's.
+    fn orders<L: JsonSchema>(&mut self, partner: &str) -> Vec<(String, Value)> {
+        let order_id = || {
+            json!([in_path("order_id", "The order's id, percent-encoded.", json!({"$ref": "#/components/schemas/Id"}))])
+        };
+        let request = self.request::<L>();
+        let linked = vec![("200", self.answer::<Linked>("Linked; what was not dispatched is decided again."))];
+        let put = self.own(
+            &format!("link-{partner}-order"),
+            "Say which TOP call the order leads to",
+            order_id(),
+            Some(request),
+            linked,
+        );
+        let shown = vec![("200", self.answer::<Order>("All that is known of it."))];
+        let get = self.own(&format!("show-{partner}-order"), "See what became of the order", order_id(), None, shown);
+        let again = vec![("202", self.answer::<Replayed>("What did not succeed is decided again."))];
+        let replay =
+            self.own(&format!("replay-{partner}-order"), "Have the order decided again", order_id(), None, again);
+        let path = format!("/orders/{partner}/{{order_id}}");
+        vec![(path.clone(), json!({"get": get, "put": put})), (format!("{path}/replay"), json!({"post": replay}))]
+    }
+
+    /// The routes of this call.
+    fn calls<B: JsonSchema>(&mut self, call: &str, has_own_key: bool) -> Vec<(String, Value)> {
+        let idempotency_key = json!({"name": "Idempotency-Key", "in": "header", "required": true,
+            "description": "What makes it one and the same call, whoever submits it.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[!-~]+$"}});
+        let parameters = if has_own_key { json!([]) } else { json!([idempotency_key]) };
+        let key =
+            || json!([in_path("key", "The call's key, percent-encoded.", json!({"$ref": "#/components/schemas/Id"}))]);
+        let mut again = self.answer::<Call>("The same body again: the call as it is.");
+        again["headers"] = json!({"Idempotent-Replayed": {"description": "`true`", "schema": {"type": "string"}}});
+        let request = self.request::<B>();
+        let answers = vec![
+            ("200", again),
+            ("202", self.answer::<Submitted>("Recorded, and on its way.")),
+            ("422", self.answer::<Refusal>("Another body under the same key, which is not a rejected call's.")),
+        ];
+        let post = self.own(&format!("submit-{call}"), "Have the call made", parameters, Some(request), answers);
+        let shown = vec![("200", self.answer::<Call>("The call as it is."))];
+        let get = self.own(&format!("show-{call}"), "See how the call went", key(), None, shown);
+        let request = self.request::<ResolveRequest>();
+        let answers = vec![
+            ("200", self.answer::<Call>("Written down, now or before: the call as it is.")),
+            (
+                "409",
+                self.answer::<Refusal>(
+                    "The call is neither unknown nor, to be retried, refused; or another attempt is meant.",
+                ),
+            ),
+        ];
+        let resolve =
+            self.own(&format!("resolve-{call}"), "Say what became of the call", key(), Some(request), answers);
+        let path = format!("/calls/{call}");
+        vec![
+            (path.clone(), json!({"post": post})),
+            (format!("{path}/{{key}}"), json!({"get": get})),
+            (format!("{path}/{{key}}/resolve"), json!({"post": resolve})),
+        ]
+    }
+
+    fn attention(&mut self) -> (String, Value) {
+        let parameters = json!([
+            {"name": "limit", "in": "query", "description": "How many items a page holds.",
+                "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}},
+            {"name": "after", "in": "query", "description": "The `next` of the page before.", "schema": {"type": "string"}},
+        ]);
+        let page = vec![("200", self.answer::<AttentionPage>("What needs a person, oldest first."))];
+        (
+            "/attention".to_owned(),
+            json!({"get": self.own("list-attention", "See what needs a person", parameters, None, page)}),
+        )
+    }
+}
+
+fn in_path(name: &str, description: &str, schema: Value) -> Value {
+    json!({"name": name, "in": "path", "required": true, "description": description, "schema": schema})
+}
+
+fn token() -> Value {
+    in_path(
+        "token",
+        "The secret part of the partner's address.",
+        json!({"type": "string", "pattern": "^[0-9A-Za-z_-]+$"}),
+    )
+}
+
+/// The document.
+#[must_use]
+pub fn document() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut describer = Describer { schemas: settings.into_generator() };
+    let mut paths = vec![
+        describer.notification::<IssueNotify, TsyAnswer>(
+            "tsy",
+            "issue-notify",
+            "A flight's tickets were issued, or were not",
+        ),
+        describer.notification::<ChangePricePush, TsyAnswer>(
+            "tsy",
+            "change-price-push",
+            "What the change of a flight costs",
+        ),
+        describer.notification::<ChangeResultPush, TsyAnswer>("tsy", "change-result-push", "What became of a change"),
+        describer.notification::<VoucherPush, ScttAnswer>(
+            "sctt",
+            "voucher-push",
+            "An order's status, and its vouchers",
+        ),
+        describer.notification::<CancelPush, ScttAnswer>("sctt", "cancel-push", "What became of cancellations"),
+    ];
+    paths.extend(describer.orders::<TsyLink>("tsy"));
+    paths.extend(describer.orders::<ScttLink>("sctt"));
+    paths.extend(describer.calls::<FlightItineraryRequest>("itinerary-postback", true));
+    paths.extend(describer.calls::<TicketVerify>("ticket-verify", false));
+    paths.extend(describer.calls::<ConfirmBook>("ship-notify", true));
+    paths.push(describer.attention());
+    let mut schemas = describer.schemas.take_definitions(true);
+    let id = json!({"type": "string", "description": "1 to 256 bytes without control characters.",
+        "minLength": 1, "maxLength": 64, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"});
+    schemas.insert("Id".to_owned(), id);
+    schemas.sort_keys();
+    let mut document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ticket-relay",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "What partners send, what the booking system says, and what operators ask. Generated by `make openapi` from the types that the bodies are read as; what partners get wrong and is put up with is not in it.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "https://{api}.execute-api.{region}.amazonaws.com/v1", "variables": {
+            "api": {"default": "api-id", "description": "The stack's output ApiId"},
+            "region": {"default": "us-east-1", "description": "Where the stack is"}}}],
+        "paths": paths.into_iter().collect::<Map<_, _>>(),
+        "components": {
+            "securitySchemes": {"iam": {"type": "apiKey", "in": "header", "name": "Authorization",
+                "description": "An AWS signature (version 4) for execute-api, of an identity that may execute-api:Invoke.",
+                "x-amazon-apigateway-authtype": "awsSigv4"}},
+            "schemas": schemas,
+        },
+    });
+    bound_integers(&mut document);
+    document
+}
+
+/// Says of 64-bit integers what their format means, which JSON Schema leaves to whoever reads it.
+fn bound_integers(schema: &mut Value) {
+    match schema {
+        Value::Array(values) => values.iter_mut().for_each(bound_integers),
+        Value::Object(members) => {
+            if members.get("format").is_some_and(|format| format == "int64") {
+                members.insert("minimum".to_owned(), i64::MIN.into());
+                members.insert("maximum".to_owned(), i64::MAX.into());
+            }
+            members.values_mut().for_each(bound_integers);
+        }
+        _ => {}
+    }
+}
+
+/// The document as a file.
+///
+/// # Errors
+/// If it cannot be written as YAML.
+pub fn yaml() -> Result<String, serde_saphyr::SerializeError> {
+    let body = serde_saphyr::to_string(&Plain(&document()))?;
+    Ok(format!("# Written by `make openapi`.\n{body}"))
+}
+
+/// JSON for other formats: this workspace's serde_json keeps numbers as texts, which only it understands.
+struct Plain<'a>(&'a Value);
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(value) => serializer.serialize_bool(*value),
+            Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(number), _) => serializer.serialize_i64(number),
+                (None, number) => serializer.serialize_f64(number.unwrap_or_default()),
+            },
+            Value::String(text) => serializer.serialize_str(text),
+            Value::Array(values) => serializer.collect_seq(values.iter().map(Plain)),
+            Value::Object(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (name, value) in members {
+                    map.serialize_entry(name, &Plain(value))?;
+                }
+                map.end()
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The description is current, and real answers are as it says.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
+use relay_openapi::answers::{AttentionPage, Call, Linked, Order, Refusal, Replayed, ScttAnswer, Submitted, TsyAnswer};
+use relay_tests::bodies::{flight, redemption, sctt, ship, tsy};
+use relay_tests::relay::{Relay, answered};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+#[test]
+fn the_file_is_what_the_types_say() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.yaml");
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(written == relay_openapi::yaml().unwrap(), "docs/openapi.yaml is not current: run `make openapi`");
+}
+
+/// Reads an answer of this status as a `T` that has no other members.
+fn read<T: DeserializeOwned>((status, body): (u16, String), expected: u16) -> T {
+    assert_eq!(status, expected, "{body}");
+    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error} in {body}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn real_answers_are_as_described() {
+    let relay = Relay::new().await;
+    let _: TsyAnswer = read(relay.post_tsy(&tsy("P-1", "issued")).await, 200);
+    let _: TsyAnswer = read(relay.post_tsy("{").await, 400);
+    let _: ScttAnswer = read(relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await, 200);
+    let _: ScttAnswer = read(relay.post_sctt("{}").await, 400);
+    relay.settle().await;
+    let waiting: Order = read(relay.get_order("tsy", "P-1").await, 200);
+    assert!(waiting.link.is_none());
+    let linked: Linked = read(relay.put_order("tsy", "P-1", &flight()).await, 200);
+    assert_eq!(linked.notifications_enqueued, 1);
+    relay.put_order("sctt", "T-1", &ship("387654", 1)).await;
+    relay.top_faults(json!([{"fault": "business_failure", "match": "387654", "times": 1}]));
+    relay.settle().await;
+    let refused: Order = read(relay.get_order("sctt", "T-1").await, 200);
+    assert!(refused.calls[0].last_error.is_some() && !refused.timeline.is_empty());
+    let done: Order = read(relay.get_order("tsy", "P-1").await, 200);
+    assert!(done.calls[0].response.is_some());
+    let _: Replayed = read(relay.replay("sctt", "T-1").await, 202);
+    relay.top_faults(json!([{"fault": "timeout_after_effect", "times": 1}]));
+    let _: Submitted = read(answered(relay.submit("ticket-verify", Some("k"), &redemption(1, 0)).await), 202);
+    relay.settle().await;
+    let unknown: Call = read(answered(relay.submit("ticket-verify", Some("k"), &redemption(1, 0)).await), 200);
+    assert_eq!(unknown.state, "unknown");
+    let page: AttentionPage = read(relay.attention(None, None).await, 200);
+    assert_eq!(page.items.len(), 1);
+    let _: Refusal = read(relay.resolve("ticket-verify", "k", r#"{"outcome": "perhaps"}"#).await, 400);
+    let resolved: Call =
+        read(relay.resolve("ticket-verify", "k", r#"{"outcome": "succeeded", "note": "n"}"#).await, 200);
+    assert!(resolved.history.last().unwrap().note.is_some());
+    let _: Refusal = read(relay.get_call("ticket-verify", "other").await, 404);
+}
