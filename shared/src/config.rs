@@ -242,9 +242,18 @@ pub struct CallQueueUrls {
 impl CallQueueUrls {
     fn read(reader: &mut Reader<'_>) -> Self {
         Self {
-            itinerary_postback: reader.required("ITINERARY_POSTBACK_QUEUE_URL"),
-            ticket_verify: reader.required("TICKET_VERIFY_QUEUE_URL"),
-            ship_notify: reader.required("SHIP_NOTIFY_QUEUE_URL"),
+            itinerary_postback: reader.required(Self::variable(CallKind::ItineraryPostback)),
+            ticket_verify: reader.required(Self::variable(CallKind::TicketVerify)),
+            ship_notify: reader.required(Self::variable(CallKind::ShipNotify)),
+        }
+    }
+
+    /// The variable that says where the queue of that call is.
+    const fn variable(kind: CallKind) -> &'static str {
+        match kind {
+            CallKind::ItineraryPostback => "ITINERARY_POSTBACK_QUEUE_URL",
+            CallKind::TicketVerify => "TICKET_VERIFY_QUEUE_URL",
+            CallKind::ShipNotify => "SHIP_NOTIFY_QUEUE_URL",
         }
     }
 
@@ -376,8 +385,8 @@ impl DispatchConfig {
         let config = Self {
             table: reader.table(),
             notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
-            itinerary_postback_queue_url: reader.required("ITINERARY_POSTBACK_QUEUE_URL"),
-            ship_notify_queue_url: reader.required("SHIP_NOTIFY_QUEUE_URL"),
+            itinerary_postback_queue_url: reader.required(CallQueueUrls::variable(CallKind::ItineraryPostback)),
+            ship_notify_queue_url: reader.required(CallQueueUrls::variable(CallKind::ShipNotify)),
             ship_failed_code: reader.optional("SHIP_FAILED_CODE"),
         };
         reader.done(config)
@@ -389,7 +398,7 @@ impl DispatchConfig {
 pub struct CallConfig {
     /// The table.
     pub table: TableConfig,
-    /// `QUEUE_URL`: where its messages come from.
+    /// Where its messages come from: `ITINERARY_POSTBACK_QUEUE_URL`, `TICKET_VERIFY_QUEUE_URL` or `SHIP_NOTIFY_QUEUE_URL`.
     pub queue_url: String,
     /// `TOP_GATEWAY_URL`
     pub top_gateway_url: String,
@@ -406,7 +415,7 @@ impl CallConfig {
     ///
     /// # Errors
     /// Lists everything that is wrong with it.
-    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+    pub fn read(kind: CallKind, lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
         let top_gateway_url = reader.required("TOP_GATEWAY_URL");
         let known_scheme = top_gateway_url.starts_with("https://") || top_gateway_url.starts_with("http://");
@@ -416,7 +425,7 @@ impl CallConfig {
         let sign_method = |name: &str| SignMethod::named(name).ok_or("must be md5, hmac or hmac-sha256");
         let config = Self {
             table: reader.table(),
-            queue_url: reader.required("QUEUE_URL"),
+            queue_url: reader.required(CallQueueUrls::variable(kind)),
             top_gateway_url,
             top_sign_method: reader.parsed("TOP_SIGN_METHOD", SignMethod::HmacSha256, sign_method),
             top_timeout: reader.seconds("TOP_TIMEOUT_SECONDS", 10, 1..=15),
@@ -439,20 +448,20 @@ mod tests {
     fn everything_wrong_with_an_environment_is_told_at_once() {
         let variables = HashMap::from([
             ("TABLE_NAME", "t"),
-            ("QUEUE_URL", ""),
+            ("TICKET_VERIFY_QUEUE_URL", ""),
             ("TOP_GATEWAY_URL", "gw.api.taobao.com"),
             ("TOP_SIGN_METHOD", "sha1"),
             ("TOP_TIMEOUT_SECONDS", "0"),
             ("RETENTION_DAYS", "x"),
         ]);
-        let ConfigError(problems) = CallConfig::read(&lookup(&variables)).unwrap_err();
+        let ConfigError(problems) = CallConfig::read(CallKind::TicketVerify, &lookup(&variables)).unwrap_err();
         let named: Vec<_> = problems.iter().map(|problem| problem.split([':', ' ']).next().unwrap()).collect();
         assert_eq!(
             named,
             [
                 "TOP_GATEWAY_URL",
                 "RETENTION_DAYS",
-                "QUEUE_URL",
+                "TICKET_VERIFY_QUEUE_URL",
                 "TOP_SIGN_METHOD",
                 "TOP_TIMEOUT_SECONDS",
                 "TOP_SECRET_ID"

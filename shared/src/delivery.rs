@@ -23,13 +23,13 @@ use crate::queue::batch::{BatchRunner, Handled, Invocation, Message};
 use crate::record::Table;
 use crate::record::calls::{CallRecord, Claim, Finish, Finished};
 use crate::secret::CachedSecret;
-use crate::telemetry;
 use crate::top::client::{SendError, TopClient};
 use crate::top::credentials::Credentials;
 use crate::top::error::{Ban, ErrorClass, Failure};
 use crate::top::form;
 use crate::top::response::{self, Outcome};
 use crate::top::sign::SignMethod;
+use crate::{telemetry, trace};
 
 /// Clock skew that a lease allows for, beyond the end of its owner's invocation.
 const SKEW: Duration = Duration::from_secs(60);
@@ -71,6 +71,8 @@ pub struct Delivery {
     pub clock: SharedClock,
     /// Makes owner tokens and jitter.
     pub random: SharedRandom,
+    /// Is told of requests to TOP.
+    pub traces: trace::Daemon,
     /// Until when TOP has banned this call, as far as this process was told. Sending during a ban prolongs it.
     pub banned_until: AtomicI64,
 }
@@ -87,7 +89,7 @@ impl fmt::Debug for Delivery {
 /// If its environment cannot be used, or the Lambda runtime stops.
 pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
     telemetry::start(config::log_level(&config::environment));
-    let config = CallConfig::read(&config::environment)?;
+    let config = CallConfig::read(kind, &config::environment)?;
     let aws = Aws::new(&AwsConfig::read(&config::environment)?)?;
     let connections = aws.http.for_top();
     let (clock, random): (SharedClock, SharedRandom) = (Arc::new(SystemClock), system_random());
@@ -100,6 +102,7 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
         top_timeout: config.top_timeout,
         clock: clock.clone(),
         random: random.clone(),
+        traces: trace::Daemon::of(&config::environment),
         banned_until: AtomicI64::new(0),
     };
     let runner = BatchRunner::new(aws.queue(config.queue_url), clock, random);
@@ -107,6 +110,15 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
     tokio::join!(aws.connect_to_dynamodb(), connections.prepare(&config.top_gateway_url));
     let handler = service_fn(async |event| Ok::<_, Infallible>(delivery.handle(&runner, event).await));
     lambda_runtime::run(handler).await
+}
+
+/// One attempt to make a call.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    id: &'a CallId,
+    request: &'a CallRequest,
+    invocation: &'a Invocation,
+    trace_header: Option<&'a str>,
 }
 
 /// How one attempt ended, and for the log what it is called.
@@ -149,7 +161,9 @@ impl Delivery {
         let now = self.clock.now();
         let lease = now.until(invocation.deadline) + SKEW;
         match self.table.claim(&id, &owner, lease, now).await {
-            Ok(Claim::Claimed(record)) => self.send(&record, credentials, invocation).await,
+            Ok(Claim::Claimed(record)) => {
+                self.send(&record, credentials, invocation, message.trace_header.as_deref()).await
+            }
             Ok(Claim::NotDue(not_before)) => Handled::Again(now.until(not_before)),
             // Most likely it is done in a moment; if whoever is sending it does not live to finish, it is free
             // when the lease has run out.
@@ -173,11 +187,18 @@ impl Delivery {
         }
     }
 
-    async fn send(&self, record: &CallRecord, credentials: Credentials, invocation: &Invocation) -> Handled {
+    async fn send(
+        &self,
+        record: &CallRecord,
+        credentials: Credentials,
+        invocation: &Invocation,
+        trace_header: Option<&str>,
+    ) -> Handled {
         let id = record.id();
         let ended = match CallRequest::from_stored(record.call, &record.request) {
             Ok(request) => {
-                let outcome = self.attempt(&request, credentials, invocation).await;
+                let attempt = Attempt { id: &id, request: &request, invocation, trace_header };
+                let outcome = self.attempt(attempt, credentials).await;
                 self.ended(outcome, record)
             }
             // Another version of this function wrote it, or reads it better: keep it for that one.
@@ -211,16 +232,16 @@ impl Delivery {
 
     /// One attempt; a second one with fresh credentials if TOP says that those used are wrong and others have
     /// been put in place.
-    async fn attempt(&self, request: &CallRequest, credentials: Credentials, invocation: &Invocation) -> Outcome {
+    async fn attempt(&self, attempt: Attempt<'_>, credentials: Credentials) -> Outcome {
         let used_since = self.clock.now();
-        let outcome = self.exchange(request, &credentials, invocation).await;
+        let outcome = self.exchange(attempt, &credentials).await;
         if !matches!(outcome, Outcome::Failed(ErrorClass::ConfigurationFault, _)) {
             return outcome;
         }
         match self.credentials.refresh(used_since).await {
             Ok(fresh) if fresh != credentials => {
-                tracing::warn!(call = %request.kind(), "credentials were renewed meanwhile: sending once more with those");
-                self.exchange(request, &fresh, invocation).await
+                tracing::warn!(call = %attempt.id.call, "credentials were renewed meanwhile: sending once more with those");
+                self.exchange(attempt, &fresh).await
             }
             Ok(_) => outcome,
             Err(error) => {
@@ -230,7 +251,8 @@ impl Delivery {
         }
     }
 
-    async fn exchange(&self, request: &CallRequest, credentials: &Credentials, invocation: &Invocation) -> Outcome {
+    async fn exchange(&self, attempt: Attempt<'_>, credentials: &Credentials) -> Outcome {
+        let Attempt { id, request, invocation, trace_header } = attempt;
         let not_executed = ErrorClass::NotExecuted { ban: None };
         // Another message of the batch may have been told of one while this one was claimed.
         if let Some(left) = self.ban_left() {
@@ -243,7 +265,11 @@ impl Delivery {
             return Outcome::Failed(not_executed, Failure::of("not sent: too little time was left in the invocation"));
         }
         let form = form::build(request, credentials, self.sign_method, now);
-        match self.top.send(form, timeout).await {
+        let answer = self.top.send(form, timeout).await;
+        let status = answer.as_ref().ok().map(|answer| answer.status);
+        let told = trace::Sent { call: id, from: now, to: self.clock.now(), status, id: (self.random)() };
+        self.traces.tell(trace_header, told);
+        match answer {
             Ok(answer) => response::read(self.kind, answer.status, &answer.body),
             Err(error @ SendError::NotSent(_)) => Outcome::Failed(not_executed, Failure::of(error.to_string())),
             Err(error @ SendError::NoAnswer(_)) => Outcome::Failed(ErrorClass::Unknown, Failure::of(error.to_string())),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lambda_http::http::{HeaderMap, StatusCode, header};
+use lambda_http::http::{HeaderMap, HeaderValue, StatusCode, header};
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::config::{self, AwsConfig, IntakeConfig};
 use crate::intake::Intake;
 use crate::notification::NotificationKind;
 use crate::secret::CachedSecret;
-use crate::telemetry;
+use crate::{telemetry, trace};
 
 /// A REST API's proxy event, as far as it matters here.
 ///
@@ -105,7 +105,11 @@ pub async fn serve(kind: NotificationKind) -> Result<(), lambda_runtime::Error> 
     };
     tokio::join!(aws.connect_to_dynamodb(), aws.connect_to_sqs());
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
-        let request = event.payload.into();
+        let mut request: Request = event.payload.into();
+        // The invocation's own: what API Gateway was sent is the partner's.
+        if let Some(Ok(header)) = event.context.xray_trace_id.as_deref().map(HeaderValue::from_str) {
+            request.headers_mut().insert(trace::HEADER, header);
+        }
         // Boxed, since what is nested in it is too deep a type otherwise, and too big to be moved about.
         Ok::<_, Infallible>(Answer::from(Box::pin(intake.handle(&request)).await))
     }))

@@ -18,6 +18,7 @@ use crate::queue::Queue;
 use crate::record::Table;
 use crate::record::orders::Delivered;
 use crate::secret::CachedSecret;
+use crate::trace;
 use crate::wire::{self, WireError};
 
 /// What a notification endpoint is made of.
@@ -84,13 +85,14 @@ impl Intake {
             }
         }
         let json = &json;
+        let trace_header = request.headers().get(trace::HEADER).and_then(|header| header.to_str().ok());
         let taken = stream::iter(orders.into_iter().enumerate())
             .map(|(index, order_id)| {
                 let part = self.kind.part_of(json, index);
                 async move {
                     match part {
-                        Some(part) => self.take(order_id, &part.to_string(), &part).await,
-                        None => self.take(order_id, &String::from_utf8_lossy(bytes), json).await,
+                        Some(part) => self.take(order_id, &part.to_string(), &part, trace_header).await,
+                        None => self.take(order_id, &String::from_utf8_lossy(bytes), json, trace_header).await,
                     }
                 }
             })
@@ -101,7 +103,7 @@ impl Intake {
     }
 
     /// Records a notification and enqueues its key unless it was dispatched before. Whether that is done.
-    async fn take(&self, order_id: OrderId, text: &str, json: &Value) -> bool {
+    async fn take(&self, order_id: OrderId, text: &str, json: &Value, trace_header: Option<&str>) -> bool {
         let key = NotificationKey {
             order: OrderKey { partner: self.partner(), order_id },
             kind: self.kind,
@@ -118,7 +120,7 @@ impl Intake {
             tracing::info!(notification = %key, "acknowledged again: it was dispatched before");
             return true;
         }
-        if let Err(error) = self.notifications.send(&key).await {
+        if let Err(error) = self.notifications.send(&key, trace_header).await {
             tracing::error!(notification = %key, %error, "recorded, but not enqueued: the partner must send again");
             return false;
         }

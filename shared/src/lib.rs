@@ -27,5 +27,6 @@ pub mod schema;
 pub mod secret;
 pub mod telemetry;
 pub mod top;
+pub mod trace;
 pub mod view;
 pub mod wire;

@@ -36,6 +36,7 @@ use shared::record::unfinished::{INDEX, PROJECTED};
 use shared::secret::CachedSecret;
 use shared::top::client::TopClient;
 use shared::top::sign::SignMethod;
+use shared::trace::Daemon;
 use submit_call::SubmitCall;
 use sweep::{Sweep, SweepError, Swept};
 use top_simulator::{Credentials, Fault, LedgerEntry, Simulator};
@@ -217,6 +218,7 @@ impl Relay {
             top_timeout: Duration::from_secs(10),
             clock: shared_clock.clone(),
             random: random.clone(),
+            traces: Daemon::default(),
             banned_until: AtomicI64::new(0),
         };
         let relay = Self {

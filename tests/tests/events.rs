@@ -12,10 +12,11 @@ use order_events::OrderEvents;
 use relay_tests::events::request_from;
 use relay_tests::relay::{Relay, answered};
 use serde_json::Value;
+use shared::call::CallKind;
 use shared::clock::Clock;
 use shared::config::{
-    AttentionConfig, CallConfig, ConfigError, DispatchConfig, IntakeConfig, OrderEventsConfig, OrderLinkConfig,
-    SubmitCallConfig, SweepConfig,
+    AttentionConfig, CallConfig, DispatchConfig, IntakeConfig, OrderEventsConfig, OrderLinkConfig, SubmitCallConfig,
+    SweepConfig,
 };
 use shared::digest::sha256_hex;
 use shared::notification::NotificationKind;
@@ -142,9 +143,13 @@ fn the_local_environment_suits_every_function_and_opens_with_the_events_token() 
     SweepConfig::read(&of("SweepFunction")).unwrap();
     OrderEventsConfig::read(&of("OrderEventsFunction")).unwrap();
     AttentionConfig::read(&of("AttentionFunction")).unwrap();
-    let calls = ["ItineraryPostbackFunction", "TicketVerifyFunction", "ShipNotifyFunction"];
-    let read: Result<Vec<_>, ConfigError> = calls.into_iter().map(|function| CallConfig::read(&of(function))).collect();
-    assert_eq!(read.unwrap().len(), 3);
+    for (kind, function) in [
+        (CallKind::ItineraryPostback, "ItineraryPostbackFunction"),
+        (CallKind::TicketVerify, "TicketVerifyFunction"),
+        (CallKind::ShipNotify, "ShipNotifyFunction"),
+    ] {
+        assert!(CallConfig::read(kind, &of(function)).unwrap().queue_url.ends_with(kind.as_str()));
+    }
     // Every function of the template has an environment, and no other.
     let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
     let in_template: BTreeSet<_> = template

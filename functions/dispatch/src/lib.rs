@@ -88,7 +88,7 @@ impl Dispatch {
 
     async fn dispatch_message(&self, message: Message<NotificationKey>) -> Handled {
         let key = message.key;
-        let error = match self.dispatch(&key).await {
+        let error = match self.dispatch(&key, message.trace_header.as_deref()).await {
             Ok(()) => return Handled::Done,
             Err(NotDispatched::Store(error)) => error.to_string(),
             Err(NotDispatched::Queue(error)) => error.to_string(),
@@ -100,7 +100,7 @@ impl Dispatch {
         Handled::Again(backoff::pause(message.receive_count, (self.random)()))
     }
 
-    async fn dispatch(&self, key: &NotificationKey) -> Result<(), NotDispatched> {
+    async fn dispatch(&self, key: &NotificationKey, trace_header: Option<&str>) -> Result<(), NotDispatched> {
         let records = self.table.order(&key.order).await?;
         let position = position_of(key, &records)?;
         if records.notifications[position].state == NotificationState::Dispatched {
@@ -108,7 +108,7 @@ impl Dispatch {
             return Ok(());
         }
         let verdict = match self.decide(key, &records, position).await? {
-            Decided::Call(request) => self.ask(key, &records, position, request).await?,
+            Decided::Call(request) => self.ask(key, &records, position, request, trace_header).await?,
             Decided::NoCall(verdict) => verdict,
         };
         let now = self.clock.now();
@@ -194,6 +194,7 @@ impl Dispatch {
         records: &OrderRecords,
         position: usize,
         request: CallRequest,
+        trace_header: Option<&str>,
     ) -> Result<Verdict, NotDispatched> {
         let call = request.kind();
         let (Some(call_key), Some(queue)) = (request.business_key()?, self.queue_of(call)) else {
@@ -241,7 +242,7 @@ impl Dispatch {
             return Ok(verdict);
         }
         if enqueue {
-            queue.send(&CallMessage::from(id.clone())).await?;
+            queue.send(&CallMessage::from(id.clone()), trace_header).await?;
         }
         Ok(Verdict::Dispatched { call: Some(id), reason: None })
     }

@@ -170,7 +170,7 @@ impl SubmitCall {
 
     async fn enqueue(&self, id: &CallId) -> bool {
         let queue = Queue::new(self.sqs.clone(), self.call_queue_urls.of(id.call).clone());
-        match queue.send(&CallMessage::from(id.clone())).await {
+        match queue.send(&CallMessage::from(id.clone()), None).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::error!(call = %id, %error, "recorded, but not enqueued");

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::aws;
 use crate::clock::{EpochMillis, SharedClock, SharedRandom};
 use crate::queue::{Queue, backoff};
+use crate::trace;
 
 /// Longest time that a message may be kept invisible, by SQS: 12 hours from when it was received.
 const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 3600 - 300);
@@ -62,6 +63,8 @@ pub struct Message<K> {
     pub id: String,
     /// How often it was received, this time included.
     pub receive_count: u32,
+    /// The trace that it is part of, if it is.
+    pub trace_header: Option<String>,
 }
 
 /// What became of a message.
@@ -132,6 +135,7 @@ impl BatchRunner {
         let id = message.message_id.clone().unwrap_or_default();
         let count = message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
         let receive_count = count.unwrap_or(1);
+        let trace_header = message.attributes.get(trace::ATTRIBUTE).cloned();
         let Some(key) = message.body.as_deref().and_then(|body| serde_json::from_str(body).ok()) else {
             // Nothing will make it readable: let it get to the dead letters soon.
             tracing::error!(message_id = id, "message carries no record's key; it goes to the dead letters");
@@ -142,7 +146,8 @@ impl BatchRunner {
             tracing::warn!(message_id = id, "no time left to start this message; it comes again");
             return Handled::Again(backoff::pause(receive_count, (self.random)()));
         }
-        let work = AssertUnwindSafe(async { handle(Message { key, id: id.clone(), receive_count }).await });
+        let work =
+            AssertUnwindSafe(async { handle(Message { key, id: id.clone(), receive_count, trace_header }).await });
         match tokio::time::timeout(left, work.catch_unwind()).await {
             Ok(Ok(handled)) => handled,
             Ok(Err(_panic)) => {

@@ -3,7 +3,10 @@
 pub mod backoff;
 pub mod batch;
 
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::builders::MessageSystemAttributeValueBuilder;
+use aws_sdk_sqs::types::{
+    MessageSystemAttributeNameForSends, MessageSystemAttributeValue, SendMessageBatchRequestEntry,
+};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -38,13 +41,18 @@ impl Queue {
         Self { client, url }
     }
 
-    /// Enqueues a record's key.
+    /// Enqueues a record's key, as a part of the trace of `trace_header`, where there is one.
     ///
     /// # Errors
     /// If SQS did not take it or its answer was lost: then it may be in the queue, which does no harm.
-    pub async fn send<K: Serialize>(&self, key: &K) -> Result<(), SendError> {
-        let sent = self.client.send_message().queue_url(&self.url).message_body(as_message(key)).send().await;
-        sent.map(drop).map_err(|error| self.error(1, aws::cause(&error)))
+    pub async fn send<K: Serialize>(&self, key: &K, trace_header: Option<&str>) -> Result<(), SendError> {
+        let mut message = self.client.send_message().queue_url(&self.url).message_body(as_message(key));
+        let value =
+            trace_header.map(|header| MessageSystemAttributeValue::builder().data_type("String").string_value(header));
+        if let Some(Ok(value)) = value.map(MessageSystemAttributeValueBuilder::build) {
+            message = message.message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, value);
+        }
+        message.send().await.map(drop).map_err(|error| self.error(1, aws::cause(&error)))
     }
 
     /// Enqueues several records' keys, ten a request.

@@ -31,6 +31,7 @@ use shared::record::Table;
 use shared::secret::CachedSecret;
 use shared::top::client::TopClient;
 use shared::top::sign::SignMethod;
+use shared::trace::Daemon;
 use submit_call::SubmitCall;
 use sweep::{Sweep, Swept};
 
@@ -193,6 +194,7 @@ impl Instance {
                     top_timeout: Duration::from_secs(10),
                     clock: clock.clone(),
                     random: random.clone(),
+                    traces: Daemon::default(),
                     banned_until: AtomicI64::new(0),
                 };
                 Handler::Call(Box::new(delivery), BatchRunner::new(queue(call), clock.clone(), random))

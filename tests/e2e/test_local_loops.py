@@ -1,0 +1,193 @@
+"""Every way to try one function on this machine: `make watch`, cargo-lambda's emulator, and SAM's containers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+import commands
+import partners
+import ports
+import scenarios
+import tools
+import watch
+from connection import Connection
+from instance import Settings, temporary
+from layout import BINARIES, FUNCTIONS, ROOT, STACKS
+from relay import Relay
+from scenarios import TSY_ACKNOWLEDGEMENT, Stage
+from waiting import eventually
+
+_EVENTS = ROOT / "events"
+_INVOKE_SECONDS = 120
+_START_SECONDS = 120
+
+#: Each event with its function and the status that it is answered, none for what answers a queue, in the order in which
+#: they tell a flight, a ship and a redemption.
+_TOLD = (
+    ("tsy-issue-notify", "tsy-issue-notify", 200),
+    ("tsy-change-price-push", "tsy-change-price-push", 200),
+    ("tsy-change-result-push", "tsy-change-result-push", 200),
+    ("sctt-voucher-push", "sctt-voucher-push", 200),
+    ("sctt-cancel-push", "sctt-cancel-push", 200),
+    ("order-link", "order-link", 200),
+    ("order-link-ship", "order-link", 200),
+    ("order-link-get", "order-link", 200),
+    ("order-link-replay", "order-link", 202),
+    ("dispatch", "dispatch", None),
+    ("itinerary-postback", "itinerary-postback", None),
+    ("ship-notify", "ship-notify", None),
+    ("submit-call", "submit-call", 202),
+    ("ticket-verify", "ticket-verify", None),
+    ("submit-call-get", "submit-call", 200),
+    # It succeeded, so that there is nothing to be said of it.
+    ("submit-call-resolve", "submit-call", 409),
+    ("attention", "attention", 200),
+    ("sweep", "sweep", None),
+    ("order-events", "order-events", None),
+)
+
+
+def test_every_event_is_told_here() -> None:
+    assert {event for event, *_ in _TOLD} == {path.stem for path in _EVENTS.glob("*.json")} - {"env"}
+    assert {function for _, function, _ in _TOLD} == set(FUNCTIONS)
+
+
+def test_a_function_is_brought_up_to_date_in_the_running_stack(stage: Stage) -> None:
+    lambdas = stage.relay.aws.client("lambda")
+    [name] = [
+        one["FunctionName"]
+        for one in lambdas.list_functions()["Functions"]
+        if "-DispatchFunction" in one["FunctionName"]
+    ]
+    before = lambdas.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+    assert watch.bring_up_to_date(stage.relay.connection, "dispatch") is not None
+    assert lambdas.get_alias(FunctionName=name, Name="live")["FunctionVersion"] != before
+    order_id = stage.new_order("tsy")
+    stage.link("tsy", order_id, scenarios.happytrip_flight())
+    stage.notify_tsy(partners.tsy_issued(order_id))
+    stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
+
+
+def test_cargo_lambda_invokes_every_event(relay: Relay, tmp_path: Path) -> None:
+    port = ports.free_pair()[0]
+    environment = os.environ | commands.functions_environment(relay.connection)
+    cargo_lambda = [tools.BIN / "cargo-lambda", "lambda"]
+    with ExitStack() as running:
+        emulator = [*cargo_lambda, "watch", "--only-lambda-apis", "--invoke-port", str(port)]
+        running.enter_context(_runs(emulator, environment, tmp_path / "emulator.log"))
+        eventually("the emulator listens", lambda: _listens(port), seconds=_START_SECONDS)
+        for function in FUNCTIONS:
+            api = {"AWS_LAMBDA_RUNTIME_API": f"localhost:{port}/{function}", "AWS_LAMBDA_FUNCTION_NAME": function}
+            running.enter_context(_runs([BINARIES / function], environment | api, tmp_path / f"{function}.log"))
+        for event, function, status in _TOLD:
+            invoke = [*cargo_lambda, "invoke", "--invoke-port", str(port), function]
+            _answers_as_told(event, status, [*invoke, "--data-file", _EVENTS / f"{event}.json"], environment)
+
+
+def _docker_is_there() -> bool:
+    docker = shutil.which("docker")
+    return docker is not None and subprocess.run([docker, "info"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def reachable(pytestconfig: pytest.Config) -> Iterator[Connection]:
+    """A stack that containers reach, or no test."""
+    if not _docker_is_there():
+        pytest.skip("no Docker engine: `sam local` needs one")
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    os.environ["MINISTACK_BIND"] = "0.0.0.0"
+    try:
+        with capture.global_and_fixture_disabled(), temporary("sam", _settings) as connection:
+            yield connection
+    finally:
+        del os.environ["MINISTACK_BIND"]
+
+
+def _settings() -> Settings:
+    return Settings.new(*ports.free_pair(), sctt_signature=False)
+
+
+@pytest.fixture
+def sam(reachable: Connection, tmp_path: Path) -> list[str | Path]:
+    """`sam local` with the staged template and variables that lead to the stack."""
+    usual = json.loads((_EVENTS / "env.json").read_text())
+    host = "http://host.docker.internal"
+    for variables in usual.values():
+        variables["AWS_ENDPOINT_URL"] = f"{host}:{reachable.aws_endpoint_url.rpartition(':')[2]}"
+        if "TOP_GATEWAY_URL" in variables:
+            variables["TOP_GATEWAY_URL"] = reachable.top_url.replace("http://localhost", host)
+    variables_file = tmp_path / "env.json"
+    variables_file.write_text(json.dumps(usual))
+    template = STACKS / "sam" / "deploy" / "template.yaml"
+    return [
+        "--template-file",
+        template,
+        "--env-vars",
+        variables_file,
+        "--skip-pull-image",
+        "--region",
+        reachable.region,
+    ]
+
+
+def test_sam_local_invokes_every_event(sam: list[str | Path]) -> None:
+    for event, function, status in _TOLD:
+        logical_id = "".join(word.capitalize() for word in function.split("-")) + "Function"
+        invoke = [tools.BIN / "sam", "local", "invoke", logical_id, "--event", _EVENTS / f"{event}.json", *sam]
+        _answers_as_told(event, status, invoke, _sam_environment())
+
+
+def test_sam_local_serves_the_api(sam: list[str | Path], tmp_path: Path) -> None:
+    port = ports.free_pair()[0]
+    command = [tools.BIN / "sam", "local", "start-api", "--port", str(port), *sam]
+    with _runs(command, _sam_environment(), tmp_path / "start-api.log"):
+        eventually("sam local serves", lambda: _listens(port), seconds=_START_SECONDS)
+        url = f"http://localhost:{port}/tsy/local-token/issue-notify"
+        answer = requests.post(url, json=partners.tsy_issued("P-1001"), timeout=_INVOKE_SECONDS)
+        assert (answer.status_code, answer.text) == (200, TSY_ACKNOWLEDGEMENT)
+        assert requests.post(url.replace("local-token", "other"), json={}, timeout=_INVOKE_SECONDS).status_code == 401
+
+
+def _sam_environment() -> dict[str, str]:
+    return os.environ | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "SAM_CLI_TELEMETRY": "0"}
+
+
+def _answers_as_told(event: str, status: int | None, command: list[Any], environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=_INVOKE_SECONDS, check=False
+    )
+    assert done.returncode == 0, f"{event}: {done.stdout}{done.stderr}"
+    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    if status is not None:
+        assert answer["statusCode"] == status, f"{event}: {answer}"
+    elif isinstance(answer, dict) and "batchItemFailures" in answer:
+        assert answer["batchItemFailures"] == [], f"{event}: {answer}"
+
+
+@contextmanager
+def _runs(command: list[Any], environment: dict[str, str], log: Path) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _listens(port: int) -> bool:
+    try:
+        requests.get(f"http://localhost:{port}/", timeout=2)
+    except requests.ConnectionError:
+        return False
+    return True
