@@ -132,6 +132,15 @@ pub enum AttentionCommand {
     },
     /// Have an order decided again, when what stood in its way is mended
     Replay(OrderArgs),
+    /// Take an order off the list that you have seen to; no call is made
+    Settle {
+        /// Which order
+        #[command(flatten)]
+        order: OrderArgs,
+        /// What was done; kept with the order
+        #[arg(long)]
+        note: String,
+    },
 }
 
 /// What became of a call.

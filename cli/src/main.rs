@@ -154,6 +154,11 @@ async fn attention(deployment: &Deployment, command: AttentionCommand) -> Result
             let path = path(["orders", &order.partner, &order.order_id, "replay"]);
             Ok(Answer::plain(ask(deployment, "POST", &path, &[], "").await?))
         }
+        AttentionCommand::Settle { order, note } => {
+            let path = path(["orders", &order.partner, &order.order_id, "settle"]);
+            let body = json!({"note": note}).to_string();
+            Ok(Answer::plain(ask(deployment, "POST", &path, &[], &body).await?))
+        }
     }
 }
 

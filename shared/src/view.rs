@@ -102,6 +102,8 @@ pub fn notification(record: &NotificationRecord) -> Value {
         "replays": record.replays,
         "replayed_at": record.replayed_at.map(|at| at.to_string()),
         "replayed_by": record.replayed_by,
+        "settled_by": record.settled_by,
+        "settled_note": record.settled_note,
         "calls": record.calls,
         "payload": masked(&record.payload),
     })

@@ -90,6 +90,10 @@ def test_what_needs_a_person_is_listed_settled_and_replayed(stage: Stage) -> Non
     assert key not in listed()
     assert answered(stage, "call", "show", "ticket-verify", key)["state"] == "succeeded"
     assert answered(stage, "attention", "replay", "tsy", order_id)["notifications_enqueued"] == 1
+    stage.await_notifications("tsy", order_id, "attention")
+    settle = ["attention", "settle", "tsy", order_id, "--note", "refunded"]
+    assert answered(stage, *settle)["notifications_settled"] == 1
+    assert order_id not in listed()
 
 
 def test_a_call_is_submitted_and_shown(stage: Stage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -43,6 +44,7 @@ _TOLD = (
     ("order-link-ship", "order-link", 200),
     ("order-link-get", "order-link", 200),
     ("order-link-replay", "order-link", 202),
+    ("order-link-settle", "order-link", 200),
     ("dispatch", "dispatch", None),
     ("itinerary-postback", "itinerary-postback", None),
     ("ship-notify", "ship-notify", None),
@@ -186,8 +188,5 @@ def _runs(command: list[Any], environment: dict[str, str], log: Path) -> Iterato
 
 
 def _listens(port: int) -> bool:
-    try:
-        requests.get(f"http://localhost:{port}/", timeout=2)
-    except requests.ConnectionError:
-        return False
-    return True
+    with socket.socket() as client:
+        return client.connect_ex(("localhost", port)) == 0

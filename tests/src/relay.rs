@@ -387,6 +387,14 @@ impl Relay {
         answered(self.order_link.handle(&request).await)
     }
 
+    /// A person has seen to an order.
+    pub async fn settle_order(&self, partner: &str, order_id: &str, note: &str) -> Answered {
+        let parameters = json!({"partner": partner, "order_id": order_id});
+        let (resource, body) = ("/orders/{partner}/{order_id}/settle", json!({"note": note}).to_string());
+        let request = api_request("POST", resource, parameters, json!({}), Body::Text(&body));
+        answered(self.order_link.handle(&request).await)
+    }
+
     /// A person says what became of a call.
     pub async fn resolve(&self, call: &str, key: &str, body: &str) -> Answered {
         let parameters = json!({"call": call, "key": key});

@@ -63,6 +63,9 @@ async fn the_events_of_a_flight_order_lead_from_its_notification_to_top() {
     let (status, replayed) = answered(relay.order_link.handle(&request("order-link-replay")).await);
     let replayed: Value = serde_json::from_str(&replayed).unwrap();
     assert_eq!((status, &replayed["notifications_succeeded_before"]), (202, &Value::from(1)));
+    let (status, settled) = answered(relay.order_link.handle(&request("order-link-settle")).await);
+    let settled: Value = serde_json::from_str(&settled).unwrap();
+    assert_eq!((status, &settled["notifications_settled"]), (200, &Value::from(0)), "nothing needs a person");
 }
 
 #[tokio::test(start_paused = true)]

@@ -432,3 +432,40 @@ fn the_template_has_the_index_that_the_code_queries() {
     assert!(template.contains(&format!("NonKeyAttributes: [{}]", PROJECTED.join(", "))));
     assert!(template.contains("- IndexName: unfinished\n"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_has_seen_to_is_off_the_list_and_stays_so() {
+    let relay = Relay::new().await;
+    relay.post_tsy(&tsy("P-1", "rejected")).await;
+    relay.settle().await;
+    assert_eq!(parsed(&relay.attention(None, None).await.1)["items"].as_array().unwrap().len(), 1);
+    let long = relay.settle_order("tsy", "P-1", &"n".repeat(1025)).await;
+    assert_eq!((long.0, &parsed(&long.1)["field"]), (400, &json!("note")));
+    assert_eq!(relay.settle_order("tsy", "P-2", "n").await.0, 404);
+    for settled in [1, 0] {
+        let answer = relay.settle_order("tsy", "P-1", "refunded").await;
+        let expected = json!({"partner": "tsy", "order_id": "P-1", "notifications_settled": settled});
+        assert_eq!((answer.0, parsed(&answer.1)), (200, expected));
+    }
+    assert_eq!(parsed(&relay.attention(None, None).await.1)["items"], json!([]));
+    // A repeat, and a link, change nothing.
+    relay.post_tsy(&tsy("P-1", "rejected")).await;
+    relay.put_order("tsy", "P-1", &flight()).await;
+    relay.settle().await;
+    let notification = relay.order("tsy", "P-1").await["notifications"][0].clone();
+    assert_eq!((&notification["state"], &notification["settled_note"]), (&json!("dispatched"), &json!("refunded")));
+    assert_eq!(notification["settled_by"], CALLER);
+    assert!(
+        relay
+            .expires(
+                "order#tsy#P-1",
+                &format!("notification#issue-notify#{}", notification["digest"].as_str().unwrap())
+            )
+            .await
+    );
+    assert_eq!(relay.ledger().len(), 0);
+    // Replayed, it needs a person again.
+    relay.replay("tsy", "P-1").await;
+    relay.settle().await;
+    assert_eq!(relay.notification_states("tsy", "P-1").await, ["attention"]);
+}

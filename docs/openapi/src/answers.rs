@@ -75,6 +75,18 @@ pub struct Replayed {
     pub notifications_succeeded_before: u64,
 }
 
+/// An order was taken off the list of what needs a person.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settled {
+    /// Whose order it is.
+    pub partner: String,
+    /// Its id.
+    pub order_id: String,
+    /// How many notifications were settled.
+    pub notifications_settled: u64,
+}
+
 /// An order, with all that happened to it. Personal data is masked.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -119,6 +131,10 @@ pub struct Notification {
     pub replayed_at: Option<String>,
     /// Who last did.
     pub replayed_by: Option<String>,
+    /// Who said that nothing more is to be done about it.
+    pub settled_by: Option<String>,
+    /// What that person noted.
+    pub settled_note: Option<String>,
     /// The calls it led to, each as `call/key`.
     pub calls: Vec<String>,
     /// What the partner sent, masked.

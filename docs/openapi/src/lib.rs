@@ -19,7 +19,7 @@ use shared::top::ship_notify::ConfirmBook;
 use shared::top::ticket_verify::TicketVerify;
 
 use crate::answers::{
-    AttentionPage, Call, GatewayRefusal, Linked, Order, Refusal, Replayed, ScttAnswer, Submitted, TsyAnswer,
+    AttentionPage, Call, GatewayRefusal, Linked, Order, Refusal, Replayed, ScttAnswer, Settled, Submitted, TsyAnswer,
 };
 
 /// What is said of a flight order.
@@ -59,6 +59,16 @@ struct ResolveRequest {
     /// Which attempt is meant; the present one if it is not said.
     #[serde(default)]
     attempt: Option<i64>,
+}
+
+/// What a person says who has seen to an order.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "described, not read")]
+struct SettleRequest {
+    /// What was done.
+    #[schemars(length(max = 256))]
+    note: String,
 }
 
 /// Collects the schemas that are referred to.
@@ -153,8 +163,16 @@ impl Describer {
         let again = vec![("202", self.answer::<Replayed>("What did not succeed is decided again."))];
         let replay =
             self.own(&format!("replay-{partner}-order"), "Have the order decided again", order_id(), None, again);
+        let request = self.request::<SettleRequest>();
+        let done = vec![("200", self.answer::<Settled>("What needed a person is off the list."))];
+        let id = format!("settle-{partner}-order");
+        let settle = self.own(&id, "Say that a person has seen to the order", order_id(), Some(request), done);
         let path = format!("/orders/{partner}/{{order_id}}");
-        vec![(path.clone(), json!({"get": get, "put": put})), (format!("{path}/replay"), json!({"post": replay}))]
+        vec![
+            (path.clone(), json!({"get": get, "put": put})),
+            (format!("{path}/replay"), json!({"post": replay})),
+            (format!("{path}/settle"), json!({"post": settle})),
+        ]
     }
 
     /// The routes of this call.

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
 
-use relay_openapi::answers::{AttentionPage, Call, Linked, Order, Refusal, Replayed, ScttAnswer, Submitted, TsyAnswer};
+use relay_openapi::answers::{
+    AttentionPage, Call, Linked, Order, Refusal, Replayed, ScttAnswer, Settled, Submitted, TsyAnswer,
+};
 use relay_tests::bodies::{flight, redemption, sctt, ship, tsy};
 use relay_tests::relay::{Relay, answered};
 use serde::de::DeserializeOwned;
@@ -41,6 +43,7 @@ async fn real_answers_are_as_described() {
     let done: Order = read(relay.get_order("tsy", "P-1").await, 200);
     assert!(done.calls[0].response.is_some());
     let _: Replayed = read(relay.replay("sctt", "T-1").await, 202);
+    let _: Settled = read(relay.settle_order("sctt", "T-1", "seen to").await, 200);
     relay.top_faults(json!([{"fault": "timeout_after_effect", "times": 1}]));
     let _: Submitted = read(answered(relay.submit("ticket-verify", Some("k"), &redemption(1, 0)).await), 202);
     relay.settle().await;

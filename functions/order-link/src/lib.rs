@@ -1,10 +1,11 @@
 //! `PUT /orders/{partner}/{order_id}`: what the booking system knows of an order. `GET`: the order's timeline.
-//! `POST /orders/{partner}/{order_id}/replay`: a person has the order decided again.
+//! `POST /orders/{partner}/{order_id}/replay`: a person has the order decided again. `/settle`: a person has seen to it.
 
 use std::collections::BTreeSet;
 
 use lambda_http::http::{Method, StatusCode};
-use lambda_http::{Body, Request, Response};
+use lambda_http::{Body, Request, RequestExt as _, Response};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::answer;
 use shared::call::{CallId, CallKey, CallKind};
@@ -16,6 +17,7 @@ use shared::record::calls::{CallRecord, CallState};
 use shared::record::orders::{NotificationRecord, OrderRecords};
 use shared::record::{StoreError, Table};
 use shared::view;
+use shared::wire::{self, WireError};
 
 /// What the function is made of.
 #[derive(Debug)]
@@ -26,6 +28,16 @@ pub struct OrderLink {
     pub notifications: Queue,
     /// Tells the time.
     pub clock: SharedClock,
+}
+
+/// Longest note that a person may leave, in bytes.
+const MAX_NOTE_BYTES: usize = 1024;
+
+/// What a person says who has seen to an order.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settled {
+    note: String,
 }
 
 impl OrderLink {
@@ -45,9 +57,14 @@ impl OrderLink {
         let answered = match *request.method() {
             Method::PUT => self.put(&order, request).await,
             Method::GET => self.get(&order).await,
-            // The only POST that is routed here is that of `/replay`.
+            // These are the only two POSTs that are routed here.
+            Method::POST if request.raw_http_path().ends_with("/settle") => self.settle(&order, request).await,
             Method::POST => self.replay(&order, &answer::caller(request)).await,
-            _ => Ok(answer::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use PUT or GET, or POST to /replay")),
+            _ => Ok(answer::refusal(
+                StatusCode::METHOD_NOT_ALLOWED,
+                None,
+                "use PUT or GET, or POST to /replay or /settle",
+            )),
         };
         answered.unwrap_or_else(|error| {
             tracing::error!(%order, %error, "the order could not be read or written");
@@ -136,6 +153,31 @@ impl OrderLink {
                 "notifications_succeeded_before": records.notifications.len() - keys.len(),
             }),
         ))
+    }
+
+    /// Takes an order's notifications that need a person off the list: a person has seen to them.
+    async fn settle(&self, order: &OrderKey, request: &Request) -> Result<Response<Body>, StoreError> {
+        let note = answer::json_body(request)
+            .and_then(|body| wire::read(&body).map_err(|problem| answer::bad_body(&problem).into()));
+        let Settled { note } = match note {
+            Ok(settled) => settled,
+            Err(refusal) => return Ok(*refusal),
+        };
+        if note.len() > MAX_NOTE_BYTES {
+            return Ok(answer::bad_body(&WireError::at("note", "is longer than 1024 bytes")));
+        }
+        let records = self.table.order(order).await?;
+        if records.notifications.is_empty() {
+            return Ok(answer::refusal(StatusCode::NOT_FOUND, None, "no notification of this order is known"));
+        }
+        let by = answer::caller(request);
+        let mut settled = 0;
+        for record in records.notifications.iter().filter(|record| record.state == NotificationState::Attention) {
+            settled += u32::from(self.table.settle(order, record, &by, &note, self.clock.now()).await?);
+        }
+        tracing::info!(%order, by, settled, "settled");
+        let json = json!({"partner": order.partner, "order_id": order.order_id, "notifications_settled": settled});
+        Ok(answer::json(StatusCode::OK, &json))
     }
 
     async fn get(&self, order: &OrderKey) -> Result<Response<Body>, StoreError> {

@@ -16,6 +16,9 @@ use crate::record::{
 
 const LINK: &str = "link";
 
+/// Why a notification led to nothing that a person has seen to.
+const SETTLED: &str = "settled by a person";
+
 /// How often a link is written anew after somebody else changed it in between.
 const MAX_TRIES: usize = 3;
 
@@ -81,6 +84,12 @@ pub struct NotificationRecord {
     /// The IAM identity that last did.
     #[serde(default)]
     pub replayed_by: Option<String>,
+    /// The IAM identity that said that nothing more is to be done about it.
+    #[serde(default)]
+    pub settled_by: Option<String>,
+    /// What that person noted.
+    #[serde(default)]
+    pub settled_note: Option<String>,
 }
 
 impl NotificationRecord {
@@ -403,7 +412,7 @@ impl Table {
             .update(&pk, &notification_sk(&seen.key(order)))
             .update_expression(format!(
                 "SET #state = :received, replays = :next, replayed_at = :now, replayed_by = :by, {} \
-                 REMOVE expires_at, reason",
+                 REMOVE expires_at, reason, settled_by, settled_note",
                 unfinished::SET
             ))
             .condition_expression(not_replayed_since(seen))
@@ -414,6 +423,42 @@ impl Table {
             .expression_attribute_values(":by", s(by))
             .optional_value(":replays", (seen.replays != 0).then(|| n(seen.replays)))
             .indexed(&pk, Looker::Sweep, now.plus(GRACE))
+            .send()
+            .await;
+        written(result, "UpdateItem of a notification")
+    }
+
+    /// Takes a notification that needs a person off the list: a person has seen to it, and no call is to be made. Says
+    /// whether it was written; not if it is decided otherwise, or decided again, meanwhile.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn settle(
+        &self,
+        order: &OrderKey,
+        seen: &NotificationRecord,
+        by: &str,
+        note: &str,
+        now: EpochMillis,
+    ) -> Result<bool, StoreError> {
+        let result = self
+            .update(&pk(order), &notification_sk(&seen.key(order)))
+            .update_expression(format!(
+                "SET #state = :dispatched, decided_at = :now, reason = :reason, settled_by = :by, settled_note = :note, \
+                 expires_at = :expires REMOVE {}",
+                unfinished::REMOVE
+            ))
+            .condition_expression(format!("{} AND #state = :attention", not_replayed_since(seen)))
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":dispatched", s(NotificationState::Dispatched.as_str()))
+            .expression_attribute_values(":attention", s(NotificationState::Attention.as_str()))
+            .expression_attribute_values(":now", n(now.0))
+            // Who, and in which words, stays on the record: others are told the reason, too.
+            .expression_attribute_values(":reason", s(SETTLED))
+            .expression_attribute_values(":by", s(by))
+            .expression_attribute_values(":note", s(note))
+            .expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()))
+            .optional_value(":replays", (seen.replays != 0).then(|| n(seen.replays)))
             .send()
             .await;
         written(result, "UpdateItem of a notification")
