@@ -32,8 +32,7 @@ def up() -> int:
             build()
             connection = instance.launch(settings)
         connection.write(STACK_JSON)
-        lines = (f"{name}={value}\n" for name, value in functions_environment(connection).items() if value)
-        FUNCTIONS_ENV.write_text("".join(lines))
+        FUNCTIONS_ENV.write_text(environment_file(connection))
     steps.say("The stack is up")
     _describe(connection)
     return 0
@@ -100,13 +99,14 @@ def wanted_ports() -> tuple[int, int]:
     return ministack_port, top_port
 
 
-def functions_environment(connection: Connection) -> dict[str, str]:
+def environment_file(connection: Connection) -> str:
     """The variables of all functions together, for those that run on this machine as they are."""
     variables: dict[str, str] = {}
     for of_function in json.loads((ROOT / "events" / "env.json").read_text()).values():
         variables |= of_function
     variables |= aws.settings(connection.aws_endpoint_url)
-    return variables | {"AWS_REGION": connection.region, "TOP_GATEWAY_URL": connection.top_url}
+    variables |= {"AWS_REGION": connection.region, "TOP_GATEWAY_URL": connection.top_url}
+    return "".join(f"{name}={value}\n" for name, value in variables.items() if value)
 
 
 def _describe(connection: Connection) -> None:

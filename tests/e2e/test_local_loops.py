@@ -1,4 +1,7 @@
-"""Every way to try one function on this machine: `make watch`, cargo-lambda's emulator, and SAM's containers."""
+"""Ways to try one function on this machine: `make watch`, cargo-lambda's emulator, and SAM's containers.
+
+The last where there is a Docker engine.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +26,14 @@ import tools
 import watch
 from connection import Connection
 from instance import Settings, temporary
-from layout import BINARIES, FUNCTIONS, ROOT, STACKS
+from layout import FUNCTIONS, ROOT, STACKS
 from relay import Relay
 from scenarios import TSY_ACKNOWLEDGEMENT, Stage
 from waiting import eventually
 
 _EVENTS = ROOT / "events"
-_INVOKE_SECONDS = 120
+#: The emulator compiles a function when it is invoked first.
+_INVOKE_SECONDS = 600
 _START_SECONDS = 120
 
 #: Each event with its function and the status that it is answered, none for what answers a queue, in the order in which
@@ -80,20 +84,18 @@ def test_a_function_is_brought_up_to_date_in_the_running_stack(stage: Stage) -> 
     stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
 
 
-def test_cargo_lambda_invokes_every_event(relay: Relay, tmp_path: Path) -> None:
-    port = ports.free_pair()[0]
-    environment = os.environ | commands.functions_environment(relay.connection)
+def test_cargo_lambda_watches_and_invokes_every_event(relay: Relay, tmp_path: Path) -> None:
+    port = str(ports.free_pair()[0])
+    variables = tmp_path / "functions.env"
+    variables.write_text(commands.environment_file(relay.connection))
     cargo_lambda = [tools.BIN / "cargo-lambda", "lambda"]
-    with ExitStack() as running:
-        emulator = [*cargo_lambda, "watch", "--only-lambda-apis", "--invoke-port", str(port)]
-        running.enter_context(_runs(emulator, environment, tmp_path / "emulator.log"))
-        eventually("the emulator listens", lambda: _listens(port), seconds=_START_SECONDS)
-        for function in FUNCTIONS:
-            api = {"AWS_LAMBDA_RUNTIME_API": f"localhost:{port}/{function}", "AWS_LAMBDA_FUNCTION_NAME": function}
-            running.enter_context(_runs([BINARIES / function], environment | api, tmp_path / f"{function}.log"))
+    # As the README has it, but for the port.
+    emulator = [*cargo_lambda, "watch", "--profile", "local", "--env-file", variables, "--invoke-port", port]
+    with _runs(emulator, dict(os.environ), tmp_path / "emulator.log"):
+        eventually("the emulator listens", lambda: _listens(int(port)), seconds=_START_SECONDS)
         for event, function, status in _TOLD:
-            invoke = [*cargo_lambda, "invoke", "--invoke-port", str(port), function]
-            _answers_as_told(event, status, [*invoke, "--data-file", _EVENTS / f"{event}.json"], environment)
+            invoke = [*cargo_lambda, "invoke", "--invoke-port", port, function]
+            _answers_as_told(event, status, [*invoke, "--data-file", _EVENTS / f"{event}.json"], dict(os.environ))
 
 
 def _docker_is_there() -> bool:
@@ -136,6 +138,8 @@ def sam(reachable: Connection, tmp_path: Path) -> list[str | Path]:
         template,
         "--env-vars",
         variables_file,
+        "--add-host",
+        "host.docker.internal:host-gateway",
         "--skip-pull-image",
         "--region",
         reachable.region,
@@ -171,7 +175,7 @@ def _answers_as_told(event: str, status: int | None, command: list[Any], environ
     assert done.returncode == 0, f"{event}: {done.stdout}{done.stderr}"
     answer = json.loads(done.stdout.strip().splitlines()[-1])
     if status is not None:
-        assert answer["statusCode"] == status, f"{event}: {answer}"
+        assert answer["statusCode"] == status, f"{event}: {answer}\n{done.stderr}"
     elif isinstance(answer, dict) and "batchItemFailures" in answer:
         assert answer["batchItemFailures"] == [], f"{event}: {answer}"
 
