@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 
 use crate::args::Global;
@@ -30,7 +31,12 @@ impl Deployment {
             loader = loader.region(Region::new(region.clone()));
         }
         if let Some(profile) = &global.profile {
-            loader = loader.profile_name(profile);
+            // As with the AWS CLI, what is said comes before what the environment holds.
+            let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+            loader = loader.profile_name(profile).credentials_provider(credentials);
+            if global.region.is_none() {
+                loader = loader.region(ProfileFileRegionProvider::builder().profile_name(profile).build());
+            }
         }
         let sdk = loader.load().await;
         if sdk.region().is_none() {

@@ -9,6 +9,28 @@ use crate::deployment::Deployment;
 use crate::table::table;
 use crate::{api, dead_letters, http};
 
+/// The alarms of template.yaml, without the stack's name.
+const ALARMS: [&str; 18] = [
+    "api-failures",
+    "configuration-fault",
+    "dead-letters",
+    "endpoint-durations",
+    "endpoint-errors",
+    "endpoint-throttles",
+    "failing",
+    "needs-person",
+    "oldest-message",
+    "operator-durations",
+    "operator-errors",
+    "operator-throttles",
+    "order-events-lag",
+    "order-events-lost",
+    "refused",
+    "worker-durations",
+    "worker-errors",
+    "worker-throttles",
+];
+
 /// How far a clock may be off: AWS refuses a signature that is five minutes old.
 const TOLERATED_SKEW_SECONDS: f64 = 60.0;
 
@@ -168,7 +190,9 @@ async fn gateway(deployment: &Deployment) -> Result<String> {
 
 async fn described_alarms(deployment: &Deployment) -> Result<Vec<aws_sdk_cloudwatch::types::MetricAlarm>> {
     let client = aws_sdk_cloudwatch::Client::new(&deployment.sdk);
-    let described = client.describe_alarms().alarm_name_prefix(format!("{}-", deployment.stack)).send().await;
+    // By their names: those of a stack whose name begins as this one's are another's.
+    let names = ALARMS.map(|alarm| format!("{}-{alarm}", deployment.stack));
+    let described = client.describe_alarms().set_alarm_names(Some(names.into())).max_records(100).send().await;
     let described = described.map_err(|error| anyhow!("CloudWatch: {}", shared::aws::cause(&error)))?;
     Ok(described.metric_alarms.unwrap_or_default())
 }
@@ -215,4 +239,18 @@ async fn no_dead_letters(deployment: &Deployment) -> Result<String> {
     let some: Vec<_> =
         counts.iter().filter(|(_, count)| *count > 0).map(|(queue, count)| format!("{count} of {queue}")).collect();
     if some.is_empty() { Ok("none".to_owned()) } else { bail!("{}", some.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_alarms_are_those_of_the_template() {
+        let template = include_str!("../../template.yaml");
+        let names = template.lines().filter_map(|line| line.trim().strip_prefix("AlarmName: !Sub ${AWS::StackName}-"));
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        assert_eq!(names, ALARMS);
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
 use order_events::{OrderEvents, StreamEvent, counts};
 use relay_tests::bodies::{flight, redemption, tsy};
+use relay_tests::cloud::WireFault;
 use relay_tests::relay::Relay;
 use serde_json::{Value, json};
 use shared::metrics;
@@ -55,9 +56,11 @@ async fn outcomes_are_counted_in_the_embedded_format_and_what_needs_a_person_is_
     relay.top_faults(json!([{"fault": "timeout_after_effect", "times": 1}]));
     let _accepted = relay.submit("ticket-verify", Some("k"), &redemption(1, 0)).await;
     relay.settle().await;
-    relay.sweep.measure().await;
+    assert!(relay.sweep.measure().await);
     let written = lines(collector);
     assert_eq!(written.len(), 1, "{written:?}");
     assert_eq!(written[0]["NeedsPerson"], json!(1.0));
     assert_eq!(written[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([[]]));
+    relay.cloud.order(WireFault::ServerError, 9, |sent| sent.operation == "Query");
+    assert!(!relay.sweep.measure().await, "what could not be measured is not to be written down");
 }

@@ -93,3 +93,24 @@ fn what_a_document_links_to_is_there() {
         }
     }
 }
+
+#[test]
+fn a_changed_parameter_publishes_a_version_of_each_function_that_is_told_of_it() {
+    let template = text("template.yaml");
+    let functions: Vec<_> = template.split("    Type: AWS::Serverless::Function\n").skip(1).collect();
+    assert_eq!(functions.len(), 14);
+    for function in functions {
+        let function = function.split("\n\n").next().unwrap();
+        let described = function.lines().find(|line| line.trim().starts_with("VersionDescription:")).unwrap();
+        let variables =
+            function.split("Variables:\n").nth(1).unwrap_or_default().split("      Events:").next().unwrap();
+        let referred = variables.lines().filter_map(|line| line.split(": !Ref ").nth(1));
+        // Queues, topics, secrets and the stack are what they are for as long as the stack is there.
+        let parameters = referred.filter(|name| {
+            !name.ends_with("Queue") && !name.contains("::") && !name.ends_with("Topic") && !name.ends_with("Secret")
+        });
+        for parameter in parameters.chain(["LogLevel", "RetentionDays", "MemorySize"]) {
+            assert!(described.contains(&format!("${{{parameter}}}")), "{parameter} in {described}");
+        }
+    }
+}

@@ -464,6 +464,13 @@ async fn what_a_person_has_seen_to_is_off_the_list_and_stays_so() {
             .await
     );
     assert_eq!(relay.ledger().len(), 0);
+    // With its last open notification, the link goes.
+    relay.post_sctt(&sctt("T-1", 9, 0).to_string()).await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.settle().await;
+    assert!(!relay.expires("order#sctt#T-1", "link").await);
+    assert_eq!(parsed(&relay.settle_order("sctt", "T-1", "n").await.1)["notifications_settled"], 1);
+    assert!(relay.expires("order#sctt#T-1", "link").await);
     // Replayed, it needs a person again.
     relay.replay("tsy", "P-1").await;
     relay.settle().await;

@@ -150,8 +150,13 @@ struct Call {
     last_error: Option<Failure>,
 }
 
-fn read<'a, T: Deserialize<'a>>(image: Option<Item>) -> Option<T> {
-    serde_dynamo::from_item(image?).ok()
+/// Reads an image of a record of ours. The cause of a failure is not told, since it could quote the item.
+fn read<'a, T: Deserialize<'a>>(image: Option<Item>, subject: &str) -> Option<T> {
+    let read = serde_dynamo::from_item(image?);
+    if read.is_err() {
+        tracing::error!(subject, "a record cannot be read by this version; no event was published of its change");
+    }
+    read.ok()
 }
 
 impl StreamRecord {
@@ -166,14 +171,16 @@ impl StreamRecord {
         let record = RecordKey::parse(text("pk")?, text("sk")?)?;
         let (family, subject, time, data) = match record {
             RecordKey::Notification(key) => {
-                let new: Notification = read(new_image)?;
-                let (time, data) = of_notification(&key, read(old_image).as_ref(), new)?;
-                ("notification", key.to_string(), time, data)
+                let subject = key.to_string();
+                let new: Notification = read(new_image, &subject)?;
+                let (time, data) = of_notification(&key, read(old_image, &subject).as_ref(), new)?;
+                ("notification", subject, time, data)
             }
             RecordKey::Call(id) => {
-                let new: Call = read(new_image)?;
-                let data = of_call(&id, read(old_image).as_ref(), &new)?;
-                ("call", id.to_string(), new.updated_at, data)
+                let subject = id.to_string();
+                let new: Call = read(new_image, &subject)?;
+                let data = of_call(&id, read(old_image, &subject).as_ref(), &new)?;
+                ("call", subject, new.updated_at, data)
             }
         };
         Some(OrderEvent {

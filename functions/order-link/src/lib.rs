@@ -171,9 +171,20 @@ impl OrderLink {
             return Ok(answer::refusal(StatusCode::NOT_FOUND, None, "no notification of this order is known"));
         }
         let by = answer::caller(request);
-        let mut settled = 0;
-        for record in records.notifications.iter().filter(|record| record.state == NotificationState::Attention) {
-            settled += u32::from(self.table.settle(order, record, &by, &note, self.clock.now()).await?);
+        let (mut settled, mut open) = (0_u32, false);
+        for record in &records.notifications {
+            match record.state {
+                NotificationState::Attention => {
+                    let written = self.table.settle(order, record, &by, &note, self.clock.now()).await?;
+                    settled += u32::from(written);
+                    open |= !written;
+                }
+                state => open |= state != NotificationState::Dispatched,
+            }
+        }
+        // Nothing is left that the link was needed for.
+        if let Some(link) = records.link.as_ref().filter(|_| settled > 0 && !open) {
+            self.table.let_link_expire(order, link, self.clock.now()).await?;
         }
         tracing::info!(%order, by, settled, "settled");
         let json = json!({"partner": order.partner, "order_id": order.order_id, "notifications_settled": settled});

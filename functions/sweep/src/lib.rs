@@ -90,13 +90,17 @@ impl Sweep {
         failed.map_or(Ok(whole), Err)
     }
 
-    /// Measures how much needs a person.
-    pub async fn measure(&self) {
+    /// Measures how much needs a person, and says whether that could be measured: if not, nothing must be written down,
+    /// since a gauge tells what it was set to last. The alarm takes a missing measurement for a bad one.
+    pub async fn measure(&self) -> bool {
         match self.table.count_needing_person().await {
             Ok(count) => gauge!(NEEDS_PERSON).set(count as f64),
-            // The alarm takes a missing measurement for a bad one.
-            Err(error) => tracing::error!(%error, "how much needs a person could not be measured"),
+            Err(error) => {
+                tracing::error!(%error, "how much needs a person could not be measured");
+                return false;
+            }
         }
+        true
     }
 
     async fn sweep_shard(&self, shard: u8, invocation: &Invocation) -> (Swept, Option<SweepError>) {

@@ -30,8 +30,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     // What the schedule's event says does not matter.
     let handler = service_fn(async |event: LambdaEvent<Value>| {
         let swept = sweep.handle(&Invocation::new(&event.context, SystemClock.now())).await;
-        sweep.measure().await;
-        metrics.flush(std::io::stdout())?;
+        if sweep.measure().await {
+            metrics.flush(std::io::stdout())?;
+        }
         swept.map_err(lambda_runtime::Error::from)
     });
     aws.connect_to_dynamodb().await;
