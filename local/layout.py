@@ -38,3 +38,8 @@ FUNCTIONS = (
     "ship-notify",
 )
 SIMULATOR = "top-simulator"
+
+
+def logical_id(function: str) -> str:
+    """What the template calls a function."""
+    return "".join(word.capitalize() for word in function.split("-")) + "Function"

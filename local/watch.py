@@ -15,7 +15,7 @@ import steps
 from aws import LocalAws
 from connection import Connection
 from instance import STACK_NAME, cargo_build
-from layout import BINARIES, FUNCTIONS, ROOT
+from layout import BINARIES, FUNCTIONS, ROOT, logical_id
 
 #: The alias through which queues and API call a function.
 _ALIAS = "live"
@@ -64,8 +64,8 @@ def bring_up_to_date(connection: Connection, function: str) -> float | None:
         steps.say("It does not compile; what is deployed stays")
         return None
     aws = LocalAws(connection.aws_endpoint_url)
-    logical_id = "".join(word.capitalize() for word in function.split("-")) + "Function"
-    resource = aws.client("cloudformation").describe_stack_resource(StackName=STACK_NAME, LogicalResourceId=logical_id)
+    described = {"StackName": STACK_NAME, "LogicalResourceId": logical_id(function)}
+    resource = aws.client("cloudformation").describe_stack_resource(**described)
     name = resource["StackResourceDetail"]["PhysicalResourceId"]
     lambdas = aws.client("lambda")
     published = lambdas.update_function_code(FunctionName=name, ZipFile=_zipped(function), Publish=True)

@@ -1,6 +1,7 @@
 //! Checks a deployment: each check says what it found, and how to mend it.
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use aws_sdk_cloudwatch::types::MetricAlarm;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use serde_json::{Value, json};
@@ -45,6 +46,7 @@ struct Finding {
 
 /// Runs all checks. Gives what they found, for programs and for people, and whether all is well.
 pub async fn examine(deployment: &Deployment) -> (Value, String, bool) {
+    let described = described_alarms(deployment).await;
     let findings = [
         Finding {
             check: "stack",
@@ -84,12 +86,12 @@ pub async fn examine(deployment: &Deployment) -> (Value, String, bool) {
         },
         Finding {
             check: "alarms",
-            found: alarms(deployment).await,
+            found: alarms(deployment, &described).await,
             mend: "deploy template.yaml again, and have somebody subscribe to the topic AlarmTopicArn (AlarmEmail)",
         },
         Finding {
             check: "nothing rings",
-            found: ringing(deployment).await,
+            found: ringing(&described),
             mend: "docs/operations.md says of each alarm what to look at and what to do",
         },
         Finding {
@@ -188,7 +190,7 @@ async fn gateway(deployment: &Deployment) -> Result<String> {
     Ok(format!("{url} answers {}", answer.status))
 }
 
-async fn described_alarms(deployment: &Deployment) -> Result<Vec<aws_sdk_cloudwatch::types::MetricAlarm>> {
+async fn described_alarms(deployment: &Deployment) -> Result<Vec<MetricAlarm>> {
     let client = aws_sdk_cloudwatch::Client::new(&deployment.sdk);
     // By their names: those of a stack whose name begins as this one's are another's.
     let names = ALARMS.map(|alarm| format!("{}-{alarm}", deployment.stack));
@@ -197,9 +199,9 @@ async fn described_alarms(deployment: &Deployment) -> Result<Vec<aws_sdk_cloudwa
     Ok(described.metric_alarms.unwrap_or_default())
 }
 
-async fn alarms(deployment: &Deployment) -> Result<String> {
+async fn alarms(deployment: &Deployment, described: &Result<Vec<MetricAlarm>>) -> Result<String> {
     let topic = deployment.output("AlarmTopicArn")?;
-    let alarms = described_alarms(deployment).await?;
+    let alarms = described.as_ref().map_err(|error| anyhow!("{error:#}"))?;
     if alarms.is_empty() {
         bail!("the stack has no alarms");
     }
@@ -224,8 +226,8 @@ async fn alarms(deployment: &Deployment) -> Result<String> {
     }
 }
 
-async fn ringing(deployment: &Deployment) -> Result<String> {
-    let alarms = described_alarms(deployment).await?;
+fn ringing(described: &Result<Vec<MetricAlarm>>) -> Result<String> {
+    let alarms = described.as_ref().map_err(|error| anyhow!("{error:#}"))?;
     let ringing: Vec<_> = alarms
         .iter()
         .filter(|alarm| alarm.state_value().is_some_and(|state| state.as_str() == "ALARM"))

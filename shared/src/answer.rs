@@ -68,6 +68,17 @@ pub fn check_recorded_size(json: &str) -> Result<(), Box<Response<Body>>> {
     Ok(())
 }
 
+/// Longest note that a person may leave, in bytes.
+const MAX_NOTE_BYTES: usize = 1024;
+
+/// Checks that a person's note fits its record.
+///
+/// # Errors
+/// Names the field.
+pub fn check_note(note: &str) -> Result<(), WireError> {
+    if note.len() > MAX_NOTE_BYTES { Err(WireError::at("note", "is longer than 1024 bytes")) } else { Ok(()) }
+}
+
 /// The answer when the table or a queue failed. The cause is in the log, not in the answer.
 #[must_use]
 pub fn unavailable() -> Response<Body> {

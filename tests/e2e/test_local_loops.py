@@ -26,7 +26,7 @@ import tools
 import watch
 from connection import Connection
 from instance import Settings, temporary
-from layout import FUNCTIONS, ROOT, STACKS
+from layout import FUNCTIONS, ROOT, STACKS, logical_id
 from relay import Relay
 from scenarios import TSY_ACKNOWLEDGEMENT, Stage
 from waiting import eventually
@@ -148,8 +148,15 @@ def sam(reachable: Connection, tmp_path: Path) -> list[str | Path]:
 
 def test_sam_local_invokes_every_event(sam: list[str | Path]) -> None:
     for event, function, status in _TOLD:
-        logical_id = "".join(word.capitalize() for word in function.split("-")) + "Function"
-        invoke = [tools.BIN / "sam", "local", "invoke", logical_id, "--event", _EVENTS / f"{event}.json", *sam]
+        invoke = [
+            tools.BIN / "sam",
+            "local",
+            "invoke",
+            logical_id(function),
+            "--event",
+            _EVENTS / f"{event}.json",
+            *sam,
+        ]
         _answers_as_told(event, status, invoke, _sam_environment())
 
 

@@ -9,7 +9,7 @@ use attention::Attention;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType,
+    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -17,6 +17,7 @@ use aws_types::SdkConfig;
 use dispatch::Dispatch;
 use lambda_http::{Body as HttpBody, RequestExt as _, Response};
 use lambda_runtime::{Context, LambdaEvent};
+use order_events::OrderEvents;
 use order_link::OrderLink;
 use serde_json::{Value, json};
 use shared::call::{CallId, CallKey, CallKind};
@@ -393,6 +394,22 @@ impl Relay {
         let (resource, body) = ("/orders/{partner}/{order_id}/settle", json!({"note": note}).to_string());
         let request = api_request("POST", resource, parameters, json!({}), Body::Text(&body));
         answered(self.order_link.handle(&request).await)
+    }
+
+    /// The function that publishes order events, with a topic of its own.
+    pub async fn order_events(&self) -> OrderEvents {
+        let sns = aws_sdk_sns::Client::new(&self.sdk);
+        let topic_arn = sns.create_topic().name("order-events").send().await.unwrap().topic_arn.unwrap();
+        OrderEvents { sns, topic_arn, source: "ticket-relay/test".to_owned() }
+    }
+
+    /// The same, and gives the table the stream that it follows.
+    pub async fn followed(&self) -> OrderEvents {
+        let stream =
+            StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewAndOldImages);
+        let update = self.dynamodb.update_table().table_name("relay").stream_specification(stream.build().unwrap());
+        update.send().await.unwrap();
+        self.order_events().await
     }
 
     /// A person says what became of a call.

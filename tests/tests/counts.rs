@@ -4,8 +4,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
-use order_events::{OrderEvents, StreamEvent, counts};
+use order_events::{StreamEvent, counts};
 use relay_tests::bodies::{flight, redemption, tsy};
 use relay_tests::cloud::WireFault;
 use relay_tests::relay::Relay;
@@ -23,12 +22,7 @@ async fn outcomes_are_counted_in_the_embedded_format_and_what_needs_a_person_is_
     let collector = metrics::start("relay-test").unwrap();
     counts::describe();
     let relay = Relay::new().await;
-    let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewAndOldImages);
-    let update = relay.dynamodb.update_table().table_name("relay").stream_specification(stream.build().unwrap());
-    update.send().await.unwrap();
-    let sns = aws_sdk_sns::Client::new(&relay.sdk);
-    let topic_arn = sns.create_topic().name("order-events").send().await.unwrap().topic_arn.unwrap();
-    let events = OrderEvents { sns, topic_arn, source: "ticket-relay/test".to_owned() };
+    let events = relay.followed().await;
     for (order, after) in [("P-1", 2_000), ("P-2", 500)] {
         relay.post_tsy(&tsy(order, "issued")).await;
         relay.clock.advance(Duration::from_millis(after));

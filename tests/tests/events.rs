@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_http::Request;
 use lambda_runtime::{Context, LambdaEvent};
-use order_events::OrderEvents;
 use relay_tests::events::request_from;
 use relay_tests::relay::{Relay, answered};
 use serde_json::Value;
@@ -115,9 +114,7 @@ async fn the_events_of_changes_and_cancellations_are_recorded() {
 #[tokio::test(start_paused = true)]
 async fn the_event_of_the_tables_stream_is_published() {
     let relay = Relay::new().await;
-    let sns = aws_sdk_sns::Client::new(&relay.sdk);
-    let topic_arn = sns.create_topic().name("order-events").send().await.unwrap().topic_arn.unwrap();
-    let events = OrderEvents { sns, topic_arn, source: "ticket-relay/test".to_owned() };
+    let events = relay.order_events().await;
     let published = events.handle(serde_json::from_value(event("order-events")).unwrap()).await.unwrap();
     assert_eq!(published.len(), 1);
     assert_eq!(published[0].data.outcome.as_str(), "received");

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
 use order_events::{OrderEvents, StreamEvent};
 use relay_tests::bodies::{cancel, flight, redemption, sctt, ship, tsy};
 use relay_tests::cloud::{Sent, WireFault};
@@ -16,13 +15,8 @@ use shared::notification::NotificationKind;
 /// A relay whose table has a stream, and the function that follows it.
 async fn followed() -> (Relay, OrderEvents) {
     let relay = Relay::new().await;
-    let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewAndOldImages);
-    let update = relay.dynamodb.update_table().table_name("relay").stream_specification(stream.build().unwrap());
-    update.send().await.unwrap();
-    let sns = aws_sdk_sns::Client::new(&relay.sdk);
-    let topic_arn = sns.create_topic().name("order-events").send().await.unwrap().topic_arn.unwrap();
+    let events = relay.followed().await;
     relay.cloud.take_sent();
-    let events = OrderEvents { sns, topic_arn, source: "ticket-relay/test".to_owned() };
     (relay, events)
 }
 

@@ -14,6 +14,7 @@ use shared::order::{FliggyShip, FliggyTicket, HappytripFlight};
 use shared::partner::sctt::{CancelPush, VoucherPush};
 use shared::partner::tsy::{ChangePricePush, ChangeResultPush, IssueNotify};
 use shared::record::calls::Resolution;
+use shared::schema;
 use shared::top::itinerary_postback::FlightItineraryRequest;
 use shared::top::ship_notify::ConfirmBook;
 use shared::top::ticket_verify::TicketVerify;
@@ -273,9 +274,9 @@ pub fn document() -> Value {
     paths.extend(describer.calls::<TicketVerify>("ticket-verify", false));
     paths.extend(describer.calls::<ConfirmBook>("ship-notify", true));
     paths.push(describer.attention());
+    let mut id = schema::id(&mut describer.schemas).to_value();
+    id["description"] = "1 to 256 bytes without control characters.".into();
     let mut schemas = describer.schemas.take_definitions(true);
-    let id = json!({"type": "string", "description": "1 to 256 bytes without control characters.",
-        "minLength": 1, "maxLength": 64, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"});
     schemas.insert("Id".to_owned(), id);
     schemas.sort_keys();
     let mut document = json!({

@@ -17,7 +17,7 @@ use shared::record::calls::{CallRecord, CallState};
 use shared::record::orders::{NotificationRecord, OrderRecords};
 use shared::record::{StoreError, Table};
 use shared::view;
-use shared::wire::{self, WireError};
+use shared::wire;
 
 /// What the function is made of.
 #[derive(Debug)]
@@ -29,9 +29,6 @@ pub struct OrderLink {
     /// Tells the time.
     pub clock: SharedClock,
 }
-
-/// Longest note that a person may leave, in bytes.
-const MAX_NOTE_BYTES: usize = 1024;
 
 /// What a person says who has seen to an order.
 #[derive(Deserialize)]
@@ -163,8 +160,8 @@ impl OrderLink {
             Ok(settled) => settled,
             Err(refusal) => return Ok(*refusal),
         };
-        if note.len() > MAX_NOTE_BYTES {
-            return Ok(answer::bad_body(&WireError::at("note", "is longer than 1024 bytes")));
+        if let Err(problem) = answer::check_note(&note) {
+            return Ok(answer::bad_body(&problem));
         }
         let records = self.table.order(order).await?;
         if records.notifications.is_empty() {

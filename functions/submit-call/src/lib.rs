@@ -22,9 +22,6 @@ const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// The header that says that an answer is not the first to its request.
 const REPLAYED: &str = "Idempotent-Replayed";
 
-/// Longest note of a person's, in bytes: it stays on the record, and an item holds 400 KB.
-const MAX_NOTE_BYTES: usize = 1024;
-
 /// What the function is made of.
 pub struct SubmitCall {
     /// Where calls are recorded.
@@ -198,11 +195,9 @@ struct Answer {
 
 impl Answer {
     fn from_json(body: &Value) -> Result<Self, WireError> {
-        let answer: Self = wire::read(body)?;
-        if answer.note.len() > MAX_NOTE_BYTES {
-            return Err(WireError::at("note", "is longer than 1024 bytes"));
-        }
-        Ok(answer)
+        let said: Self = wire::read(body)?;
+        answer::check_note(&said.note)?;
+        Ok(said)
     }
 }
 
