@@ -7,17 +7,17 @@ use lambda_http::{Body, Request, Response};
 use serde_json::Value;
 
 use crate::answer;
-use crate::clock::SharedClock;
+use crate::clock::{EpochMillis, SharedClock};
 use crate::digest::canonical_digest;
 use crate::notification::{CHANGES_ON_RESEND, NotificationKey, NotificationKind};
 use crate::order::{OrderId, OrderKey, Partner};
 use crate::partner::MAX_BODY_BYTES;
-use crate::partner::authentication::{ScttChecks, ScttSecret, TokenHashes};
+use crate::partner::authentication::{NotAuthentic, ScttChecks, ScttSecret, TokenHashes};
 use crate::partner::sctt::Envelope;
 use crate::queue::Queue;
 use crate::record::Table;
 use crate::record::orders::Delivered;
-use crate::secret::CachedSecret;
+use crate::secret::{CachedSecret, SecretError};
 use crate::trace;
 use crate::wire::{self, WireError};
 
@@ -39,6 +39,10 @@ pub struct Intake {
     /// Tells when they came.
     pub clock: SharedClock,
 }
+
+/// How old a secret may be that a signature does not match, in milliseconds, before it is read again: wrong signatures must
+/// not make as many requests to Secrets Manager.
+const SECRET_IS_FRESH_MILLIS: i64 = 10_000;
 
 /// How many notifications of one body are recorded at a time.
 const AT_ONCE: usize = 16;
@@ -70,18 +74,13 @@ impl Intake {
                 Ok(envelope) => envelope,
                 Err(problem) => return self.unreadable(bytes, &problem).await,
             };
-            let secret = match &self.secret {
-                None => None,
-                Some(secret) => match secret.get().await {
-                    Ok(secret) => Some(secret.secret),
-                    Err(error) => {
-                        tracing::error!(%error, configuration_fault = true, "a signature could not be checked: the partner must send again");
-                        return self.failed();
-                    }
-                },
-            };
-            if let Err(why) = self.checks.check(&envelope, &json, secret.as_ref(), self.clock.now()) {
-                return self.unauthorized(&why.to_string());
+            match self.check(&envelope, &json).await {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => return self.unauthorized(&why.to_string()),
+                Err(error) => {
+                    tracing::error!(%error, configuration_fault = true, "a signature could not be checked: the partner must send again");
+                    return self.failed();
+                }
             }
         }
         let json = &json;
@@ -100,6 +99,20 @@ impl Intake {
             .all(async |taken| taken)
             .await;
         if taken { answer::raw(StatusCode::OK, self.partner().acknowledgement()) } else { self.failed() }
+    }
+
+    /// Checks what SCTT must show beside its token.
+    async fn check(&self, envelope: &Envelope, json: &Value) -> Result<Result<(), NotAuthentic>, SecretError> {
+        let now = self.clock.now();
+        let Some(cached) = &self.secret else { return Ok(self.checks.check(envelope, json, None, now)) };
+        let secret = cached.get().await?.secret;
+        let checked = self.checks.check(envelope, json, Some(&secret), now);
+        if checked != Err(NotAuthentic::Signature) {
+            return Ok(checked);
+        }
+        // The secret may have been changed since it was read.
+        let fresh = cached.refresh(EpochMillis(now.0 - SECRET_IS_FRESH_MILLIS)).await?.secret;
+        Ok(self.checks.check(envelope, json, Some(&fresh), now))
     }
 
     /// Records a notification and enqueues its key unless it was dispatched before. Whether that is done.

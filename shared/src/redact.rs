@@ -7,6 +7,8 @@ use serde_json::Value;
 
 /// What stands where something must not be shown.
 pub const MASK: &str = "[redacted]";
+/// The same as a text in JSON.
+pub const QUOTED_MASK: &str = "\"[redacted]\"";
 
 /// A value that does not show itself: `Debug` and `Display` print a mask. [`Redacted::reveal`] is the one way
 /// to it, so that every use can be searched for.
@@ -22,6 +24,12 @@ impl<T> Redacted<T> {
     /// The value itself, for the one place that needs it.
     pub const fn reveal(&self) -> &T {
         &self.0
+    }
+}
+
+impl<T> From<T> for Redacted<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
     }
 }
 
@@ -43,8 +51,24 @@ impl<T> fmt::Display for Redacted<T> {
     }
 }
 
-/// Members that hold a person's data or what is as good as a ticket, in the partners' and TOP's names.
-const PERSONAL: [&str; 17] = [
+/// Members that hold a person's data or what is as good as a ticket, in the partners' and TOP's names; and, since TSY does
+/// not publish the body of its ChangeResultPush, in names that such members usually have.
+const PERSONAL: [&str; 32] = [
+    "airPnr",
+    "certNo",
+    "contact",
+    "email",
+    "idCard",
+    "mobile",
+    "name",
+    "passengerList",
+    "passengerName",
+    "passengers",
+    "phone",
+    "pnr",
+    "pnrList",
+    "ticketNo",
+    "ticketNoList",
     "message",
     "passenger_name",
     "passenger_cert_no",
@@ -98,7 +122,7 @@ mod tests {
 
     #[test]
     fn personal_members_are_masked_at_every_level_and_empty_ones_stay() {
-        let mut value = json!({"a":[{"passenger_name":"planted","ticket_list":[{"ticket_pwd":"planted","ticket_id":"7"}]}],"ticket_no":""});
+        let mut value = json!({"a":[{"passengers":[{"name":"planted"}],"pnr":"planted","passenger_name":"planted","ticket_list":[{"ticket_pwd":"planted","ticket_id":"7"}]}],"ticket_no":""});
         mask_personal(&mut value);
         assert!(!value.to_string().contains("planted"));
         assert_eq!(value["a"][0]["ticket_list"][0]["ticket_id"], "7");

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
@@ -27,11 +28,22 @@ pub enum SecretError {
         cause: String,
     },
     /// It is not what it should be. The cause is not told, since it could quote the secret.
-    #[error("the secret {id} is not the JSON object that this function needs; see the README on how to fill it in")]
+    #[error(
+        "the secret {id} is not the JSON object that this function needs, or not filled in; see the README on how to fill it in"
+    )]
     NotUsable {
         /// Which secret.
         id: String,
     },
+}
+
+/// A member of a secret that is filled in: the template creates it empty, and what an empty one signs anybody can sign.
+///
+/// # Errors
+/// If it is no text, or empty.
+pub fn filled_in<'de, T: From<String>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Err(D::Error::custom("is empty")) } else { Ok(text.into()) }
 }
 
 /// One secret, read when first needed and again after five minutes.

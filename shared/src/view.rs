@@ -130,7 +130,11 @@ pub fn timeline(order: &OrderRecords, calls: &[CallRecord]) -> Vec<Value> {
         // A notification that is to be decided again has no decision yet.
         if let Some(at) = notification.decided_at.filter(|_| notification.state != NotificationState::Received) {
             let calls = notification.calls.iter().map(|call| format!("to {call}"));
-            let detail: Vec<_> = notification.reason.iter().cloned().chain(calls).collect();
+            let settled = notification
+                .settled_by
+                .iter()
+                .map(|by| format!("by {by}: {}", notification.settled_note.as_deref().unwrap_or_default()));
+            let detail: Vec<_> = notification.reason.iter().cloned().chain(calls).chain(settled).collect();
             event(at, format!("{name} {}", notification.state.as_str()), Some(detail.join("; ")));
         }
     }

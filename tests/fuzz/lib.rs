@@ -29,9 +29,9 @@ use relay_tests::relay::{Answered, Relay, TOKEN, answered};
 use serde_json::{Value, json};
 use shared::call::{CallId, CallKey, CallKind};
 use shared::clock::Clock as _;
-use shared::digest::sha256_hex;
+use shared::digest::{canonical_digest, sha256_hex};
 use shared::notification::NotificationKind;
-use shared::order::Partner;
+use shared::order::{OrderId, Partner};
 use shared::record::calls::CallState;
 use shared::top::response::{self, Outcome};
 
@@ -265,7 +265,12 @@ fn orders_of(kind: NotificationKind, body: &Value) -> Vec<(String, Value)> {
     let order_id = match kind {
         NotificationKind::IssueNotify => named(&["orderId"]),
         NotificationKind::ChangePricePush => named(&["merchantOrder", "orderNum"]),
-        NotificationKind::ChangeResultPush => named(&["merchantOrder", "orderNum"]).or_else(|| Some("-".to_owned())),
+        NotificationKind::ChangeResultPush => {
+            let ids = ["merchantOrder", "orderNum"].into_iter().filter_map(|name| text(&body[name]));
+            let usable = ids.into_iter().find(|id| OrderId::try_from(id.clone()).is_ok());
+            let own = || format!("-{}", &canonical_digest(body, &["sign", "request_time"])[..16]);
+            Some(usable.unwrap_or_else(own))
+        }
         NotificationKind::VoucherPush => named(&["trade_number", "order_code"]),
         NotificationKind::CancelPush => {
             let part = |entry: &Value| {

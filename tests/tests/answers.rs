@@ -9,6 +9,7 @@ use relay_tests::cloud::WireFault;
 use relay_tests::events::Body;
 use relay_tests::relay::{Answered, Relay, SCTT_SECRET, TOKEN, answered};
 use serde_json::{Value, json};
+use shared::notification::NotificationKind;
 use shared::partner::authentication::{ScttChecks, SignatureFormula, SignatureHash};
 use shared::redact::Redacted;
 
@@ -217,6 +218,62 @@ async fn a_secret_that_cannot_be_read_refuses_no_push_for_good() {
     let relay = Relay::checking(checks().0).await;
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "secretsmanager");
     assert_eq!(relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await.0, 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_not_filled_in_refuses_no_push_for_good_and_admits_none() {
+    let (checks, formula) = checks();
+    let relay = Relay::checking(checks).await;
+    relay.put_secret("sctt", &json!({"secret": ""})).await;
+    let mut body = sctt("T-1", 2, 1);
+    body["sign"] = json!(formula.sign(&body, &Redacted::new(String::new())));
+    assert_eq!(relay.post_sctt(&body.to_string()).await.0, 500);
+    assert!(relay.receive("notifications").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_secret_counts_within_seconds_and_wrong_signatures_do_not_have_it_read_each_time() {
+    let (checks, formula) = checks();
+    let relay = Relay::checking(checks).await;
+    let push = async |order_id: &str, secret: &str| {
+        let mut body = sctt(order_id, 2, 1);
+        body["sign"] = json!(formula.sign(&body, &Redacted::new(secret.to_owned())));
+        relay.post_sctt(&body.to_string()).await.0
+    };
+    assert_eq!(push("T-1", SCTT_SECRET).await, 200);
+    relay.put_secret("sctt", &json!({"secret": "another"})).await;
+    relay.clock.advance(Duration::from_secs(11));
+    assert_eq!(push("T-2", "another").await, 200);
+    relay.cloud.take_sent();
+    for _ in 0..3 {
+        assert_eq!(push("T-3", SCTT_SECRET).await, 401);
+    }
+    let read = relay.cloud.take_sent().iter().filter(|sent| sent.service == "secretsmanager").count();
+    assert_eq!(read, 0, "it was read seconds ago");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_shown_instead_of_a_value_is_not_taken_for_it() {
+    let relay = Relay::new().await;
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    let shown = relay.order("sctt", "T-1").await["link"]["fliggy_ship"].clone();
+    assert!(shown.to_string().contains("[redacted]"), "{shown}");
+    let (status, body) = relay.put_order("sctt", "T-1", &json!({"fliggy_ship": shown}).to_string()).await;
+    assert!(status == 400 && body.contains("holds [redacted]"), "{status} {body}");
+    let submitted =
+        relay.submit("ticket-verify", Some("k"), &redemption(1, 0).replace("PLANTED-CODE", "[redacted]")).await;
+    assert_eq!(answered(submitted).0, 400);
+    assert_eq!(relay.get_call("ticket-verify", "k").await.0, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_in_the_price_of_a_change_are_not_shown() {
+    let relay = Relay::new().await;
+    let body = json!({"informType": "Change_Price", "merchantOrder": "P-1", "totalfee": "320.50",
+        "passengers": [{"name": "PLANTED"}], "pnr": "PLANTED", "pnrList": ["PLANTED"], "airPnr": "PLANTED"});
+    relay.post(NotificationKind::ChangePricePush, &body.to_string()).await;
+    let shown = relay.get_order("tsy", "P-1").await.1;
+    assert!(shown.contains("320.50") && !shown.contains("PLANTED"), "{shown}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,7 +62,8 @@ async fn the_result_of_a_change_is_taken_whatever_it_holds() {
     for (body, order_id) in [
         (sample("tsy_change_result").to_string(), "P-1001"),
         (r#"{"orderNum": 10862500710600, "x": 1e400}"#.to_owned(), "10862500710600"),
-        (r#"{"merchantOrder": "", "anything": [{"at": "all"}]}"#.to_owned(), "-"),
+        (r#"{"merchantOrder": ["P-1001"], "orderNum": "1"}"#.to_owned(), "1"),
+        (r#"{"merchantOrder": "", "anything": [{"at": "all"}]}"#.to_owned(), "-4caba33ac465ef1f"),
     ] {
         assert_eq!(relay.post(NotificationKind::ChangeResultPush, &body).await, (200, TSY_OK.to_owned()));
         relay.settle().await;

@@ -11,8 +11,8 @@ use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use shared::order::{FliggyShip, FliggyTicket, HappytripFlight};
-use shared::partner::sctt::{CancelPush, VoucherPush};
-use shared::partner::tsy::{ChangePricePush, ChangeResultPush, IssueNotify};
+use shared::partner::sctt::{CancelPush, Envelope, VoucherPush};
+use shared::partner::tsy::{ChangePricePush, IssueNotify};
 use shared::record::calls::Resolution;
 use shared::schema;
 use shared::top::itinerary_postback::FlightItineraryRequest;
@@ -22,6 +22,18 @@ use shared::top::ticket_verify::TicketVerify;
 use crate::answers::{
     AttentionPage, Call, GatewayRefusal, Linked, Order, Refusal, Replayed, ScttAnswer, Settled, Submitted, TsyAnswer,
 };
+
+/// What became of a change: any JSON object, of which all is kept. The order is `merchantOrder`'s, or else `orderNum`'s.
+#[derive(Deserialize, JsonSchema)]
+#[allow(dead_code, reason = "described, not read")]
+struct ChangeResultPush {
+    /// The company's order id, if it is there.
+    #[serde(rename = "merchantOrder", default)]
+    merchant_order: Value,
+    /// TSY's number of the change's order, if it is there.
+    #[serde(rename = "orderNum", default)]
+    order_num: Value,
+}
 
 /// What is said of a flight order.
 #[derive(Deserialize, JsonSchema)]
@@ -72,6 +84,11 @@ struct SettleRequest {
     note: String,
 }
 
+/// What API Gateway answers for a function that stopped.
+const CRASHED: &str = "The function stopped; send it again.";
+/// What it answers for one that takes longer than it waits.
+const TOO_LATE: &str = "It took too long; send it again.";
+
 /// Collects the schemas that are referred to.
 struct Describer {
     schemas: SchemaGenerator,
@@ -91,17 +108,24 @@ impl Describer {
         json!({"description": description, "content": self.body::<T>()})
     }
 
+    /// A push of SCTT's, with what it shows of itself. That is checked only where the deployment says so.
+    fn with_envelope<B: JsonSchema>(&mut self) -> Value {
+        let parts = json!([self.schemas.subschema_for::<B>(), self.schemas.subschema_for::<Envelope>()]);
+        json!({"required": true, "content": {"application/json": {"schema": {"allOf": parts}}}})
+    }
+
     /// A route of a partner's.
-    fn notification<B: JsonSchema, A: JsonSchema>(
+    fn notification<A: JsonSchema>(
         &mut self,
         partner: &str,
         name: &str,
         summary: &str,
+        body: Value,
     ) -> (String, Value) {
         let operation = json!({
             "operationId": name, "summary": summary, "tags": [partner],
             "parameters": [token()],
-            "requestBody": self.request::<B>(),
+            "requestBody": body,
             "responses": {
                 "200": self.answer::<A>("Recorded, now or before."),
                 "400": self.answer::<A>("A field is missing or of the wrong type; `msg` names it. The body is kept."),
@@ -110,6 +134,8 @@ impl Describer {
                 "413": self.answer::<A>("The body is larger than 256 KiB."),
                 "429": self.answer::<GatewayRefusal>("Too many requests; send it again."),
                 "500": self.answer::<A>("It could not be stored; send it again."),
+                "502": self.answer::<GatewayRefusal>(CRASHED),
+                "504": self.answer::<GatewayRefusal>(TOO_LATE),
             },
         });
         (format!("/{partner}/{{token}}/{name}"), json!({"post": operation}))
@@ -131,11 +157,14 @@ impl Describer {
             self.answer::<Refusal>("A field or parameter is missing, unknown, or of the wrong type; `field` names it."),
         );
         responses.insert("403".into(), self.answer::<GatewayRefusal>("Not signed, or not allowed."));
-        responses.insert("404".into(), self.answer::<Refusal>("There is no such partner, order or call."));
-        responses
-            .insert("413".into(), self.answer::<Refusal>("The body is larger than 256 KiB, as sent or as recorded."));
+        if request.is_some() {
+            let too_large = self.answer::<Refusal>("The body is larger than 256 KiB, as sent or as recorded.");
+            responses.insert("413".into(), too_large);
+        }
         responses.insert("429".into(), self.answer::<GatewayRefusal>("Too many requests; send it again."));
         responses.insert("500".into(), self.answer::<Refusal>("It could not be stored; send it again."));
+        responses.insert("502".into(), self.answer::<GatewayRefusal>(CRASHED));
+        responses.insert("504".into(), self.answer::<GatewayRefusal>(TOO_LATE));
         responses.sort_keys();
         let mut operation = json!({"operationId": id, "summary": summary, "tags": ["booking system and operators"],
             "security": [{"iam": []}], "parameters": parameters, "responses": responses});
@@ -159,13 +188,15 @@ impl Describer {
             Some(request),
             linked,
         );
-        let shown = vec![("200", self.answer::<Order>("All that is known of it."))];
+        let unknown = self.answer::<Refusal>("Nothing is known of the order.");
+        let shown = vec![("200", self.answer::<Order>("All that is known of it.")), ("404", unknown.clone())];
         let get = self.own(&format!("show-{partner}-order"), "See what became of the order", order_id(), None, shown);
-        let again = vec![("202", self.answer::<Replayed>("What did not succeed is decided again."))];
+        let again =
+            vec![("202", self.answer::<Replayed>("What did not succeed is decided again.")), ("404", unknown.clone())];
         let replay =
             self.own(&format!("replay-{partner}-order"), "Have the order decided again", order_id(), None, again);
         let request = self.request::<SettleRequest>();
-        let done = vec![("200", self.answer::<Settled>("What needed a person is off the list."))];
+        let done = vec![("200", self.answer::<Settled>("What needed a person is off the list.")), ("404", unknown)];
         let id = format!("settle-{partner}-order");
         let settle = self.own(&id, "Say that a person has seen to the order", order_id(), Some(request), done);
         let path = format!("/orders/{partner}/{{order_id}}");
@@ -182,8 +213,9 @@ impl Describer {
             "description": "What makes it one and the same call, whoever submits it.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[!-~]+$"}});
         let parameters = if has_own_key { json!([]) } else { json!([idempotency_key]) };
-        let key =
-            || json!([in_path("key", "The call's key, percent-encoded.", json!({"$ref": "#/components/schemas/Id"}))]);
+        let key = || {
+            json!([in_path("key", "The call's key, percent-encoded.", json!({"$ref": "#/components/schemas/CallKey"}))])
+        };
         let mut again = self.answer::<Call>("The same body again: the call as it is.");
         again["headers"] = json!({"Idempotent-Replayed": {"description": "`true`", "schema": {"type": "string"}}});
         let request = self.request::<B>();
@@ -193,11 +225,13 @@ impl Describer {
             ("422", self.answer::<Refusal>("Another body under the same key, which is not a rejected call's.")),
         ];
         let post = self.own(&format!("submit-{call}"), "Have the call made", parameters, Some(request), answers);
-        let shown = vec![("200", self.answer::<Call>("The call as it is."))];
+        let unknown = self.answer::<Refusal>("There is no such call.");
+        let shown = vec![("200", self.answer::<Call>("The call as it is.")), ("404", unknown.clone())];
         let get = self.own(&format!("show-{call}"), "See how the call went", key(), None, shown);
         let request = self.request::<ResolveRequest>();
         let answers = vec![
             ("200", self.answer::<Call>("Written down, now or before: the call as it is.")),
+            ("404", unknown),
             (
                 "409",
                 self.answer::<Refusal>(
@@ -249,25 +283,25 @@ pub fn document() -> Value {
         settings.meta_schema = None;
     });
     let mut describer = Describer { schemas: settings.into_generator() };
-    let mut paths = vec![
-        describer.notification::<IssueNotify, TsyAnswer>(
-            "tsy",
-            "issue-notify",
-            "A flight's tickets were issued, or were not",
-        ),
-        describer.notification::<ChangePricePush, TsyAnswer>(
-            "tsy",
-            "change-price-push",
-            "What the change of a flight costs",
-        ),
-        describer.notification::<ChangeResultPush, TsyAnswer>("tsy", "change-result-push", "What became of a change"),
-        describer.notification::<VoucherPush, ScttAnswer>(
-            "sctt",
-            "voucher-push",
-            "An order's status, and its vouchers",
-        ),
-        describer.notification::<CancelPush, ScttAnswer>("sctt", "cancel-push", "What became of cancellations"),
-    ];
+    let mut paths = Vec::new();
+    let issued = describer.request::<IssueNotify>();
+    let price = describer.request::<ChangePricePush>();
+    let result = describer.request::<ChangeResultPush>();
+    for (name, summary, body) in [
+        ("issue-notify", "A flight's tickets were issued, or were not", issued),
+        ("change-price-push", "What the change of a flight costs", price),
+        ("change-result-push", "What became of a change", result),
+    ] {
+        paths.push(describer.notification::<TsyAnswer>("tsy", name, summary, body));
+    }
+    let vouchers = describer.with_envelope::<VoucherPush>();
+    let cancellations = describer.with_envelope::<CancelPush>();
+    for (name, summary, body) in [
+        ("voucher-push", "An order's status, and its vouchers", vouchers),
+        ("cancel-push", "What became of cancellations", cancellations),
+    ] {
+        paths.push(describer.notification::<ScttAnswer>("sctt", name, summary, body));
+    }
     paths.extend(describer.orders::<TsyLink>("tsy"));
     paths.extend(describer.orders::<ScttLink>("sctt"));
     paths.extend(describer.calls::<FlightItineraryRequest>("itinerary-postback", true));
@@ -276,8 +310,11 @@ pub fn document() -> Value {
     paths.push(describer.attention());
     let mut id = schema::id(&mut describer.schemas).to_value();
     id["description"] = "1 to 256 bytes without control characters.".into();
+    let mut key = schema::call_key().to_value();
+    key["description"] = "1 to 512 bytes without control characters.".into();
     let mut schemas = describer.schemas.take_definitions(true);
     schemas.insert("Id".to_owned(), id);
+    schemas.insert("CallKey".to_owned(), key);
     schemas.sort_keys();
     let mut document = json!({
         "openapi": "3.1.0",

@@ -17,6 +17,39 @@ fn the_file_is_what_the_types_say() {
     assert!(written == relay_openapi::yaml().unwrap(), "docs/openapi.yaml is not current: run `make openapi`");
 }
 
+#[test]
+fn every_route_of_the_template_is_described_and_no_other() {
+    let template = include_str!("../../../template.yaml");
+    let after = |line: &str, name: &str| line.trim().strip_prefix(name).map(str::to_owned);
+    let methods = template.lines().filter_map(|line| after(line, "Method: "));
+    let paths = template.lines().filter_map(|line| after(line, "Path: "));
+    // A partner, or a call, is a part of the path there, and has routes of its own here.
+    let spelled = |path: String| {
+        let names: &[&str] = match &path {
+            path if path.contains("{partner}") => &["tsy", "sctt"],
+            path if path.contains("{call}") => &["itinerary-postback", "ticket-verify", "ship-notify"],
+            _ => &[""],
+        };
+        let spell = |name: &&str| path.replace("{partner}", name).replace("{call}", name);
+        names.iter().map(spell).collect::<Vec<_>>()
+    };
+    let mut routes: Vec<_> = methods
+        .zip(paths)
+        .flat_map(|(method, path)| spelled(path).into_iter().map(move |path| (path, method.clone())))
+        .collect();
+    let document = relay_openapi::document();
+    let mut described: Vec<_> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(|method| (path.clone(), method.clone())))
+        .collect();
+    routes.sort();
+    described.sort();
+    assert_eq!(routes, described);
+    assert!(routes.len() > 20);
+}
+
 /// Reads an answer of this status as a `T` that has no other members.
 fn read<T: DeserializeOwned>((status, body): (u16, String), expected: u16) -> T {
     assert_eq!(status, expected, "{body}");

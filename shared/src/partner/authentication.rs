@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::clock::{EpochMillis, distance};
 use crate::partner::sctt::Envelope;
 use crate::redact::Redacted;
+use crate::secret;
 
 /// SHA-256 digests of the tokens that open an endpoint. Two at most are active: the present one, and during a
 /// rotation the one before or after it.
@@ -64,6 +65,7 @@ impl TokenHashes {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ScttSecret {
     /// The shared secret.
+    #[serde(deserialize_with = "secret::filled_in")]
     pub secret: Redacted<String>,
 }
 

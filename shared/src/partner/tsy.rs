@@ -7,6 +7,8 @@
 use serde::Deserialize;
 use serde_json::{Number, Value};
 
+use crate::digest::canonical_digest;
+use crate::notification::CHANGES_ON_RESEND;
 use crate::order::{OrderId, UNUSABLE_ID};
 use crate::wire::{self, WireError};
 
@@ -16,8 +18,11 @@ pub const ISSUE_NOTIFY: &str = "issue-notify";
 pub const CHANGE_PRICE_PUSH: &str = "change-price-push";
 /// ChangeResultPush in record keys.
 pub const CHANGE_RESULT_PUSH: &str = "change-result-push";
-/// The order id under which a change's result is kept that names no order.
-pub const NO_ORDER: &str = "-";
+/// How the order id begins under which a change's result is kept that names no order; some of its digest follows, so that
+/// each has a place of its own.
+const NO_ORDER: &str = "-";
+/// How much of the digest.
+const SHOWN_OF_DIGEST: usize = 16;
 
 /// What TSY says of an order. Members that are not listed are kept with the record.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -115,30 +120,23 @@ impl ChangePricePush {
     }
 }
 
-/// What became of a change: any JSON object, since its body is not published. All of it is kept with the record.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ChangeResultPush {
-    /// Our order id.
-    #[serde(rename = "merchantOrder", default, deserialize_with = "wire::optional_text")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
-    pub merchant_order: Option<String>,
-    /// TSY's number of the change's order.
-    #[serde(rename = "orderNum", default, deserialize_with = "wire::optional_text")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
-    pub order_num: Option<String>,
-}
-
-/// Whose order a ChangeResultPush is about; [`NO_ORDER`]'s if it names none, since any JSON object is taken.
+/// Whose order a ChangeResultPush is about. Its body is not published, so that any JSON object is taken, and all of it kept
+/// with the record: ours by `merchantOrder`, else TSY's by `orderNum`, else none's, if neither is there and usable.
 ///
 /// # Errors
-/// Names the field that is there and no usable id.
+/// None in practice: the id that is made here is a usable one.
 pub fn order_of_change_result(body: &Value) -> Result<OrderId, WireError> {
-    let push: ChangeResultPush = wire::read(body)?;
-    match order_of_change(push.merchant_order.as_deref(), push.order_num.as_deref())? {
-        Some(order_id) => Ok(order_id),
-        None => OrderId::try_from(NO_ORDER.to_owned()).map_err(|_| WireError::at("merchantOrder", UNUSABLE_ID)),
+    let usable = |field: &str| match &body[field] {
+        Value::String(id) => OrderId::try_from(id.clone()).ok(),
+        Value::Number(id) => OrderId::try_from(id.to_string()).ok(),
+        _ => None,
+    };
+    if let Some(order_id) = ["merchantOrder", "orderNum"].into_iter().find_map(usable) {
+        return Ok(order_id);
     }
+    let digest = canonical_digest(body, &CHANGES_ON_RESEND);
+    let own = format!("{NO_ORDER}{}", digest.get(..SHOWN_OF_DIGEST).unwrap_or(&digest));
+    OrderId::try_from(own).map_err(|_| WireError::at("merchantOrder", UNUSABLE_ID))
 }
 
 fn order_of_change(merchant_order: Option<&str>, order_num: Option<&str>) -> Result<Option<OrderId>, WireError> {
@@ -212,15 +210,23 @@ mod tests {
 
     #[test]
     fn the_result_of_a_change_is_any_object() {
+        let too_long = "P".repeat(257);
         for (body, order_id) in [
             (json!({"merchantOrder": "P-1001", "orderNum": "1"}), "P-1001"),
             (json!({"orderNum": 10862500710600_i64}), "10862500710600"),
-            (json!({"result": [1, {"orderNum": "2"}]}), NO_ORDER),
-            (json!({}), NO_ORDER),
+            (json!({"merchantOrder": "", "orderNum": "1"}), "1"),
+            (json!({"merchantOrder": ["P-1001"], "orderNum": "1"}), "1"),
+            (json!({"merchantOrder": too_long, "orderNum": "1"}), "1"),
         ] {
             assert_eq!(order_of_change_result(&body).unwrap().as_str(), order_id);
         }
-        let error = order_of_change_result(&json!({"merchantOrder": ["P-1001"]})).unwrap_err();
-        assert_eq!(error.to_string(), "field merchantOrder must be a string");
+        let none = |body: &Value| order_of_change_result(body).unwrap().as_str().to_owned();
+        let some = json!({"result": [1, {"orderNum": "2"}]});
+        for body in [&some, &json!({}), &json!({"merchantOrder": true, "orderNum": "a\u{0}"})] {
+            let order_id = none(body);
+            assert!(order_id.starts_with('-') && order_id.len() == 17, "{order_id}");
+        }
+        assert_ne!(none(&some), none(&json!({})), "each has a place of its own");
+        assert_eq!(none(&some), none(&some.clone()), "a repeat has that of the first");
     }
 }

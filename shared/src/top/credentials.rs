@@ -3,14 +3,17 @@
 use serde::Deserialize;
 
 use crate::redact::Redacted;
+use crate::secret;
 use crate::top::sign::SigningKey;
 
 /// What a call to TOP is signed with. In Secrets Manager: `{"app_key": …, "app_secret": …, "session": …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Credentials {
     /// The application's key. It is no secret.
+    #[serde(deserialize_with = "secret::filled_in")]
     pub app_key: String,
     /// The application's secret, which signs.
+    #[serde(deserialize_with = "secret::filled_in")]
     pub app_secret: SigningKey,
     /// The seller's authorisation, for the calls that need one.
     #[serde(default = "no_session")]
