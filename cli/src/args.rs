@@ -66,6 +66,9 @@ pub enum Command {
         /// The time stamp to sign with, such as 2026-01-01T04:00:00Z; now if there is none
         #[arg(long, value_name = "TIME")]
         at: Option<jiff::Timestamp>,
+        /// Show names, certificate numbers and ticket passwords, too: only with them can the signature be computed again
+        #[arg(long)]
+        personal: bool,
     },
     /// Check a deployment, and say how to mend what is wrong with it
     Doctor,

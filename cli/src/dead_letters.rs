@@ -3,7 +3,8 @@
 //! A message is put back before it is taken from the dead letters, so that it is lost at no moment; one that is in its
 //! queue twice changes nothing, since messages carry keys only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
@@ -13,6 +14,7 @@ use aws_sdk_sqs::types::{
     QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
@@ -53,21 +55,66 @@ fn pairs(deployment: &Deployment, only: Option<&str>) -> Result<Vec<Pair>> {
         .collect()
 }
 
-/// How many messages each queue has among its dead letters, as SQS reckons.
-pub async fn counts(deployment: &Deployment, only: Option<&str>) -> Result<Vec<(&'static str, u64)>> {
-    let client = Client::new(&deployment.sdk);
-    let mut counts = Vec::new();
-    for pair in pairs(deployment, only)? {
-        counts.push((pair.name, count(&client, &pair.dead_letters_url).await?));
-    }
-    Ok(counts)
+/// How many dead letters of a queue were, or would be, put back.
+#[derive(Debug, Serialize)]
+pub struct Tally {
+    /// The queue's name.
+    pub queue: &'static str,
+    /// How many.
+    pub count: u64,
+    /// How many more nobody can receive just now: somebody else has them, or had them less than a minute ago.
+    pub hidden: u64,
+    /// What went wrong, if something did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
-async fn count(client: &Client, url: &str) -> Result<u64> {
-    let name = QueueAttributeName::ApproximateNumberOfMessages;
-    let got = client.get_queue_attributes().queue_url(url).attribute_names(name.clone()).send().await;
+impl Tally {
+    /// Whether no dead letter was left that should have been put back.
+    pub const fn is_good(&self) -> bool {
+        self.hidden == 0 && self.problem.is_none()
+    }
+}
+
+/// How many messages each queue has among its dead letters, as SQS reckons.
+pub async fn tallies(deployment: &Deployment, only: Option<&str>) -> Result<Vec<Tally>> {
+    let client = Client::new(&deployment.sdk);
+    let mut tallies = Vec::new();
+    for pair in pairs(deployment, only)? {
+        let (count, hidden) = count(&client, &pair.dead_letters_url).await?;
+        tallies.push(Tally { queue: pair.name, count, hidden, problem: None });
+    }
+    Ok(tallies)
+}
+
+/// Tallies as a table.
+pub fn tallied(tallies: &[Tally], what: &str) -> String {
+    let mut shown =
+        table(["queue", what], tallies.iter().map(|tally| [tally.queue.to_owned(), tally.count.to_string()]));
+    for Tally { queue, hidden, problem, .. } in tallies {
+        // Writing to a String cannot fail.
+        if let Some(problem) = problem {
+            let _ = writeln!(shown, "{queue}: {problem}");
+        }
+        if *hidden > 0 {
+            let _ = writeln!(shown, "{queue}: {hidden} more {HIDDEN}");
+        }
+    }
+    shown
+}
+
+/// What is said of messages that cannot be received just now.
+const HIDDEN: &str = "are hidden just now, since somebody is looking at them or was interrupted: try again in a minute";
+
+/// How many messages can be received, and how many others cannot just now.
+async fn count(client: &Client, url: &str) -> Result<(u64, u64)> {
+    let names =
+        [QueueAttributeName::ApproximateNumberOfMessages, QueueAttributeName::ApproximateNumberOfMessagesNotVisible];
+    let got = client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.clone().into())).send().await;
     let got = got.map_err(|error| anyhow!("{url}: {}", shared::aws::cause(&error)))?;
-    Ok(got.attributes().and_then(|attributes| attributes.get(&name)?.parse().ok()).unwrap_or_default())
+    let [visible, hidden] =
+        names.map(|name| got.attributes().and_then(|all| all.get(&name)?.parse().ok()).unwrap_or_default());
+    Ok((visible, hidden))
 }
 
 async fn receive(client: &Client, url: &str, most: u32) -> Result<Vec<Message>> {
@@ -85,41 +132,57 @@ async fn receive(client: &Client, url: &str, most: u32) -> Result<Vec<Message>> 
     Ok(got.messages.unwrap_or_default())
 }
 
+/// Dead letters, as they are shown.
+#[derive(Debug, Serialize)]
+pub struct Listing {
+    messages: Vec<Value>,
+    /// How many more there are that are not listed, by queue: too many, or hidden just now.
+    not_listed: BTreeMap<&'static str, u64>,
+}
+
 /// Lists dead letters, and leaves them where they are.
-pub async fn shown(deployment: &Deployment, only: Option<&str>) -> Result<Vec<Value>> {
+pub async fn list(deployment: &Deployment, only: Option<&str>) -> Result<Listing> {
     let client = Client::new(&deployment.sdk);
-    let mut shown = Vec::new();
+    let mut listing = Listing { messages: Vec::new(), not_listed: BTreeMap::new() };
     for pair in pairs(deployment, only)? {
+        let (visible, hidden) = count(&client, &pair.dead_letters_url).await?;
         let mut seen: BTreeMap<String, Message> = BTreeMap::new();
-        loop {
+        while seen.len() < MAX_SHOWN {
             let messages = receive(&client, &pair.dead_letters_url, MAX_ENTRIES).await?;
-            if messages.is_empty() || seen.len() >= MAX_SHOWN {
-                break;
-            }
+            let before = seen.len();
             seen.extend(
                 messages.into_iter().map(|message| (message.message_id().unwrap_or_default().to_owned(), message)),
             );
+            // None is left, or those that were looked at first can be received again.
+            if seen.len() == before {
+                break;
+            }
+        }
+        let left = (visible + hidden).saturating_sub(seen.len() as u64);
+        if left > 0 {
+            listing.not_listed.insert(pair.name, left);
         }
         let seen: Vec<_> = seen.into_values().collect();
         for messages in seen.chunks(MAX_ENTRIES as usize) {
-            let entries: Result<Vec<_>, _> = messages
-                .iter()
-                .enumerate()
-                .map(|(index, message)| {
-                    ChangeMessageVisibilityBatchRequestEntry::builder()
-                        .id(index.to_string())
-                        .set_receipt_handle(message.receipt_handle.clone())
-                        .visibility_timeout(0)
-                        .build()
-                })
-                .collect();
-            let request = client.change_message_visibility_batch().queue_url(&pair.dead_letters_url);
-            // If that fails they are hidden for a minute, and nothing else.
-            let _ = request.set_entries(Some(entries?)).send().await;
+            let_be_received(&client, &pair, messages).await;
         }
-        shown.extend(seen.iter().map(|message| described(pair.name, message)));
+        listing.messages.extend(seen.iter().map(|message| described(pair.name, message)));
     }
-    Ok(shown)
+    Ok(listing)
+}
+
+/// Ends the time for which messages are hidden. If that fails they are hidden for the rest of a minute, and nothing else.
+async fn let_be_received(client: &Client, pair: &Pair, messages: &[Message]) {
+    let entries = messages.iter().enumerate().filter_map(|(index, message)| {
+        ChangeMessageVisibilityBatchRequestEntry::builder()
+            .id(index.to_string())
+            .set_receipt_handle(message.receipt_handle.clone())
+            .visibility_timeout(0)
+            .build()
+            .ok()
+    });
+    let request = client.change_message_visibility_batch().queue_url(&pair.dead_letters_url);
+    let _ = request.set_entries(Some(entries.collect())).send().await;
 }
 
 fn described(queue: &str, message: &Message) -> Value {
@@ -134,85 +197,136 @@ fn described(queue: &str, message: &Message) -> Value {
     })
 }
 
-/// Dead letters as a table.
-pub fn listed(messages: &[Value]) -> String {
-    if messages.is_empty() {
-        return "no dead letters\n".to_owned();
-    }
-    let rows =
-        messages.iter().map(|message| ["queue", "sent_at", "received", "message"].map(|name| text(message, name)));
-    table(["queue", "sent (UTC)", "tried", "message"], rows)
-}
-
-/// Puts dead letters back into their queues, at most `rate` a second. Says how many of each.
-pub async fn redrive(deployment: &Deployment, only: Option<&str>, rate: u32) -> Result<Vec<(&'static str, u64)>> {
-    let client = Client::new(&deployment.sdk);
-    let mut moved = Vec::new();
-    for pair in pairs(deployment, only)? {
-        let bar = ProgressBar::new(count(&client, &pair.dead_letters_url).await?);
-        let style = ProgressStyle::with_template("{prefix:20} {bar:40} {pos}/{len} {per_sec} {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.set_prefix(pair.name);
-        let mut of_queue = 0;
-        loop {
-            let started = tokio::time::Instant::now();
-            let messages = receive(&client, &pair.dead_letters_url, rate).await?;
-            if messages.is_empty() {
-                break;
-            }
-            let put_back = put_back(&client, &pair, &messages).await?;
-            of_queue += u64::from(put_back);
-            bar.inc(put_back.into());
-            tokio::time::sleep_until(started + Duration::from_secs(1) * put_back / rate).await;
+impl Listing {
+    /// The same for people.
+    pub fn shown(&self) -> String {
+        let mut shown = String::new();
+        if self.messages.is_empty() {
+            shown.push_str("no dead letters to be seen\n");
+        } else {
+            let rows = self.messages.iter();
+            let rows = rows.map(|message| ["queue", "sent_at", "received", "message"].map(|name| text(message, name)));
+            shown.push_str(&table(["queue", "sent (UTC)", "tried", "message"], rows));
         }
-        bar.finish_with_message("done");
-        moved.push((pair.name, of_queue));
+        for (queue, count) in &self.not_listed {
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                shown,
+                "{queue}: {count} more are not listed: at most {MAX_SHOWN} are, and none that somebody else is looking at"
+            );
+        }
+        shown
     }
-    Ok(moved)
 }
 
-async fn put_back(client: &Client, pair: &Pair, messages: &[Message]) -> Result<u32> {
-    let entries: Result<Vec<_>, _> = messages
-        .iter()
-        .enumerate()
-        .map(|(index, message)| {
-            let body = message.body().unwrap_or_default();
-            SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build()
-        })
-        .collect();
-    let sent = client.send_message_batch().queue_url(&pair.url).set_entries(Some(entries?)).send().await;
-    let sent = sent.map_err(|error| anyhow!("{}: {}", pair.url, shared::aws::cause(&error)))?;
-    let taken = sent
-        .successful()
-        .iter()
-        .filter_map(|entry| Some((entry.id(), messages.get(entry.id().parse::<usize>().ok()?)?)));
-    let entries: Result<Vec<_>, _> = taken
-        .map(|(id, message)| {
-            DeleteMessageBatchRequestEntry::builder().id(id).set_receipt_handle(message.receipt_handle.clone()).build()
-        })
-        .collect();
-    let entries = entries?;
-    let count = u32::try_from(entries.len())?;
-    if !entries.is_empty() {
-        let deleted = client.delete_message_batch().queue_url(&pair.dead_letters_url).set_entries(Some(entries));
-        let deleted = deleted.send().await;
-        let deleted = deleted.map_err(|error| anyhow!("{}: {}", pair.dead_letters_url, shared::aws::cause(&error)))?;
-        if let Some(first) = deleted.failed().first() {
-            bail!(
-                "{} dead letters of {} are in their queue again, and were not taken away: {}",
-                deleted.failed().len(),
-                pair.name,
-                first.code()
-            );
+/// Puts dead letters back into their queues, at most `rate` a second. Says how many of each. What goes wrong with one queue
+/// keeps it from no other.
+pub async fn redrive(deployment: &Deployment, only: Option<&str>, rate: u32) -> Result<Vec<Tally>> {
+    let client = Client::new(&deployment.sdk);
+    let mut tallies = Vec::new();
+    for pair in pairs(deployment, only)? {
+        let mut tally = Tally { queue: pair.name, count: 0, hidden: 0, problem: None };
+        if let Err(problem) = redrive_one(&client, &pair, rate, &mut tally).await {
+            tally.problem = Some(format!("{problem:#}"));
+        }
+        // As it is now: it was hidden by others, or by a run that was interrupted, and is still to be put back.
+        if let Ok((_, hidden)) = count(&client, &pair.dead_letters_url).await {
+            tally.hidden = hidden;
+        }
+        tallies.push(tally);
+    }
+    Ok(tallies)
+}
+
+async fn redrive_one(client: &Client, pair: &Pair, rate: u32, tally: &mut Tally) -> Result<()> {
+    let (visible, _) = count(client, &pair.dead_letters_url).await?;
+    let bar = ProgressBar::new(visible);
+    let style = ProgressStyle::with_template("{prefix:20} {bar:40} {pos}/{len} {per_sec} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_prefix(pair.name);
+    // What was put back, by the ids it has since: what is dead again by now is left alone.
+    let mut put_back_before = HashSet::new();
+    loop {
+        let started = tokio::time::Instant::now();
+        let received = receive(client, &pair.dead_letters_url, rate).await?;
+        let (dead_again, messages): (Vec<_>, Vec<_>) = received
+            .into_iter()
+            .partition(|message| message.message_id().is_some_and(|id| put_back_before.contains(id)));
+        if !dead_again.is_empty() {
+            bail!("{} of those that were put back are dead letters again: mend the cause first", dead_again.len());
+        }
+        if messages.is_empty() {
+            break;
+        }
+        let put_back = put_back(client, pair, &messages, &mut put_back_before).await;
+        let count = put_back.as_ref().copied().unwrap_or_else(|failed| failed.count);
+        tally.count += u64::from(count);
+        bar.inc(count.into());
+        if let Err(PartlyPutBack { problem, .. }) = put_back {
+            return Err(problem);
+        }
+        tokio::time::sleep_until(started + Duration::from_secs(1) * count / rate).await;
+    }
+    bar.finish_with_message("done");
+    Ok(())
+}
+
+/// A batch of which not all was put back.
+struct PartlyPutBack {
+    /// How many were.
+    count: u32,
+    problem: anyhow::Error,
+}
+
+async fn put_back(
+    client: &Client,
+    pair: &Pair,
+    messages: &[Message],
+    put_back_before: &mut HashSet<String>,
+) -> Result<u32, PartlyPutBack> {
+    let none = |problem| PartlyPutBack { count: 0, problem };
+    let entries = messages.iter().enumerate().map(|(index, message)| {
+        let body = message.body().unwrap_or_default();
+        SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build()
+    });
+    let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(|error| none(error.into()))?;
+    let sent = client.send_message_batch().queue_url(&pair.url).set_entries(Some(entries)).send().await;
+    let sent = match sent {
+        Ok(sent) => sent,
+        Err(error) => {
+            let_be_received(client, pair, messages).await;
+            return Err(none(anyhow!("{}: {}", pair.url, shared::aws::cause(&error))));
+        }
+    };
+    put_back_before.extend(sent.successful().iter().map(|entry| entry.message_id().to_owned()));
+    let at = |id: &str| messages.get(id.parse::<usize>().ok()?);
+    let taken = sent.successful().iter().filter_map(|entry| {
+        let receipt_handle = at(entry.id())?.receipt_handle.clone();
+        DeleteMessageBatchRequestEntry::builder().id(entry.id()).set_receipt_handle(receipt_handle).build().ok()
+    });
+    let taken: Vec<_> = taken.collect();
+    let count = u32::try_from(taken.len()).unwrap_or(MAX_ENTRIES);
+    let partly = |problem| PartlyPutBack { count, problem };
+    if !taken.is_empty() {
+        let deleted = client.delete_message_batch().queue_url(&pair.dead_letters_url).set_entries(Some(taken));
+        let problem = match deleted.send().await {
+            Ok(deleted) => deleted.failed().first().map(|first| first.code().to_owned()),
+            Err(error) => Some(shared::aws::cause(&error)),
+        };
+        if let Some(problem) = problem {
+            return Err(partly(anyhow!(
+                "dead letters that are in their queue again were not all taken away, which changes nothing: {problem}"
+            )));
         }
     }
     if let Some(first) = sent.failed().first() {
-        bail!(
-            "SQS did not take {} of the messages for {}: {}; they stay dead letters",
-            sent.failed().len(),
-            pair.name,
+        let refused: Vec<_> = sent.failed().iter().filter_map(|entry| at(entry.id())).cloned().collect();
+        let_be_received(client, pair, &refused).await;
+        return Err(partly(anyhow!(
+            "SQS did not take {} messages, which stay dead letters: {}",
+            refused.len(),
             first.code()
-        );
+        )));
     }
     Ok(count)
 }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, bail};
-use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use anyhow::{Context as _, Result, anyhow, bail};
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 
 use crate::args::Global;
 use crate::http;
@@ -31,24 +34,34 @@ impl Deployment {
             loader = loader.region(Region::new(region.clone()));
         }
         if let Some(profile) = &global.profile {
-            // As with the AWS CLI, what is said comes before what the environment holds.
-            let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
-            loader = loader.profile_name(profile).credentials_provider(credentials);
-            if global.region.is_none() {
-                loader = loader.region(ProfileFileRegionProvider::builder().profile_name(profile).build());
-            }
+            loader = loader.profile_name(profile);
         }
-        let sdk = loader.load().await;
+        let mut sdk = loader.load().await;
         if sdk.region().is_none() {
             bail!("no region: say --region, or set AWS_REGION, or `region` in the AWS CLI's configuration");
         }
-        let described = aws_sdk_cloudformation::Client::new(&sdk)
-            .describe_stacks()
-            .stack_name(&global.stack)
-            .send()
-            .await
-            .map_err(|error| anyhow::anyhow!(shared::aws::cause(&error)))
-            .with_context(|| format!("the stack {} was not found; say --stack, --region or --profile", global.stack))?;
+        if let Some(profile) = &global.profile {
+            // As with the AWS CLI, credentials that are asked for by name come before those of the environment.
+            let settings =
+                ProviderConfig::without_region().with_http_client(http::client()).with_region(sdk.region().cloned());
+            let credentials =
+                ProfileFileCredentialsProvider::builder().configure(&settings).profile_name(profile).build();
+            sdk = sdk.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build();
+        }
+        let described =
+            aws_sdk_cloudformation::Client::new(&sdk).describe_stacks().stack_name(&global.stack).send().await;
+        let described = described.map_err(|error| {
+            // CloudFormation has no code of its own for a stack that is not there.
+            if error.message().is_some_and(|message| message.contains("does not exist")) {
+                anyhow!("the stack {} was not found; say --stack, --region or --profile", global.stack)
+            } else {
+                anyhow!(
+                    "CloudFormation could not be asked for the stack {}: {}",
+                    global.stack,
+                    shared::aws::cause(&error)
+                )
+            }
+        })?;
         let stack = described.stacks().first().context("CloudFormation described no stack")?;
         let pair = |key: Option<&str>, value: Option<&str>| Some((key?.to_owned(), value?.to_owned()));
         Ok(Self {
@@ -94,7 +107,7 @@ impl Deployment {
     pub async fn secret(&self, arn: &str) -> Result<String> {
         let secrets = aws_sdk_secretsmanager::Client::new(&self.sdk);
         let got = secrets.get_secret_value().secret_id(arn).send().await;
-        let got = got.map_err(|error| anyhow::anyhow!("{arn} could not be read: {}", shared::aws::cause(&error)))?;
+        let got = got.map_err(|error| anyhow!("{arn} could not be read: {}", shared::aws::cause(&error)))?;
         got.secret_string.with_context(|| format!("{arn} holds no text"))
     }
 }

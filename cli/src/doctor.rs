@@ -11,21 +11,19 @@ use crate::table::table;
 use crate::{api, dead_letters, http};
 
 /// The alarms of template.yaml, without the stack's name.
-const ALARMS: [&str; 18] = [
+const ALARMS: [&str; 5] = ["configuration-fault", "failing", "needs-person", "order-events-lag", "order-events-lost"];
+/// Those that reckon with several metrics: there unless `MetricMathAlarms` is false.
+const METRIC_MATH_ALARMS: [&str; 14] = [
     "api-failures",
-    "configuration-fault",
     "dead-letters",
     "endpoint-durations",
     "endpoint-errors",
     "endpoint-throttles",
-    "failing",
-    "needs-person",
+    "most-attempts-fail",
     "oldest-message",
     "operator-durations",
     "operator-errors",
     "operator-throttles",
-    "order-events-lag",
-    "order-events-lost",
     "refused",
     "worker-durations",
     "worker-errors",
@@ -41,80 +39,87 @@ struct Finding {
     /// What is as it should be, or what is not.
     found: Result<String>,
     /// How to mend it.
-    mend: &'static str,
+    mend: String,
+}
+
+impl Finding {
+    fn new(check: &'static str, found: Result<String>, mend: impl Into<String>) -> Self {
+        Self { check, found, mend: mend.into() }
+    }
 }
 
 /// Runs all checks. Gives what they found, for programs and for people, and whether all is well.
-pub async fn examine(deployment: &Deployment) -> (Value, String, bool) {
-    let described = described_alarms(deployment).await;
-    let findings = [
-        Finding {
-            check: "stack",
-            found: stack(deployment),
-            mend: "finish or roll back the deployment in CloudFormation",
-        },
-        Finding {
-            check: "TOP's credentials",
-            found: top_secret(deployment).await,
-            mend: "aws secretsmanager put-secret-value --secret-id <stack>/top --secret-string \
-                   '{\"app_key\": \"…\", \"app_secret\": \"…\", \"session\": \"…\"}'",
-        },
-        Finding {
-            check: "SCTT's signing secret",
-            found: sctt_secret(deployment).await,
-            mend: "aws secretsmanager put-secret-value --secret-id <stack>/sctt --secret-string '{\"secret\": \"…\"}'",
-        },
-        Finding {
-            check: "TSY's token",
-            found: token(deployment, "TsyTokenHashes"),
-            mend: "deploy with TsyTokenHashes, the SHA-256 of the token in TSY's address; until then its endpoints are closed",
-        },
-        Finding {
-            check: "SCTT's token",
-            found: token(deployment, "ScttTokenHashes"),
-            mend: "deploy with ScttTokenHashes, the SHA-256 of the token in SCTT's address; until then its endpoints are closed",
-        },
-        Finding {
-            check: "API and this clock",
-            found: the_api(deployment).await,
-            mend: "set this machine's clock by NTP; and see to it that you may execute-api:Invoke",
-        },
-        Finding {
-            check: "TOP's gateway",
-            found: gateway(deployment).await,
-            mend: "look at TopGatewayUrl, and at what lies between here and TOP; the functions may reach it nevertheless",
-        },
-        Finding {
-            check: "alarms",
-            found: alarms(deployment, &described).await,
-            mend: "deploy template.yaml again, and have somebody subscribe to the topic AlarmTopicArn (AlarmEmail)",
-        },
-        Finding {
-            check: "nothing rings",
-            found: ringing(&described),
-            mend: "docs/operations.md says of each alarm what to look at and what to do",
-        },
-        Finding {
-            check: "dead letters",
-            found: no_dead_letters(deployment).await,
-            mend: "relay dead-letters show; mend the cause; relay dead-letters redrive",
-        },
-    ];
+pub async fn examine(deployment: Result<Deployment>) -> (Value, String, bool) {
+    let findings = match deployment {
+        Ok(deployment) => checked(&deployment).await,
+        Err(error) => vec![Finding::new(
+            "stack",
+            Err(error),
+            "log in as you do for the AWS CLI, with a role that may cloudformation:DescribeStacks, and name the stack",
+        )],
+    };
     let good = findings.iter().all(|finding| finding.found.is_ok());
     let rows = findings.iter().map(|finding| {
         let (mark, found, mend) = match &finding.found {
-            Ok(found) => ("ok", found.clone(), ""),
-            Err(error) => ("NOT OK", format!("{error:#}"), finding.mend),
+            Ok(found) => ("ok", found.clone(), String::new()),
+            Err(error) => ("NOT OK", format!("{error:#}"), finding.mend.clone()),
         };
-        [mark.to_owned(), finding.check.to_owned(), found, mend.replace("<stack>", &deployment.stack)]
+        [mark.to_owned(), finding.check.to_owned(), found, mend]
     });
     let shown = table(["", "check", "found", "how to mend it"], rows);
     let json = findings.iter().map(|finding| match &finding.found {
         Ok(found) => json!({"check": finding.check, "ok": true, "found": found}),
-        Err(error) => json!({"check": finding.check, "ok": false, "found": format!("{error:#}"),
-            "mend": finding.mend.replace("<stack>", &deployment.stack)}),
+        Err(error) => json!({"check": finding.check, "ok": false, "found": format!("{error:#}"), "mend": finding.mend}),
     });
     (json.collect(), shown, good)
+}
+
+async fn checked(deployment: &Deployment) -> Vec<Finding> {
+    let described = described_alarms(deployment).await;
+    let (api, api_mend) = the_api(deployment).await;
+    let fill_in = |name: &str, json: &str| {
+        format!("aws secretsmanager put-secret-value --secret-id {}/{name} --secret-string '{json}'", deployment.stack)
+    };
+    vec![
+        Finding::new("stack", stack(deployment), "finish or roll back the deployment in CloudFormation"),
+        Finding::new(
+            "TOP's credentials",
+            top_secret(deployment).await,
+            fill_in("top", r#"{"app_key": "…", "app_secret": "…", "session": "…"}"#),
+        ),
+        Finding::new("SCTT's signing secret", sctt_secret(deployment).await, fill_in("sctt", r#"{"secret": "…"}"#)),
+        Finding::new(
+            "TSY's token",
+            token(deployment, "TsyTokenHashes"),
+            "deploy with TsyTokenHashes, the SHA-256 of the token in TSY's address; until then its endpoints are closed",
+        ),
+        Finding::new(
+            "SCTT's token",
+            token(deployment, "ScttTokenHashes"),
+            "deploy with ScttTokenHashes, the SHA-256 of the token in SCTT's address; until then its endpoints are closed",
+        ),
+        Finding::new("API and this clock", api, api_mend),
+        Finding::new(
+            "TOP's gateway",
+            gateway(deployment).await,
+            "look at TopGatewayUrl, and at what lies between here and TOP; the functions may reach it nevertheless",
+        ),
+        Finding::new(
+            "alarms",
+            alarms(deployment, &described).await,
+            "deploy template.yaml again, and have somebody subscribe to the topic AlarmTopicArn (AlarmEmail)",
+        ),
+        Finding::new(
+            "nothing rings",
+            ringing(&described),
+            "docs/operations.md says of each alarm what to look at and what to do",
+        ),
+        Finding::new(
+            "dead letters",
+            no_dead_letters(deployment).await,
+            "relay dead-letters show; mend the cause; relay dead-letters redrive",
+        ),
+    ]
 }
 
 fn stack(deployment: &Deployment) -> Result<String> {
@@ -159,18 +164,28 @@ fn token(deployment: &Deployment, parameter: &str) -> Result<String> {
     }
 }
 
-async fn the_api(deployment: &Deployment) -> Result<String> {
-    let answer = api::send(deployment, "GET", "/attention?limit=1", &[], "").await?;
+/// Whether the API answers, and what to do if it does not.
+async fn the_api(deployment: &Deployment) -> (Result<String>, &'static str) {
+    let answer = match api::send(deployment, "GET", "/attention?limit=1", &[], "").await {
+        Ok(answer) => answer,
+        Err(error) => return (Err(error), "look at what lies between here and the API, and whether ApiUrl is right"),
+    };
     let skew = answer.date.as_deref().and_then(skew_seconds);
     if let Some(skew) = skew.filter(|skew| skew.abs() > TOLERATED_SKEW_SECONDS) {
-        bail!("this clock is {skew:.0} s off the API's, which answered {}", answer.status);
+        let found = anyhow!("this clock is {skew:.0} s off the API's, which answered {}", answer.status);
+        return (Err(found), "set this machine's clock by NTP");
     }
     if answer.status != 200 {
-        bail!("it answered {}", answer.status);
+        let mend = match answer.status {
+            403 => "see to it that you may execute-api:Invoke",
+            429 => "too many requests: try again, or raise ThrottlingRate",
+            _ => "the log of the function Attention says why",
+        };
+        return (Err(anyhow!("it answered {}: {}", answer.status, answer.body)), mend);
     }
     let clock = skew
         .map_or_else(|| "it does not tell the time".to_owned(), |skew| format!("clocks differ by {:.0} s", skew.abs()));
-    Ok(format!("it answers; {clock}"))
+    (Ok(format!("it answers; {clock}")), "")
 }
 
 /// How far this clock is ahead of a `Date` header.
@@ -187,14 +202,24 @@ async fn gateway(deployment: &Deployment) -> Result<String> {
     if let Some(skew) = skew.filter(|skew| skew.abs() > TOLERATED_SKEW_SECONDS) {
         bail!("{url} answers, and its clock differs by {skew:.0} s; it refuses what is ten minutes off");
     }
+    // Those are a proxy's, or a gateway's that is not at work.
+    if answer.status == 407 || answer.status >= 500 {
+        bail!("{url} answers {}", answer.status);
+    }
     Ok(format!("{url} answers {}", answer.status))
+}
+
+fn alarm_names(deployment: &Deployment) -> Vec<String> {
+    let with_metric_math: &[&str] =
+        if deployment.parameter("MetricMathAlarms") == "false" { &[] } else { &METRIC_MATH_ALARMS };
+    ALARMS.iter().chain(with_metric_math).map(|alarm| format!("{}-{alarm}", deployment.stack)).collect()
 }
 
 async fn described_alarms(deployment: &Deployment) -> Result<Vec<MetricAlarm>> {
     let client = aws_sdk_cloudwatch::Client::new(&deployment.sdk);
     // By their names: those of a stack whose name begins as this one's are another's.
-    let names = ALARMS.map(|alarm| format!("{}-{alarm}", deployment.stack));
-    let described = client.describe_alarms().set_alarm_names(Some(names.into())).max_records(100).send().await;
+    let names = alarm_names(deployment);
+    let described = client.describe_alarms().set_alarm_names(Some(names)).max_records(100).send().await;
     let described = described.map_err(|error| anyhow!("CloudWatch: {}", shared::aws::cause(&error)))?;
     Ok(described.metric_alarms.unwrap_or_default())
 }
@@ -202,8 +227,10 @@ async fn described_alarms(deployment: &Deployment) -> Result<Vec<MetricAlarm>> {
 async fn alarms(deployment: &Deployment, described: &Result<Vec<MetricAlarm>>) -> Result<String> {
     let topic = deployment.output("AlarmTopicArn")?;
     let alarms = described.as_ref().map_err(|error| anyhow!("{error:#}"))?;
-    if alarms.is_empty() {
-        bail!("the stack has no alarms");
+    let there: Vec<_> = alarms.iter().filter_map(|alarm| alarm.alarm_name()).collect();
+    let missing: Vec<_> = alarm_names(deployment).into_iter().filter(|name| !there.contains(&name.as_str())).collect();
+    if !missing.is_empty() {
+        bail!("the stack lacks {}", missing.join(", "));
     }
     let mute: Vec<_> = alarms
         .iter()
@@ -237,9 +264,10 @@ fn ringing(described: &Result<Vec<MetricAlarm>>) -> Result<String> {
 }
 
 async fn no_dead_letters(deployment: &Deployment) -> Result<String> {
-    let counts = dead_letters::counts(deployment, None).await.context("the queues could not be asked")?;
+    let tallies = dead_letters::tallies(deployment, None).await.context("the queues could not be asked")?;
+    let all = tallies.iter().map(|tally| (tally.count + tally.hidden, tally.queue));
     let some: Vec<_> =
-        counts.iter().filter(|(_, count)| *count > 0).map(|(queue, count)| format!("{count} of {queue}")).collect();
+        all.filter(|(count, _)| *count > 0).map(|(count, queue)| format!("{count} of {queue}")).collect();
     if some.is_empty() { Ok("none".to_owned()) } else { bail!("{}", some.join(", ")) }
 }
 
@@ -250,9 +278,14 @@ mod tests {
     #[test]
     fn the_alarms_are_those_of_the_template() {
         let template = include_str!("../../template.yaml");
-        let names = template.lines().filter_map(|line| line.trim().strip_prefix("AlarmName: !Sub ${AWS::StackName}-"));
-        let mut names: Vec<_> = names.collect();
-        names.sort_unstable();
-        assert_eq!(names, ALARMS);
+        let alarms = template.split("\n\n").filter_map(|resource| {
+            let name = resource.split("AlarmName: !Sub ${AWS::StackName}-").nth(1)?.lines().next()?;
+            Some((name, resource.contains("Condition: HasMetricMathAlarms")))
+        });
+        let (mut with_metric_math, mut without): (Vec<_>, Vec<_>) = alarms.partition(|(_, math)| *math);
+        with_metric_math.sort_unstable();
+        without.sort_unstable();
+        assert_eq!(without.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ALARMS);
+        assert_eq!(with_metric_math.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), METRIC_MATH_ALARMS);
     }
 }

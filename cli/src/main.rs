@@ -21,6 +21,7 @@ use shared::clock::EpochMillis;
 
 use crate::api::{ask, path};
 use crate::args::{AttentionCommand, CallCommand, Cli, Command, DeadLettersCommand, OrderCommand, Outcome};
+use crate::dead_letters::Tally;
 use crate::deployment::Deployment;
 
 /// How much the API gives in one answer, at most.
@@ -50,50 +51,52 @@ impl Answer {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.global.json;
-    let written = match run(cli).await {
-        Ok(answer) => {
-            let text = if json { format!("{:#}\n", answer.json) } else { answer.shown };
-            io::stdout().write_all(text.as_bytes()).map(|()| answer.good)
+    let done = run(cli).await.and_then(|answer| {
+        let text = if json { format!("{:#}\n", answer.json) } else { answer.shown };
+        match io::stdout().write_all(text.as_bytes()) {
+            // A reader that went away, such as `head`, has had enough.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("the answer was not written"),
+            _ => Ok(answer.good),
         }
-        Err(error) => writeln!(io::stderr(), "relay: {error:#}").map(|()| false),
-    };
-    // A reader that went away, such as `head`, has had enough.
-    if written.unwrap_or(true) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    });
+    let good = done.unwrap_or_else(|error| {
+        // Where even that cannot be written, the exit status says it.
+        let _ = writeln!(io::stderr(), "relay: {error:#}");
+        false
+    });
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn run(cli: Cli) -> Result<Answer> {
-    match cli.command {
+async fn run(Cli { global, command }: Cli) -> Result<Answer> {
+    let deployment = Deployment::find(&global);
+    match command {
+        Command::Order(command) => order(&deployment.await?, command).await,
+        Command::Attention(command) => attention(&deployment.await?, command).await,
+        Command::Call(command) => call(&deployment.await?, command).await,
+        Command::DeadLetters(command) => dead_letters(&deployment.await?, command).await,
+        Command::Sign { call, file, at, personal } => {
+            let now = EpochMillis(at.unwrap_or_else(jiff::Timestamp::now).as_millisecond());
+            let body = serde_json::from_str(&read(&file)?)?;
+            let signed = sign::signed(&deployment.await?, &call, &body, now, personal).await?;
+            let shown = sign::listed(&signed);
+            Ok(Answer::new(signed, shown))
+        }
+        Command::Doctor => {
+            let (json, shown, good) = doctor::examine(deployment.await).await;
+            Ok(Answer { json, shown, good })
+        }
         Command::Completions { shell } => {
             let mut written = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "relay", &mut written);
             let script = String::from_utf8(written)?;
-            return Ok(Answer::new(json!({"script": script}), script));
+            Ok(Answer::new(json!({"script": script}), script))
         }
         Command::Man { folder } => {
             std::fs::create_dir_all(&folder)?;
             clap_mangen::generate_to(Cli::command(), &folder)?;
             let shown = format!("the manual pages are in {}; read them with `man -l`\n", folder.display());
-            return Ok(Answer::new(json!({"folder": folder}), shown));
+            Ok(Answer::new(json!({"folder": folder}), shown))
         }
-        _ => {}
-    }
-    let deployment = Deployment::find(&cli.global).await?;
-    match cli.command {
-        Command::Order(command) => order(&deployment, command).await,
-        Command::Attention(command) => attention(&deployment, command).await,
-        Command::Call(command) => call(&deployment, command).await,
-        Command::DeadLetters(command) => dead_letters(&deployment, command).await,
-        Command::Sign { call, file, at } => {
-            let now = EpochMillis(at.unwrap_or_else(jiff::Timestamp::now).as_millisecond());
-            let signed = sign::signed(&deployment, &call, &serde_json::from_str(&read(&file)?)?, now).await?;
-            let shown = sign::listed(&signed);
-            Ok(Answer::new(signed, shown))
-        }
-        Command::Doctor => {
-            let (json, shown, good) = doctor::examine(&deployment).await;
-            Ok(Answer { json, shown, good })
-        }
-        Command::Completions { .. } | Command::Man { .. } => unreachable!("answered above, without a deployment"),
     }
 }
 
@@ -178,23 +181,20 @@ async fn call(deployment: &Deployment, command: CallCommand) -> Result<Answer> {
 }
 
 async fn dead_letters(deployment: &Deployment, command: DeadLettersCommand) -> Result<Answer> {
-    let moved = |moved: Vec<(&str, u64)>, what: &str| {
-        let shown =
-            table::table(["queue", what], moved.iter().map(|(queue, count)| [(*queue).to_owned(), count.to_string()]));
-        let json = moved.iter().map(|(queue, count)| json!({"queue": queue, "count": count})).collect();
-        Answer::new(Value::Array(json), shown)
+    let tallied = |tallies: Vec<Tally>, what: &str| {
+        let good = tallies.iter().all(Tally::is_good);
+        Answer { shown: dead_letters::tallied(&tallies, what), json: json!(tallies), good }
     };
     match command {
         DeadLettersCommand::Show { queue } => {
-            let messages = dead_letters::shown(deployment, queue.as_deref()).await?;
-            let shown = dead_letters::listed(&messages);
-            Ok(Answer::new(Value::Array(messages), shown))
+            let listing = dead_letters::list(deployment, queue.as_deref()).await?;
+            Ok(Answer::new(json!(listing), listing.shown()))
         }
         DeadLettersCommand::Redrive { queue, dry_run: true, .. } => {
-            Ok(moved(dead_letters::counts(deployment, queue.as_deref()).await?, "would be put back"))
+            Ok(tallied(dead_letters::tallies(deployment, queue.as_deref()).await?, "would be put back"))
         }
         DeadLettersCommand::Redrive { queue, rate, .. } => {
-            Ok(moved(dead_letters::redrive(deployment, queue.as_deref(), rate).await?, "put back"))
+            Ok(tallied(dead_letters::redrive(deployment, queue.as_deref(), rate).await?, "put back"))
         }
     }
 }

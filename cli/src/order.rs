@@ -13,7 +13,7 @@ pub fn shown(order: &Value) -> String {
     // Writing to a String cannot fail.
     let _ = match link {
         Some((kind, _)) => writeln!(shown, "linked as {kind}"),
-        None => writeln!(shown, "not linked: its notifications wait for the booking system"),
+        None => writeln!(shown, "not linked"),
     };
     let timeline = list(order, "timeline").iter().map(|event| ["at", "event", "detail"].map(|name| text(event, name)));
     shown.push_str(&table(["time (UTC)", "event", "detail"], timeline));
@@ -47,12 +47,20 @@ pub fn calls(calls: &[Value]) -> String {
 /// A call, with each attempt.
 pub fn call(call: &Value) -> String {
     let attempts = list(call, "history").iter().map(|attempt| {
-        let said = [text(&attempt["error"], "message"), text(attempt, "note")];
+        let error = &attempt["error"];
+        let codes = [text(error, "code"), text(error, "sub_code")];
+        let succeeded = attempt["outcome"] == "succeeded" && attempt["note"].is_null();
+        let request_id = text(if succeeded { &call["response"] } else { error }, "request_id");
+        let said = [text(error, "message"), text(attempt, "note")];
+        let joined =
+            |parts: [String; 2], with| parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(with);
         [
             text(attempt, "attempt"),
             text(attempt, "at"),
             text(attempt, "outcome"),
-            said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; "),
+            joined(codes, " "),
+            request_id,
+            joined(said, "; "),
         ]
     });
     format!(
@@ -60,7 +68,7 @@ pub fn call(call: &Value) -> String {
         calls(std::slice::from_ref(call)),
         text(call, "asked_by"),
         text(call, "created_at"),
-        table(["attempt", "ended (UTC)", "outcome", "what was said"], attempts)
+        table(["attempt", "ended (UTC)", "outcome", "code", "TOP's request", "what was said"], attempts)
     )
 }
 
@@ -99,6 +107,18 @@ mod tests {
         assert!(at("P-1001") < at("happytrip_flight") && at("happytrip_flight") < at("received"));
         assert!(at("received") < at("by arn") && at("by arn") < at("dispatched") && at("dispatched") < at("isv.x: no"));
         assert!(!shown.contains("null"), "{shown}");
+    }
+
+    #[test]
+    fn an_attempt_shows_what_tops_support_asks_for() {
+        let call = json!({"call": "ticket-verify", "key": "k", "state": "succeeded", "response": {"request_id": "r2"},
+            "history": [{"attempt": 1, "outcome": "not_executed",
+                "error": {"code": 15, "sub_code": "isp.x", "request_id": "r1", "message": "later"}},
+                {"attempt": 2, "outcome": "succeeded"}]});
+        let shown = super::call(&call);
+        for part in ["15 isp.x", "r1", "r2", "later"] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Value, json};
 use shared::call::{CallKind, CallRequest};
 use shared::clock::EpochMillis;
+use shared::redact::mask_personal;
 use shared::top::credentials::Credentials;
 use shared::top::form;
 use shared::top::sign::SignMethod;
@@ -12,27 +13,57 @@ use crate::deployment::Deployment;
 use crate::table::{table, text};
 
 /// What stands for a secret.
-const MASK: &str = "***";
+const SECRET: &str = "***";
 
 /// Builds and signs the request of that call at that time, with the deployment's credentials.
-pub async fn signed(deployment: &Deployment, call: &str, body: &Value, now: EpochMillis) -> Result<Value> {
+pub async fn signed(
+    deployment: &Deployment,
+    call: &str,
+    body: &Value,
+    now: EpochMillis,
+    personal: bool,
+) -> Result<Value> {
     let kind = CallKind::named(call).context("there is no such call")?;
     let request = CallRequest::from_json(kind, body).map_err(|problem| anyhow!("{problem}"))?;
     let secret = deployment.secret(deployment.output("TopSecretArn")?).await?;
     let credentials: Credentials = serde_json::from_str(&secret).map_err(|_| {
-        anyhow!("TOP's secret is no JSON object of app_key, app_secret and session: `relay doctor` says more")
+        anyhow!(
+            "TOP's secret is no JSON object of app_key, app_secret and session, or not filled in: see `relay doctor`"
+        )
     })?;
     let method = SignMethod::named(deployment.parameter("TopSignMethod")).unwrap_or(SignMethod::HmacSha256);
     let form = form::build(&request, &credentials, method, now);
-    Ok(shown(&form, deployment.parameter("TopGatewayUrl")))
+    Ok(shown(&form, deployment.parameter("TopGatewayUrl"), personal))
+}
+
+/// A parameter without what must not be seen: the session, and unless `personal` says so what is a person's or as good as
+/// a ticket, also within a parameter that is JSON.
+fn masked(name: &str, value: &str, personal: bool) -> String {
+    if name == "session" {
+        return SECRET.to_owned();
+    }
+    if personal {
+        return value.to_owned();
+    }
+    let json = serde_json::from_str::<Value>(value).ok().filter(|json| json.is_object() || json.is_array());
+    let mut member = json!({name: json.clone().unwrap_or_else(|| value.into())});
+    mask_personal(&mut member);
+    match &member[name] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// A form as people compare it with what TOP's support has.
-fn shown(form: &str, gateway: &str) -> Value {
-    let masked = |name: &str, value: &str| if name == "session" { MASK.to_owned() } else { value.to_owned() };
-    let parameters: Vec<_> = form_urlencoded::parse(form.as_bytes())
-        .map(|(name, value)| (name.to_string(), masked(&name, &value)))
-        .collect();
+fn shown(form: &str, gateway: &str, personal: bool) -> Value {
+    let sent: Vec<_> = form_urlencoded::parse(form.as_bytes()).collect();
+    // The signature is no secret here: nothing that was signed is sent.
+    let parameters: Vec<_> =
+        sent.iter().map(|(name, value)| (name.to_string(), masked(name, value, personal || name == "sign"))).collect();
+    let hidden = sent.iter().zip(&parameters).any(|((name, value), (_, shown))| name != "session" && value != shown);
+    let with_session = parameters.iter().any(|(name, _)| name == "session");
+    let secrets = if with_session { "session and app_secret are" } else { "app_secret is" };
+    let also = if hidden { "; what is personal is, too: --personal shows it" } else { "" };
     let mut signed: Vec<_> =
         parameters.iter().filter(|(name, value)| name != "sign" && !value.is_empty()).cloned().collect();
     signed.sort();
@@ -42,7 +73,7 @@ fn shown(form: &str, gateway: &str) -> Value {
         "content_type": form::CONTENT_TYPE,
         "parameters": parameters.iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>(),
         "signed_text": signed.into_iter().map(|(name, value)| name + &value).collect::<String>(),
-        "note": "session and app_secret are masked; the signature was made with both",
+        "note": format!("{secrets} masked, and the signature was made with what is masked{also}"),
     })
 }
 
@@ -73,11 +104,15 @@ mod tests {
             app_secret: "PLANTED-SECRET".to_owned().into(),
             session: Redacted::new("PLANTED-SESSION".to_owned()),
         };
-        let body = json!({"agent_order_id": "A-1", "alitrip_order_id": "38", "success": true});
+        let body = json!({"agent_order_id": "A-1", "alitrip_order_id": "38", "success": true,
+            "passenger_list": [{"passenger_id": "7", "passenger_name": "PLANTED-NAME"}]});
         let request = CallRequest::from_json(CallKind::ShipNotify, &body).unwrap();
         let form = form::build(&request, &credentials, SignMethod::HmacSha256, EpochMillis(1_767_240_000_000));
-        let shown = shown(&form, "https://gateway.test/router/rest");
+        let whole = shown(&form, "https://gateway.test/router/rest", true);
+        assert!(whole.to_string().contains("PLANTED-NAME") && !whole.to_string().contains("PLANTED-SE"), "{whole}");
+        let shown = shown(&form, "https://gateway.test/router/rest", false);
         assert!(!shown.to_string().contains("PLANTED"), "{shown}");
+        assert!(shown["note"].as_str().unwrap().contains("--personal"), "{shown}");
         assert!(!listed(&shown).contains("PLANTED"));
         let sign = |form: &str| {
             form_urlencoded::parse(form.as_bytes()).find(|(name, _)| name == "sign").unwrap().1.to_string()
@@ -85,7 +120,7 @@ mod tests {
         let parameters = shown["parameters"].as_array().unwrap();
         let of = |name: &str| parameters.iter().find(|one| one["name"] == name).unwrap()["value"].as_str().unwrap();
         assert_eq!(of("sign"), sign(&form));
-        assert_eq!((of("timestamp"), of("session")), ("2026-01-01 12:00:00", MASK));
+        assert_eq!((of("timestamp"), of("session")), ("2026-01-01 12:00:00", SECRET));
         let text = shown["signed_text"].as_str().unwrap();
         assert!(text.starts_with("app_key12345678confirm_book_r_q{"), "{text}");
         assert!(text.contains("session***") && !text.contains("sign="), "{text}");

@@ -141,9 +141,9 @@ impl Delivery {
         let id = CallId { call, key };
         if call != self.kind {
             tracing::error!(call = %id, queue_of = %self.kind, "message in the wrong queue; it goes to the dead letters");
-            return Handled::Again(Duration::ZERO);
+            return Handled::Failed(Duration::ZERO);
         }
-        let retry = || Handled::Again(backoff::pause(message.receive_count, (self.random)()));
+        let retry = || Handled::Failed(backoff::pause(message.receive_count, (self.random)()));
         if let Some(left) = self.ban_left() {
             tracing::info!(call = %id, seconds = left.as_secs(), "postponed: TOP has banned this call");
             return Handled::Again(backoff::at_least(left, (self.random)()));
@@ -216,15 +216,17 @@ impl Delivery {
                 // The lease runs out and the resend policy decides.
                 tracing::error!(call = %id, %error, "how the call ended could not be written down");
                 let lease_left = record.lease_until.map_or(SKEW, |until| now.until(until));
-                Handled::Again(lease_left + Duration::from_secs(1))
+                Handled::Failed(lease_left + Duration::from_secs(1))
             }
             (Ok(Finished::Stale), _) => {
                 tracing::error!(call = %id, "how the call ended was not written down: the claim had passed to another owner");
                 // The other owner's message finishes the call; this one asks once more, to be sure.
-                Handled::Again(backoff::pause(1, (self.random)()))
+                Handled::Failed(backoff::pause(1, (self.random)()))
             }
             (Ok(Finished::Written), Finish::NotExecuted(not_before, _) | Finish::Resend(not_before, _)) => {
-                Handled::Again(now.until(*not_before))
+                let pause = now.until(*not_before);
+                // A ban is obeyed, which is no failure.
+                if self.ban_left().is_some() { Handled::Again(pause) } else { Handled::Failed(pause) }
             }
             (Ok(Finished::Written), _) => Handled::Done,
         }
@@ -360,8 +362,12 @@ impl Delivery {
         if failure.is_none() {
             tracing::info!(call = %id, attempt, state, outcome, request_id, "call made");
         } else {
-            let configuration_fault = ended.configuration_fault;
-            tracing::warn!(call = %id, attempt, state, outcome, code, sub_code, request_id, configuration_fault, "call failed");
+            tracing::warn!(call = %id, attempt, state, outcome, code, sub_code, request_id, "call failed");
+            if ended.configuration_fault {
+                // At the level that no `LogLevel` leaves out: an alarm counts these lines.
+                let means = "credentials, permissions, address or version of this function are to be mended";
+                tracing::error!(call = %id, code, sub_code, configuration_fault = true, "{means}");
+            }
         }
     }
 }

@@ -111,7 +111,8 @@ def test_dead_letters_are_shown_and_put_back(stage: Stage) -> None:
     for key in keys:
         send(stage, "notifications-dead-letters", key)
     shown = answered(stage, "dead-letters", "show", "notifications")
-    assert {message["message"] for message in shown} >= set(keys)
+    assert {message["message"] for message in shown["messages"]} >= set(keys)
+    assert shown["not_listed"] == {}
     dry = answered(stage, "dead-letters", "redrive", "notifications", "--dry-run")
     assert [(one["queue"], one["count"] >= len(keys)) for one in dry] == [("notifications", True)]
     assert len(messages(stage, "notifications-dead-letters")) >= len(keys), "a dry run changed something"
@@ -122,6 +123,48 @@ def test_dead_letters_are_shown_and_put_back(stage: Stage) -> None:
         assert set(messages(stage, "notifications").values()) >= set(keys)
         # They name nothing that there is: nobody should try them for days.
         stage.relay.aws.client("sqs").purge_queue(QueueUrl=stage.relay.connection.queues["notifications"])
+
+
+def test_dead_letters_that_somebody_else_has_are_not_forgotten(stage: Stage) -> None:
+    send(stage, "notifications-dead-letters", "{}")
+    sqs = stage.relay.aws.client("sqs")
+    url = stage.relay.connection.queues["notifications-dead-letters"]
+    [held] = sqs.receive_message(QueueUrl=url, VisibilityTimeout=600)["Messages"]
+    done = relay(stage, "dead-letters", "redrive", "notifications")
+    assert done.returncode == 1 and "1 more are hidden just now" in done.stdout, done
+    assert "1 more are not listed" in said(stage, "dead-letters", "show", "notifications")
+    [checked] = [one for one in json.loads(relay(stage, "--json", "doctor").stdout) if one["check"] == "dead letters"]
+    assert checked["found"] == "1 of notifications"
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=held["ReceiptHandle"])
+    assert answered(stage, "dead-letters", "redrive", "notifications")[0] == {
+        "queue": "notifications",
+        "count": 0,
+        "hidden": 0,
+    }
+
+
+def test_credentials_come_from_the_profile_that_is_named(stage: Stage, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        f"[profile ops]\nregion = {aws.REGION}\naws_access_key_id = test\naws_secret_access_key = test\n",
+        encoding="utf-8",
+    )
+    connection = stage.relay.connection
+    done = subprocess.run(
+        [BINARIES / "relay", "--profile", "ops", "--json", "attention", "list"],
+        env={
+            "PATH": os.environ["PATH"],
+            "AWS_CONFIG_FILE": str(config),
+            "AWS_ENDPOINT_URL": connection.aws_endpoint_url,
+            "RELAY_STACK": "ticket-relay-local",
+            "RELAY_API_URL": connection.api_url,
+        },
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0 and "items" in json.loads(done.stdout), done
 
 
 def test_what_would_be_signed_is_what_top_would_compute(stage: Stage) -> None:
@@ -146,6 +189,9 @@ def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(stage: Stage) -> None:
         assert found[check]["ok"], found[check]
     assert not found["alarms"]["ok"] and "subscribe" in found["alarms"]["mend"]
     assert relay(stage, "doctor").returncode == 1
+    elsewhere = relay(stage, "--json", "--stack", "elsewhere", "doctor")
+    assert elsewhere.returncode == 1
+    assert [(one["check"], one["ok"]) for one in json.loads(elsewhere.stdout)] == [("stack", False)]
 
     secrets = stage.relay.aws.client("secretsmanager")
     usual = secrets.get_secret_value(SecretId="ticket-relay-local/top")["SecretString"]

@@ -6,4 +6,5 @@
 pub mod bodies;
 pub mod cloud;
 pub mod events;
+pub mod log;
 pub mod relay;

@@ -55,6 +55,14 @@ async fn outcomes_are_counted_in_the_embedded_format_and_what_needs_a_person_is_
     assert_eq!(written.len(), 1, "{written:?}");
     assert_eq!(written[0]["NeedsPerson"], json!(1.0));
     assert_eq!(written[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([[]]));
+    // What a person says of it is told, and is no success or refusal of TOP's.
+    let before = relay.cloud.changes().len();
+    relay.resolve("ticket-verify", "k", r#"{"outcome": "succeeded"}"#).await;
+    let published = events.handle(StreamEvent { records: relay.cloud.changes().split_off(before) }).await.unwrap();
+    assert_eq!(published.len(), 1);
+    counts::count(&published);
+    assert!(lines(collector).iter().all(|line| line["Call"].is_null()));
+
     relay.cloud.order(WireFault::ServerError, 9, |sent| sent.operation == "Query");
     assert!(!relay.sweep.measure().await, "what could not be measured is not to be written down");
 }

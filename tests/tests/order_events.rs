@@ -147,6 +147,8 @@ async fn each_end_of_a_call_is_told() {
     let told = told(&got);
     let ends = [("rejected", call), ("unknown", call), ("succeeded", call), ("succeeded", call)];
     assert_eq!(told, expected(&ends));
+    let by_person: Vec<_> = got.iter().map(|got| got.body["data"]["said_by_person"] == json!(true)).collect();
+    assert_eq!(by_person.iter().filter(|by_person| **by_person).count(), 1, "{got:?}");
     assert_eq!(got[0].body["data"]["sub_code"], "isv.invalid-parameter");
     // Nobody's order: it was submitted directly.
     assert_eq!(got[0].attributes.keys().collect::<Vec<_>>(), ["kind", "outcome"]);

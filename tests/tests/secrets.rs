@@ -3,29 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use relay_tests::bodies::{flight, redemption, sctt, ship, ship_call, tsy};
 use relay_tests::cloud::WireFault;
 use relay_tests::events::Body;
+use relay_tests::log::Captured;
 use relay_tests::relay::Relay;
 use serde_json::json;
 use tracing_subscriber::prelude::*;
-
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn planted_values_are_never_seen_again() {
@@ -74,7 +58,7 @@ async fn planted_values_are_never_seen_again() {
     relay.settle().await;
     answers.push(relay.get_order("sctt", "T-1").await.1);
 
-    let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let log = captured.text();
     assert!(
         log.contains("call made") && log.contains("call failed") && log.contains("a panic stopped this message"),
         "{log}"

@@ -88,16 +88,20 @@ impl Dispatch {
 
     async fn dispatch_message(&self, message: Message<NotificationKey>) -> Handled {
         let key = message.key;
+        let again = || backoff::pause(message.receive_count, (self.random)());
         let error = match self.dispatch(&key, message.trace_header.as_deref()).await {
             Ok(()) => return Handled::Done,
             Err(NotDispatched::Store(error)) => error.to_string(),
             Err(NotDispatched::Queue(error)) => error.to_string(),
             Err(NotDispatched::Missing) => "there is no such notification in the table".to_owned(),
-            Err(NotDispatched::Changed) => "the order changed, or an older call of it is on its way".to_owned(),
+            Err(NotDispatched::Changed) => {
+                tracing::info!(notification = %key, "not dispatched yet: the order changed, or an older call of it is on its way");
+                return Handled::Again(again());
+            }
             Err(NotDispatched::Unreadable(error)) => format!("the recorded notification cannot be read: {error}"),
         };
-        tracing::error!(notification = %key, error, "not dispatched; the message comes again");
-        Handled::Again(backoff::pause(message.receive_count, (self.random)()))
+        tracing::error!(notification = %key, error, "not dispatched");
+        Handled::Failed(again())
     }
 
     async fn dispatch(&self, key: &NotificationKey, trace_header: Option<&str>) -> Result<(), NotDispatched> {

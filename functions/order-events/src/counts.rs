@@ -12,9 +12,10 @@ pub fn describe() {
     describe_histogram!(SECONDS_TO_SUCCESS, Unit::Seconds, "from a notification to TOP's success");
 }
 
-/// Counts what was published: each outcome by the kind of notification or by the call.
+/// Counts what was published: each outcome by the kind of notification or by the call. What a person says of a call is no
+/// answer of TOP's, and not counted as one.
 pub fn count(events: &[OrderEvent]) {
-    for event in events {
+    for event in events.iter().filter(|event| !event.data.said_by_person) {
         let data = &event.data;
         let (name, by) = match data.outcome {
             Outcome::Received => ("Received", "Notification"),

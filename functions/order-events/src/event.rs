@@ -118,7 +118,10 @@ pub struct Data {
     /// TOP's `sub_code` of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     sub_code: Option<String>,
-    /// Of a call that succeeded: how long it took from the notification that led to it.
+    /// Whether it was a person who said so of a call that nobody knew the outcome of.
+    #[serde(skip_serializing_if = "is_false")]
+    pub said_by_person: bool,
+    /// Of a call whose success TOP told: how long it took from the notification that led to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_from_notification: Option<f64>,
 }
@@ -196,6 +199,11 @@ impl StreamRecord {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 fn of_notification(
     key: &NotificationKey,
     old: Option<&Notification>,
@@ -220,6 +228,7 @@ fn of_notification(
         calls: new.calls,
         code: None,
         sub_code: None,
+        said_by_person: false,
         seconds_from_notification: None,
     };
     is_news.then(|| (time.unwrap_or(new.received_at), data))
@@ -237,7 +246,9 @@ fn of_call(id: &CallId, old: Option<&Call>, new: &Call) -> Option<Data> {
         CallState::Rejected => Outcome::Rejected,
         CallState::Unknown => Outcome::Unknown,
     };
-    let since = new.notified_at.filter(|_| outcome == Outcome::Succeeded);
+    // The relay itself leaves such a call alone.
+    let said_by_person = old == Some(CallState::Unknown);
+    let since = new.notified_at.filter(|_| outcome == Outcome::Succeeded && !said_by_person);
     let failure = new.last_error.as_ref();
     Some(Data {
         outcome,
@@ -248,6 +259,7 @@ fn of_call(id: &CallId, old: Option<&Call>, new: &Call) -> Option<Data> {
         calls: BTreeSet::new(),
         code: failure.and_then(|failure| failure.code),
         sub_code: failure.and_then(|failure| failure.sub_code.clone()),
+        said_by_person,
         seconds_from_notification: since.map(|since| since.until(new.updated_at).as_secs_f64()),
     })
 }

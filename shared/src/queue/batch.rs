@@ -72,8 +72,10 @@ pub struct Message<K> {
 pub enum Handled {
     /// There is nothing more to do: the queue forgets it.
     Done,
-    /// It must come again after this.
+    /// It must come again after this: it is not due, or somebody else is at work on it.
     Again(Duration),
+    /// It failed, and must come again after this.
+    Failed(Duration),
 }
 
 /// Runs batches of one queue.
@@ -88,6 +90,11 @@ impl std::fmt::Debug for BatchRunner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BatchRunner").field("queue", &self.queue.url).finish_non_exhaustive()
     }
+}
+
+/// How often a message was received, this time included.
+fn receive_count(message: &SqsMessage) -> u32 {
+    message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
 }
 
 impl BatchRunner {
@@ -108,13 +115,20 @@ impl BatchRunner {
         let handle = &handle;
         let failures: Vec<(SqsMessage, Duration)> = stream::iter(event.records)
             .map(|message| async move {
-                let handled = self.run_one(&message, invocation, handle).await;
+                let receive_count = receive_count(&message);
+                let handled = self.run_one(&message, receive_count, invocation, handle).await;
+                if matches!(handled, Handled::Failed(_)) {
+                    // Lambda counts no error where a part of a batch failed: the template counts these lines. The number
+                    // tells a message that fails again and again from many that failed once.
+                    let message_id = message.message_id.as_deref();
+                    tracing::error!(message_id, failed_attempt = receive_count, "failed; the message comes again");
+                }
                 (message, handled)
             })
             .buffer_unordered(CONCURRENCY)
             .filter_map(async |(message, handled)| match handled {
                 Handled::Done => None,
-                Handled::Again(after) => Some((message, after)),
+                Handled::Again(after) | Handled::Failed(after) => Some((message, after)),
             })
             .collect()
             .await;
@@ -126,20 +140,24 @@ impl BatchRunner {
         response
     }
 
-    async fn run_one<K, F, Fut>(&self, message: &SqsMessage, invocation: &Invocation, handle: &F) -> Handled
+    async fn run_one<K, F, Fut>(
+        &self,
+        message: &SqsMessage,
+        receive_count: u32,
+        invocation: &Invocation,
+        handle: &F,
+    ) -> Handled
     where
         K: DeserializeOwned,
         F: Fn(Message<K>) -> Fut,
         Fut: Future<Output = Handled>,
     {
         let id = message.message_id.clone().unwrap_or_default();
-        let count = message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
-        let receive_count = count.unwrap_or(1);
         let trace_header = message.attributes.get(trace::ATTRIBUTE).cloned();
         let Some(key) = message.body.as_deref().and_then(|body| serde_json::from_str(body).ok()) else {
             // Nothing will make it readable: let it get to the dead letters soon.
             tracing::error!(message_id = id, "message carries no record's key; it goes to the dead letters");
-            return Handled::Again(Duration::ZERO);
+            return Handled::Failed(Duration::ZERO);
         };
         let left = self.clock.now().until(invocation.deadline).saturating_sub(RESERVE);
         if left < LEAST_TO_START {
@@ -151,12 +169,12 @@ impl BatchRunner {
         match tokio::time::timeout(left, work.catch_unwind()).await {
             Ok(Ok(handled)) => handled,
             Ok(Err(_panic)) => {
-                tracing::error!(message_id = id, "a panic stopped this message; it comes again");
-                Handled::Again(backoff::pause(receive_count, (self.random)()))
+                tracing::error!(message_id = id, "a panic stopped this message");
+                Handled::Failed(backoff::pause(receive_count, (self.random)()))
             }
             Err(_elapsed) => {
-                tracing::error!(message_id = id, "the time limit stopped this message; it comes again");
-                Handled::Again(backoff::pause(receive_count, (self.random)()))
+                tracing::error!(message_id = id, "the time limit stopped this message");
+                Handled::Failed(backoff::pause(receive_count, (self.random)()))
             }
         }
     }

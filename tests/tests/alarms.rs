@@ -1,0 +1,88 @@
+//! What the template's metric filters count, which its alarms ring for. In a process of its own: there is one log in each.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
+use std::time::Duration;
+
+use relay_tests::bodies::{flight, redemption, sctt, ship, tsy};
+use relay_tests::cloud::WireFault;
+use relay_tests::log::Captured;
+use relay_tests::relay::Relay;
+use serde_json::{Value, json};
+use tracing_subscriber::prelude::*;
+
+/// What CloudWatch would count of the lines since the last look: the values of `failed_attempt`, and how many
+/// configuration faults.
+fn counted(log: &Captured, seen: &mut usize) -> (Vec<u64>, usize) {
+    let text = log.text();
+    let lines: Vec<Value> = text[*seen..].lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    *seen = text.len();
+    let failed = lines.iter().filter_map(|line| line["failed_attempt"].as_u64()).collect();
+    (failed, lines.iter().filter(|line| line["configuration_fault"] == json!(true)).count())
+}
+
+#[test]
+fn the_templates_filters_look_for_what_is_logged() {
+    let template = include_str!("../../template.yaml");
+    let filters = |pattern: &str| template.matches(&format!("FilterPattern: '{pattern}'")).count();
+    assert_eq!(filters("{ $.failed_attempt > 0 }"), 4);
+    assert_eq!(template.matches("MetricValue: $.failed_attempt").count(), 4);
+    assert_eq!(filters("{ $.configuration_fault IS TRUE }"), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_that_failed_and_configuration_faults_are_counted_at_every_log_level_and_nothing_else_is() {
+    let log = Captured::default();
+    let writer = log.clone();
+    // As the functions write it, at the level that says least.
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
+    tracing_subscriber::registry().with(lines.with_filter(shared::telemetry::filter(tracing::Level::ERROR))).init();
+    let relay = Relay::new().await;
+    let seen = &mut 0;
+
+    // Made, waiting, refused for good, and needing a person: outcomes, not failures.
+    relay.post_tsy(&tsy("P-1", "issued")).await;
+    relay.settle().await;
+    relay.put_order("tsy", "P-1", &flight()).await;
+    relay.post_tsy(&tsy("P-2", "rejected")).await;
+    relay.top_faults(json!([{"fault": "business_failure", "match": "38", "times": 1}]));
+    relay.put_order("sctt", "T-1", &ship("38", 1)).await;
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.settle().await;
+    assert_eq!(counted(&log, seen), (vec![], 0), "{}", log.text());
+
+    // A ban is obeyed.
+    let redeem = async |key: &str, order_id| {
+        let _accepted = relay.submit("ticket-verify", Some(key), &redemption(order_id, 1)).await;
+        relay.settle().await;
+    };
+    relay.top_faults(json!([{"fault": "error", "code": 7, "sub_code": "accesscontrol.limited-by-api-access-count",
+        "sub_msg": "This ban will last for 3 more seconds", "times": 1}]));
+    redeem("banned", 1).await;
+    assert_eq!(counted(&log, seen), (vec![], 0), "{}", log.text());
+
+    // What is no answer, three times: each attempt has its number.
+    relay.top_faults(json!([{"fault": "not_json", "times": 3}]));
+    redeem("no-answer", 2).await;
+    assert_eq!(counted(&log, seen), (vec![1, 2, 3], 0), "{}", log.text());
+
+    // A panic, which Lambda does not count, as it is one message's of a batch.
+    relay.cloud.order(WireFault::Panic, 1, |sent| sent.service == "top");
+    redeem("panic", 3).await;
+    assert_eq!(counted(&log, seen).0, [1], "{}", log.text());
+
+    // TOP refuses the credentials.
+    relay.top_faults(json!([{"fault": "error", "code": 27, "times": 1}]));
+    redeem("expired", 4).await;
+    assert_eq!(counted(&log, seen), (vec![1], 1), "{}", log.text());
+
+    // DynamoDB does not let a call be claimed, nor a notification be decided.
+    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.operation == "UpdateItem");
+    redeem("unclaimed", 5).await;
+    assert!(!counted(&log, seen).0.is_empty(), "{}", log.text());
+    relay.post_tsy(&tsy("P-3", "issued")).await;
+    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.operation == "Query");
+    relay.clock.advance(Duration::from_secs(1));
+    relay.settle().await;
+    assert_eq!(counted(&log, seen).0, [1], "{}", log.text());
+}
