@@ -65,9 +65,9 @@ struct ResolveRequest {
     /// It took effect; it did not and shall not; or it did not and shall.
     #[schemars(extend("enum" = ["succeeded", "rejected", "retry"]), with = "String")]
     outcome: Resolution,
-    /// How the person knows.
+    /// How the person knows: at most 1024 bytes.
     #[serde(default)]
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 1024))]
     note: String,
     /// Which attempt is meant; the present one if it is not said.
     #[serde(default)]
@@ -79,8 +79,8 @@ struct ResolveRequest {
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "described, not read")]
 struct SettleRequest {
-    /// What was done.
-    #[schemars(length(max = 256))]
+    /// What was done: at most 1024 bytes.
+    #[schemars(length(max = 1024))]
     note: String,
 }
 
