@@ -24,11 +24,12 @@ def test_the_dashboard_shows_the_way_of_a_notification_from_left_to_right(relay:
 def test_every_alarm_tells_the_topic_when_it_begins_and_when_it_ends(relay: Relay) -> None:
     topic = relay.aws.stack_outputs(_STACK)["AlarmTopicArn"]
     alarms = relay.aws.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{_STACK}-")["MetricAlarms"]
-    assert {alarm["AlarmName"].removeprefix(f"{_STACK}-") for alarm in alarms} >= {
-        "needs-person",
+    assert {alarm["AlarmName"].removeprefix(f"{_STACK}-") for alarm in alarms} == {
         "configuration-fault",
-        "api-failures",
+        "failing",
+        "needs-person",
         "order-events-lag",
+        "order-events-lost",
     }
     for alarm in alarms:
         assert (alarm["AlarmActions"], alarm["OKActions"]) == ([topic], [topic]), alarm["AlarmName"]
