@@ -270,7 +270,7 @@ async fn what_was_shown_instead_of_a_value_is_not_taken_for_it() {
 async fn names_in_the_price_of_a_change_are_not_shown() {
     let relay = Relay::new().await;
     let body = json!({"informType": "Change_Price", "merchantOrder": "P-1", "totalfee": "320.50",
-        "passengers": [{"name": "PLANTED"}], "pnr": "PLANTED", "pnrList": ["PLANTED"], "airPnr": "PLANTED"});
+        "passengers": [{"surname": "PLANTED", "name": "PLANTED"}], "pnr": "PLANTED", "pnrList": ["PLANTED"], "airPnr": "PLANTED"});
     relay.post(NotificationKind::ChangePricePush, &body.to_string()).await;
     let shown = relay.get_order("tsy", "P-1").await.1;
     assert!(shown.contains("320.50") && !shown.contains("PLANTED"), "{shown}");

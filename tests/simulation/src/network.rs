@@ -253,9 +253,15 @@ fn draw_fault(world: &World, function: &'static str, name: &'static str) -> Opti
     Some(possible[world.draw(|chance| chance.usize(..possible.len()))])
 }
 
-/// How late: mostly within what a client waits, sometimes beyond.
+/// How late: mostly within what a client waits, sometimes beyond, and now and then beyond the sender's lease.
 fn lateness(world: &World) -> Duration {
-    if world.happens(0.4) { world.between(2_000, 25_000) } else { world.between(20, 1_900) }
+    if world.happens(0.05) {
+        world.between(25_000, 90_000)
+    } else if world.happens(0.4) {
+        world.between(2_000, 25_000)
+    } else {
+        world.between(20, 1_900)
+    }
 }
 
 fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
