@@ -266,8 +266,8 @@ fn orders_of(kind: NotificationKind, body: &Value) -> Vec<(String, Value)> {
         NotificationKind::IssueNotify => named(&["orderId"]),
         NotificationKind::ChangePricePush => named(&["merchantOrder", "orderNum"]),
         NotificationKind::ChangeResultPush => {
-            let ids = ["merchantOrder", "orderNum"].into_iter().filter_map(|name| text(&body[name]));
-            let usable = ids.into_iter().find(|id| OrderId::try_from(id.clone()).is_ok());
+            let mut ids = ["merchantOrder", "orderNum"].into_iter().filter_map(|name| text(&body[name]));
+            let usable = ids.find(|id| OrderId::try_from(id.clone()).is_ok());
             let own = || format!("-{}", &canonical_digest(body, &["sign", "request_time"])[..16]);
             Some(usable.unwrap_or_else(own))
         }
