@@ -5,7 +5,6 @@ PYTHON ?= python3
 export CARGO_TARGET_DIR := $(CURDIR)/target
 VENV_BIN := $(CURDIR)/.venv/bin
 STACK := $(PYTHON) local/stack.py
-# Tests and checks use the profile of the local stack, so that dependencies are compiled for one only.
 CARGO_FLAGS := --workspace --locked
 # The version that goes with Cargo.toml's bolero: they speak with each other.
 CARGO_BOLERO_VERSION := 0.13.5
@@ -85,19 +84,20 @@ $(JUDGES)/installed: local/judges.txt
 	$(JUDGES)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-# The fuzz targets draw the same inputs each time here; `make fuzz` looks for others.
+# The fuzz targets draw the same inputs each time here; `make fuzz` looks for others. nextest runs each test in its own
+# process; `cargo test` needs one thread, because a metrics recorder is global to the process.
 test-rust: ## unit, property, contract, in-process and (bounded) fuzz tests, and the examples in the documentation
 	export BOLERO_RANDOM_SEED=1; \
 	if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run $(CARGO_FLAGS) --cargo-profile local --no-fail-fast; \
-	else cargo test $(CARGO_FLAGS) --profile local --tests --no-fail-fast; fi
+	else cargo test $(CARGO_FLAGS) --profile local --tests --no-fail-fast -- --test-threads=1; fi
 	cargo test $(CARGO_FLAGS) --profile local --doc
 
 # How many seeds `make simulate` and `make soak` run, and from which on.
 SEEDS ?= 20000
 SOAK_SEEDS ?= 1000000
 FROM ?= 0
-SIMULATION := cargo run --locked --profile simulation -p relay-simulation --
+SIMULATION := cargo run --locked --profile local -p relay-simulation --
 
 simulate: ## the relay on a virtual clock with everything that can go wrong: 20,000 runs, or one that it tells of (SEED=7)
 	$(SIMULATION) $(if $(SEED),--seed $(SEED),--from $(FROM) --seeds $(SEEDS))
@@ -106,7 +106,7 @@ soak: ## a million such runs, and how often each fault was exercised at each req
 	$(SIMULATION) --from $(FROM) --seeds $(SOAK_SEEDS) --coverage
 
 mutations: ## put deliberate bugs into a copy of the code, and see the simulation catch each
-	cargo build --quiet --locked --profile simulation -p relay-simulation
+	cargo build --quiet --locked --profile local -p relay-simulation
 	$(PYTHON) tests/simulation/mutations.py
 
 test-e2e: tools ## the real template on a local stack of its own
@@ -150,7 +150,7 @@ bench: build $(BENCH)/python/installed $(BENCH)/node/installed ## measure the fu
 	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --locked --package floor-bare --package floor-raw-http
 	rm -rf $(CARGO_TARGET_DIR)/criterion
 	cargo bench --locked --package shared --bench micro
-	cargo run --locked --profile simulation --package relay-bench -- $(BENCH_FLAGS)
+	cargo run --locked --profile local --package relay-bench -- $(BENCH_FLAGS)
 
 $(BENCH)/python/installed: bench/peers/python/requirements.txt
 	$(PYTHON) -m venv --clear $(BENCH)/python

@@ -61,10 +61,10 @@ def prepare() -> None:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             # As of now, not as old as it is: cargo must not take it for the file with the last bug.
             shutil.copy(ROOT / name, tree / name)
-    built = WORK / "build" / "simulation"
-    if not built.exists() and (ROOT / "target" / "simulation").exists():
+    built = WORK / "build" / "local"
+    if not built.exists() and (ROOT / "target" / "local").exists():
         for part in ("deps", "build", ".fingerprint"):
-            shutil.copytree(ROOT / "target" / "simulation" / part, built / part, symlinks=True)
+            shutil.copytree(ROOT / "target" / "local" / part, built / part, symlinks=True)
 
 
 def caught(mutation: dict[str, str]) -> tuple[str, bool]:
@@ -75,13 +75,13 @@ def caught(mutation: dict[str, str]) -> tuple[str, bool]:
     path.write_text(whole.replace(mutation["find"], mutation["replace"]), encoding="utf-8")
     begun = time.monotonic()
     try:
-        cargo = ["cargo", "build", "--quiet", "--locked", "--profile", "simulation", "-p", "relay-simulation"]
+        cargo = ["cargo", "build", "--quiet", "--locked", "--profile", "local", "-p", "relay-simulation"]
         env = {**os.environ, "CARGO_TARGET_DIR": str(WORK / "build")}
         built = subprocess.run(cargo, cwd=WORK / "tree", env=env, capture_output=True, text=True)
         if built.returncode != 0:
             print(built.stderr[-3000:])
             return "does not build", False
-        program = WORK / "build" / "simulation" / "relay-simulation"
+        program = WORK / "build" / "local" / "relay-simulation"
         ran = subprocess.run([program, "--quiet", "--seeds", str(SEEDS)], capture_output=True, text=True)
     finally:
         # The time stamp must be new, or cargo takes the file for the one it built last.

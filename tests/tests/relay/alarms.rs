@@ -1,6 +1,4 @@
-//! What the template's metric filters count, which its alarms ring for. In a process of its own: there is one log in each.
-
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+//! What the template's metric filters count, which its alarms ring for.
 
 use std::time::Duration;
 
@@ -23,7 +21,7 @@ fn counted(log: &Captured, seen: &mut usize) -> (Vec<u64>, usize) {
 
 #[test]
 fn the_templates_filters_look_for_what_is_logged() {
-    let template = include_str!("../../template.yaml");
+    let template = include_str!("../../../template.yaml");
     let filters = |pattern: &str| template.matches(&format!("FilterPattern: '{pattern}'")).count();
     assert_eq!(filters("{ $.failed_attempt > 0 }"), 4);
     assert_eq!(template.matches("MetricValue: $.failed_attempt").count(), 4);
@@ -36,7 +34,8 @@ async fn attempts_that_failed_and_configuration_faults_are_counted_at_every_log_
     let writer = log.clone();
     // As the functions write it, at the level that says least.
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
-    tracing_subscriber::registry().with(lines.with_filter(shared::telemetry::filter(tracing::Level::ERROR))).init();
+    let lines = lines.with_filter(shared::telemetry::filter(tracing::Level::ERROR));
+    let _guard = tracing_subscriber::registry().with(lines).set_default();
     let relay = Relay::new().await;
     let seen = &mut 0;
 

@@ -1,7 +1,5 @@
 //! The documents keep step with each other, and with what they are about.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -1,7 +1,5 @@
 //! Connections over real sockets: made in advance, trusted, and left when something went wrong on them.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! Claims and their owners: one sender at a time, whatever is slow, dead, repeated or lost.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use std::time::Duration;
 
 use relay_tests::bodies::{redemption, ship_call};

@@ -1,7 +1,5 @@
 //! What each step costs, counted in requests at the HTTP layer.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use relay_tests::bodies::{flight, ship_call, tsy};
 use relay_tests::cloud::Sent;
 use relay_tests::relay::Relay;

@@ -1,8 +1,6 @@
 //! Nothing secret or personal in any log line, message, metric or error: values are planted everywhere, the
 //! relay is driven through all that can happen, and what it said is searched.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use relay_tests::bodies::{flight, redemption, sctt, ship, ship_call, tsy};
 use relay_tests::cloud::WireFault;
 use relay_tests::events::Body;

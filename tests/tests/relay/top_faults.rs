@@ -1,7 +1,5 @@
 //! What becomes of a call when TOP fails, in every way that it can.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use std::time::Duration;
 
 use relay_tests::bodies::{redemption, ship_call};

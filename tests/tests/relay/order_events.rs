@@ -1,7 +1,5 @@
 //! What the company's own systems are told: everything accepted and every outcome, after the fact, at least once.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! A batch of messages: each ends on its own.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use aws_lambda_events::sqs::SqsBatchResponse;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! What callers get, row by row, and what bad input leads to.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use std::time::Duration;
 
 use relay_tests::bodies::{flight, redemption, sctt, ship, ship_call, tsy};

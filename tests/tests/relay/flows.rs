@@ -1,7 +1,5 @@
 //! What notifications and submitted calls lead to, from end to end: the ledger of TOP is the judge.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use std::time::Duration;
 
 use relay_tests::bodies::{flight, redemption, sctt, ship, ship_call, tsy};

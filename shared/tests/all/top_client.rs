@@ -1,7 +1,5 @@
 //! TOP's client over real sockets: what can have arrived, and what cannot.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use std::time::Duration;
 
 use shared::http::Http;

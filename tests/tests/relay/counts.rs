@@ -1,6 +1,4 @@
-//! What CloudWatch is told to count. In a process of its own: there is one place in each that counts.
-
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+//! What CloudWatch is told to count. The recorder is global to the process.
 
 use std::time::Duration;
 

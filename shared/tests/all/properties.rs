@@ -1,7 +1,5 @@
 //! What holds for every input, tried on many.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value};

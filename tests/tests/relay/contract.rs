@@ -1,8 +1,6 @@
 //! Whatever the relay takes as a request, TOP's simulator takes as its page says: signed right, typed right,
 //! and whole, whatever the texts in it.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::call::{CallKind, CallRequest};

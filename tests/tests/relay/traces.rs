@@ -1,7 +1,5 @@
 //! One trace leads from a notification's endpoint through the queues to the request to TOP.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use std::net::UdpSocket;
 
 use lambda_runtime::LambdaEvent;

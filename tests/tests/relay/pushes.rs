@@ -1,7 +1,5 @@
 //! The pushes beside the two that lead to calls most often: TSY's of changes, and SCTT's of cancellations.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use std::time::Duration;
 
 use relay_tests::bodies::{cancel, flight, sctt, ship};
@@ -16,7 +14,7 @@ const TSY_OK: &str = r#"{"msg":"success","code":"0"}"#;
 const SCTT_OK: &str = r#"{"code":0,"msg":"ok","data":null}"#;
 
 fn sample(name: &str) -> Value {
-    let samples: Value = serde_json::from_str(include_str!("../../shared/testdata/inbound-bodies.json")).unwrap();
+    let samples: Value = serde_json::from_str(include_str!("../../../shared/testdata/inbound-bodies.json")).unwrap();
     samples[name].clone()
 }
 

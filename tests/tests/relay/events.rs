@@ -1,8 +1,6 @@
 //! The committed events, handed to the handlers as they are: together they are one order from notification to
 //! TOP, and one redemption.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use std::collections::BTreeSet;
 
 use aws_lambda_events::sqs::SqsEvent;

@@ -1,7 +1,5 @@
 //! What is stuck is found and goes on; what needs a person is listed, and a person mends it.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;

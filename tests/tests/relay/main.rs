@@ -1,0 +1,21 @@
+//! The handlers as they are shipped, over an embedded DynamoDB, an in-process SQS and the TOP simulator. All of it is
+//! one binary: linking the AWS SDK once per file took longer than the tests.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first unexpected value")]
+
+mod alarms;
+mod answers;
+mod batch;
+mod contract;
+mod counts;
+mod documents;
+mod events;
+mod flows;
+mod heal;
+mod order_events;
+mod ownership;
+mod pushes;
+mod secrets;
+mod top_faults;
+mod traces;
+mod wire_costs;
