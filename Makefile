@@ -97,16 +97,20 @@ test-rust: ## unit, property, contract, in-process and (bounded) fuzz tests, and
 SEEDS ?= 20000
 SOAK_SEEDS ?= 1000000
 FROM ?= 0
-SIMULATION := cargo run --locked --profile local -p relay-simulation --
+# Built as a part of the workspace: alone, its dependencies would have other features, and be compiled once more.
+BUILD_SIMULATION := cargo build --locked --profile local --workspace --bin relay-simulation
+SIMULATION := $(CARGO_TARGET_DIR)/local/relay-simulation
 
 simulate: ## the relay on a virtual clock with everything that can go wrong: 20,000 runs, or one that it tells of (SEED=7)
+	$(BUILD_SIMULATION)
 	$(SIMULATION) $(if $(SEED),--seed $(SEED),--from $(FROM) --seeds $(SEEDS))
 
 soak: ## a million such runs, and how often each fault was exercised at each request
+	$(BUILD_SIMULATION)
 	$(SIMULATION) --from $(FROM) --seeds $(SOAK_SEEDS) --coverage
 
 mutations: ## put deliberate bugs into a copy of the code, and see the simulation catch each
-	cargo build --quiet --locked --profile local -p relay-simulation
+	$(BUILD_SIMULATION) --quiet
 	$(PYTHON) tests/simulation/mutations.py
 
 test-e2e: tools ## the real template on a local stack of its own
@@ -143,14 +147,16 @@ picture: ## draw docs/architecture.svg anew; needs Graphviz
 	dot -Tsvg docs/architecture.dot -o docs/architecture.svg
 
 openapi: ## write docs/openapi.yaml anew
-	cargo run --quiet --locked --profile local --package relay-openapi -- docs/openapi.yaml
+	cargo build --quiet --locked --profile local --workspace --bin relay-openapi
+	$(CARGO_TARGET_DIR)/local/relay-openapi docs/openapi.yaml
 
 # Interleaved, so that a noisy machine hurts all alike; half an hour on two cores, of which most is compiling.
 bench: build $(BENCH)/python/installed $(BENCH)/node/installed ## measure the functions beside the usual tools; writes bench/results.json and the README's charts
 	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --locked --package floor-bare --package floor-raw-http
 	rm -rf $(CARGO_TARGET_DIR)/criterion
 	cargo bench --locked --package shared --bench micro
-	cargo run --locked --profile local --package relay-bench -- $(BENCH_FLAGS)
+	cargo build --locked --profile local --workspace --bin relay-bench
+	$(CARGO_TARGET_DIR)/local/relay-bench $(BENCH_FLAGS)
 
 $(BENCH)/python/installed: bench/peers/python/requirements.txt
 	$(PYTHON) -m venv --clear $(BENCH)/python
