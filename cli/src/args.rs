@@ -94,6 +94,17 @@ pub struct OrderArgs {
     pub order_id: String,
 }
 
+/// A person's word about an order.
+#[derive(Debug, Args)]
+pub struct Word {
+    /// The order
+    #[command(flatten)]
+    pub order: OrderArgs,
+    /// Why [kept with the order]
+    #[arg(long)]
+    pub note: String,
+}
+
 /// What to do with an order.
 #[derive(Debug, Subcommand)]
 pub enum OrderCommand {
@@ -107,6 +118,10 @@ pub enum OrderCommand {
         /// A file with the link, `-` for standard input
         file: PathBuf,
     },
+    /// Withdraw an order's call that was certainly not sent
+    Withdraw(Word),
+    /// Close an order that will never be linked
+    Close(Word),
 }
 
 /// What to do about what needs a person.
@@ -114,7 +129,7 @@ pub enum OrderCommand {
 pub enum AttentionCommand {
     /// List it, oldest first
     List {
-        /// At most so many; all of it if not said
+        /// Maximum items [default: all]
         #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
         limit: Option<u32>,
     },
@@ -133,14 +148,26 @@ pub enum AttentionCommand {
         #[arg(long, value_name = "NUMBER")]
         attempt: Option<u32>,
     },
-    /// Have an order decided again, when what stood in its way is mended
+    /// Decide an order again, after its cause was corrected
     Replay(OrderArgs),
-    /// Take an order off the list that you have seen to; no call is made
-    Settle {
-        /// Which order
+    /// Dismiss an order that you handled manually; no call is sent
+    Dismiss(Word),
+    /// Dismiss a submitted call that you handled manually
+    DismissCall {
+        /// The call
         #[command(flatten)]
-        order: OrderArgs,
-        /// What was done; kept with the order
+        call: CallArgs,
+        /// What was done [kept with the call]
+        #[arg(long)]
+        note: String,
+    },
+    /// Dismiss a body that could not be read
+    DismissUnreadable {
+        /// The endpoint that it came to
+        endpoint: String,
+        /// The body's SHA-256
+        digest: String,
+        /// What was done [kept with the body]
         #[arg(long)]
         note: String,
     },
@@ -151,9 +178,9 @@ pub enum AttentionCommand {
 pub enum Outcome {
     /// It took effect
     Succeeded,
-    /// It did not, and shall not
+    /// It did not take effect; do not retry
     Rejected,
-    /// It did not, and shall: send it again
+    /// It did not take effect; send it again
     Retry,
 }
 
@@ -170,7 +197,7 @@ pub struct CallArgs {
 /// What to do with a call.
 #[derive(Debug, Subcommand)]
 pub enum CallCommand {
-    /// Have it made
+    /// Submit a call to TOP
     Submit {
         /// Which call
         #[arg(value_parser = call())]

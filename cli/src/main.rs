@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use shared::clock::EpochMillis;
 
 use crate::api::{ask, path};
-use crate::args::{AttentionCommand, CallCommand, Cli, Command, DeadLettersCommand, OrderCommand, Outcome};
+use crate::args::{AttentionCommand, CallCommand, Cli, Command, DeadLettersCommand, OrderCommand, Outcome, Word};
 use crate::dead_letters::Tally;
 use crate::deployment::Deployment;
 
@@ -112,6 +112,8 @@ async fn order(deployment: &Deployment, command: OrderCommand) -> Result<Answer>
             let path = path(["orders", &order.partner, &order.order_id]);
             Ok(Answer::plain(ask(deployment, "PUT", &path, &[], &read(&file)?).await?))
         }
+        OrderCommand::Withdraw(word) => say(deployment, "withdraw", word).await,
+        OrderCommand::Close(word) => say(deployment, "close", word).await,
     }
 }
 
@@ -157,12 +159,26 @@ async fn attention(deployment: &Deployment, command: AttentionCommand) -> Result
             let path = path(["orders", &order.partner, &order.order_id, "replay"]);
             Ok(Answer::plain(ask(deployment, "POST", &path, &[], "").await?))
         }
-        AttentionCommand::Settle { order, note } => {
-            let path = path(["orders", &order.partner, &order.order_id, "settle"]);
+        AttentionCommand::Dismiss(word) => say(deployment, "dismiss", word).await,
+        AttentionCommand::DismissCall { call, note } => {
+            let path = path(["calls", &call.call, &call.key, "dismiss"]);
+            let got = ask(deployment, "POST", &path, &[], &json!({"note": note}).to_string()).await?;
+            let shown = order::call(&got);
+            Ok(Answer::new(got, shown))
+        }
+        AttentionCommand::DismissUnreadable { endpoint, digest, note } => {
+            let path = path(["attention", "unreadable", &endpoint, &digest, "dismiss"]);
             let body = json!({"note": note}).to_string();
             Ok(Answer::plain(ask(deployment, "POST", &path, &[], &body).await?))
         }
     }
+}
+
+/// Says a word about an order.
+async fn say(deployment: &Deployment, word: &str, Word { order, note }: Word) -> Result<Answer> {
+    let path = path(["orders", &order.partner, &order.order_id, word]);
+    let body = json!({"note": note}).to_string();
+    Ok(Answer::plain(ask(deployment, "POST", &path, &[], &body).await?))
 }
 
 async fn call(deployment: &Deployment, command: CallCommand) -> Result<Answer> {

@@ -63,10 +63,11 @@ pub fn call(call: &Value) -> String {
             joined(said, "; "),
         ]
     });
+    let by = Some(text(call, "submitted_by")).filter(|by| !by.is_empty()).map(|by| format!(" by {by}"));
     format!(
-        "{}asked for by {} at {}\n{}",
+        "{}requested{} at {}\n{}",
         calls(std::slice::from_ref(call)),
-        text(call, "asked_by"),
+        by.unwrap_or_default(),
         text(call, "created_at"),
         table(["attempt", "ended (UTC)", "outcome", "code", "TOP's request", "what was said"], attempts)
     )
@@ -78,14 +79,18 @@ pub fn attention(items: &[Value]) -> String {
         return "nothing needs a person\n".to_owned();
     }
     let rows = items.iter().map(|item| {
-        let what = if item["call"].is_null() {
-            format!("{} {} {}", text(item, "partner"), text(item, "order_id"), text(item, "notification"))
-        } else {
-            format!("{} {}", text(item, "call"), text(item, "key"))
+        let names = match item["kind"].as_str() {
+            Some("call") => ["call", "key"],
+            Some("unreadable") => ["endpoint", "digest"],
+            _ => ["partner", "order_id"],
         };
-        [text(item, "since"), text(item, "state"), what, text(item, "reason")]
+        let what = names.map(|name| text(item, name)).join(" ");
+        let call =
+            Some(["call", "key"].map(|name| text(item, name)).join(" ")).filter(|call| *call != what && call != " ");
+        let what = call.map_or_else(|| what.clone(), |call| format!("{what} ({call})"));
+        [text(item, "since"), text(item, "kind"), what, text(item, "reason")]
     });
-    table(["since (UTC)", "state", "what", "why"], rows)
+    table(["since (UTC)", "kind", "what", "why"], rows)
 }
 
 #[cfg(test)]
@@ -100,7 +105,7 @@ mod tests {
             "timeline": [{"at": "2026-01-01T04:00:00.000Z", "event": "issue-notify 89eef6a4 received"},
                 {"at": "2026-01-01T04:00:01.000Z", "event": "linked", "detail": "by arn"}],
             "notifications": [{"kind": "issue-notify", "state": "dispatched", "deliveries": 1, "reason": null}],
-            "calls": [{"call": "itinerary-postback", "key": "k", "state": "rejected", "attempt": 2, "updated_at": "t",
+            "calls": [{"call": "itinerary-postback", "key": "k", "state": "refused", "attempt": 2, "updated_at": "t",
                 "last_error": {"sub_code": "isv.x", "message": "no"}}]});
         let shown = shown(&order);
         let at = |part: &str| shown.find(part).unwrap_or_else(|| panic!("{part} in {shown}"));
@@ -122,14 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_person_names_notifications_and_calls() {
+    fn attention_names_orders_and_calls() {
         let items = [
-            json!({"state": "attention", "partner": "sctt", "order_id": "T-1", "notification": "cancel-push",
-                "since": "s", "reason": "r"}),
-            json!({"state": "unknown", "call": "ticket-verify", "key": "k", "since": "s", "reason": "r"}),
+            json!({"kind": "order", "partner": "sctt", "order_id": "T-1", "since": "s", "reason": "r"}),
+            json!({"kind": "call", "call": "ticket-verify", "key": "k", "since": "s", "reason": "r"}),
         ];
         let shown = attention(&items);
-        assert!(shown.contains("sctt T-1 cancel-push") && shown.contains("ticket-verify k"), "{shown}");
+        assert!(shown.contains("sctt T-1") && shown.contains("ticket-verify k"), "{shown}");
         assert_eq!(attention(&[]), "nothing needs a person\n");
     }
 }

@@ -103,6 +103,15 @@ pub fn path_parameter(request: &Request, name: &str) -> String {
         .map_or_else(|_| "\0".to_owned(), Into::into)
 }
 
+/// The route of the template that API Gateway matched, such as `/orders/{partner}/{order_id}/replay`.
+#[must_use]
+pub fn resource(request: &Request) -> String {
+    match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.resource_path.clone().unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
 /// The IAM identity that signed the request, as API Gateway verified it.
 #[must_use]
 pub fn caller(request: &Request) -> String {

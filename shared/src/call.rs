@@ -6,8 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::digest::sha256_hex;
-use crate::order::{UNUSABLE_ID, is_usable_id};
+use crate::record::order::Lane;
 use crate::top::itinerary_postback::FlightItineraryRequest;
 use crate::top::ship_notify::ConfirmBook;
 use crate::top::ticket_verify::TicketVerify;
@@ -49,87 +48,6 @@ impl CallKind {
 impl fmt::Display for CallKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// What makes a call one and the same call, whoever asks for it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CallKey(String);
-
-impl CallKey {
-    /// The key as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl CallKey {
-    /// The key of a ship notification. A failure told may still become a success, so they are two calls; a success
-    /// is told once, as TOP has it.
-    ///
-    /// # Errors
-    /// If the id cannot be part of a key.
-    pub fn of_ship(alitrip_order_id: &str, success: bool) -> Result<Self, WireError> {
-        let told = if success { "issued" } else { "failed" };
-        Self::of_business("alitrip_order_id", alitrip_order_id, told)
-    }
-
-    fn of_business(field: &str, id: &str, suffix: &str) -> Result<Self, WireError> {
-        if !is_usable_id(id) {
-            return Err(WireError::at(field, UNUSABLE_ID));
-        }
-        Self::try_from(format!("{id}-{suffix}")).map_err(|problem| WireError::at(field, problem))
-    }
-}
-
-impl TryFrom<String> for CallKey {
-    type Error = &'static str;
-
-    fn try_from(key: String) -> Result<Self, Self::Error> {
-        // A business key is an id and a suffix of ours, so it may be longer than an id.
-        if !key.is_empty() && key.len() <= 512 && !key.chars().any(char::is_control) {
-            Ok(Self(key))
-        } else {
-            Err("must be 1 to 512 bytes long without control characters")
-        }
-    }
-}
-
-impl From<CallKey> for String {
-    fn from(key: CallKey) -> Self {
-        key.0
-    }
-}
-
-impl fmt::Display for CallKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Which record a call is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct CallId {
-    /// Which call.
-    pub call: CallKind,
-    /// Under which key.
-    pub key: CallKey,
-}
-
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.call, self.key)
-    }
-}
-
-impl CallId {
-    /// Reads `call/key`, as [`CallId`] is written.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (call, key) = text.split_once('/')?;
-        Some(Self { call: CallKind::named(call)?, key: CallKey::try_from(key.to_owned()).ok()? })
     }
 }
 
@@ -216,22 +134,21 @@ impl CallRequest {
         .unwrap_or_default()
     }
 
-    /// The key by which the business knows the call, so that it is one call whoever asks for it; `None` where
-    /// only the caller can tell two from one (a redemption).
-    ///
-    /// # Errors
-    /// If the id in the request cannot be a key.
-    pub fn business_key(&self) -> Result<Option<CallKey>, WireError> {
-        match self {
-            Self::ShipNotify(ship) => CallKey::of_ship(&ship.alitrip_order_id, ship.success).map(Some),
-            // Another ticket number is another call: that is how a re-issued ticket is told.
-            Self::ItineraryPostback(itinerary) => {
-                let mut digest = sha256_hex(self.to_json().as_bytes());
-                digest.truncate(32);
-                CallKey::of_business("out_relation_order_id", &itinerary.out_relation_order_id, &digest).map(Some)
-            }
-            Self::TicketVerify(_) => Ok(None),
-        }
+    /// What TOP is told about: the business's own id, so it is one thing whoever asks for it. A redemption of a total is
+    /// about its order. One that counts anew is about itself, so the caller's `key` names it.
+    #[must_use]
+    pub fn lane(&self, key: &str) -> Lane {
+        let id = match self {
+            Self::ShipNotify(ship) => ship.alitrip_order_id.clone(),
+            Self::ItineraryPostback(itinerary) => itinerary.out_relation_order_id.clone(),
+            Self::TicketVerify(verify) if verify.tells_total() => match (verify.order_id, &verify.out_order_id) {
+                (Some(id), _) => format!("total#{id}"),
+                (None, Some(id)) => format!("total#out#{id}"),
+                (None, None) => "total#".to_owned(),
+            },
+            Self::TicketVerify(_) => format!("key#{key}"),
+        };
+        Lane { call: self.kind(), id }
     }
 
     /// Whether the request may be sent again when nobody knows whether it took effect.
@@ -259,20 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn business_keys_are_those_of_the_business() {
-        let ship = |success| {
-            request(CallKind::ShipNotify, json!({"agent_order_id": "A", "alitrip_order_id": "38", "success": success}))
-        };
-        assert_eq!(ship(true).business_key().unwrap().unwrap().as_str(), "38-issued");
-        assert_eq!(ship(false).business_key().unwrap().unwrap().as_str(), "38-failed");
-        let flight = |ticket| {
-            let body = json!({"out_relation_order_id": "P", "tes_head_id": "1", "cwt_account_no": "2", "ticket_no_list": [ticket]});
-            request(CallKind::ItineraryPostback, body).business_key().unwrap().unwrap()
-        };
-        assert!(flight("1").as_str().starts_with("P-"));
-        assert_eq!(flight("1"), flight("1"));
-        assert_ne!(flight("1"), flight("2"), "a re-issued ticket is a new call");
-        assert_eq!(request(CallKind::TicketVerify, json!({"order_id": 1})).business_key().unwrap(), None);
+    fn a_lane_is_what_top_is_told_about() {
+        let lane = |kind, body| request(kind, body).lane("K").to_string();
+        let ship = |success| json!({"agent_order_id": "A", "alitrip_order_id": "38", "success": success});
+        assert_eq!(lane(CallKind::ShipNotify, ship(true)), "ship-notify/38");
+        assert_eq!(lane(CallKind::ShipNotify, ship(false)), "ship-notify/38");
+        let flight =
+            json!({"out_relation_order_id": "P", "tes_head_id": "1", "cwt_account_no": "2", "ticket_no_list": ["1"]});
+        assert_eq!(lane(CallKind::ItineraryPostback, flight), "itinerary-postback/P");
+        assert_eq!(lane(CallKind::TicketVerify, json!({"order_id": 1})), "ticket-verify/key#K");
+        let total = json!({"order_id": 1, "write_off_type": 1});
+        assert_eq!(lane(CallKind::TicketVerify, total), "ticket-verify/total#1");
     }
 
     #[test]
@@ -291,16 +205,5 @@ mod tests {
         let body = json!({"agent_order_id": "A", "alitrip_order_id": "38", "success": false, "total_price": 0});
         let ship = request(CallKind::ShipNotify, body);
         assert_eq!(CallRequest::from_stored(CallKind::ShipNotify, &ship.to_json()).unwrap(), ship);
-    }
-
-    #[test]
-    fn a_call_id_is_written_as_it_is_read() {
-        let id = CallId::parse("ship-notify/a/b").unwrap();
-        assert_eq!(
-            (id.call, id.key.as_str(), id.to_string().as_str()),
-            (CallKind::ShipNotify, "a/b", "ship-notify/a/b")
-        );
-        assert!(CallId::parse("ship-notify").is_none());
-        assert!(CallId::parse("other/a").is_none());
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 const CHINA_NOTATION: &str = "%Y-%m-%d %H:%M:%S";
 
 /// A point in time: milliseconds since the Unix epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EpochMillis(pub i64);
 

@@ -273,8 +273,8 @@ impl CallQueueUrls {
 pub struct SubmitCallConfig {
     /// The table.
     pub table: TableConfig,
-    /// The queues of the calls.
-    pub call_queue_urls: CallQueueUrls,
+    /// `NOTIFICATIONS_QUEUE_URL`
+    pub notifications_queue_url: String,
 }
 
 impl SubmitCallConfig {
@@ -284,7 +284,8 @@ impl SubmitCallConfig {
     /// Lists everything that is wrong with it.
     pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
-        let config = Self { table: reader.table(), call_queue_urls: CallQueueUrls::read(&mut reader) };
+        let table = reader.table();
+        let config = Self { table, notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL") };
         reader.done(config)
     }
 }
@@ -296,8 +297,6 @@ pub struct SweepConfig {
     pub table: TableConfig,
     /// `NOTIFICATIONS_QUEUE_URL`
     pub notifications_queue_url: String,
-    /// The queues of the calls.
-    pub call_queue_urls: CallQueueUrls,
     /// `STACK_NAME`: which deployment this is.
     pub stack_name: String,
 }
@@ -312,7 +311,6 @@ impl SweepConfig {
         let config = Self {
             table: reader.table(),
             notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
-            call_queue_urls: CallQueueUrls::read(&mut reader),
             stack_name: reader.required("STACK_NAME"),
         };
         reader.done(config)
@@ -367,10 +365,8 @@ pub struct DispatchConfig {
     pub table: TableConfig,
     /// `NOTIFICATIONS_QUEUE_URL`: where its messages come from.
     pub notifications_queue_url: String,
-    /// `ITINERARY_POSTBACK_QUEUE_URL`. A redemption is submitted, never decided, so its queue is not here.
-    pub itinerary_postback_queue_url: String,
-    /// `SHIP_NOTIFY_QUEUE_URL`
-    pub ship_notify_queue_url: String,
+    /// The queues of the calls.
+    pub call_queue_urls: CallQueueUrls,
     /// `SHIP_FAILED_CODE`: tells TOP why issuing failed where the link does not.
     pub ship_failed_code: Option<String>,
 }
@@ -385,8 +381,7 @@ impl DispatchConfig {
         let config = Self {
             table: reader.table(),
             notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
-            itinerary_postback_queue_url: reader.required(CallQueueUrls::variable(CallKind::ItineraryPostback)),
-            ship_notify_queue_url: reader.required(CallQueueUrls::variable(CallKind::ShipNotify)),
+            call_queue_urls: CallQueueUrls::read(&mut reader),
             ship_failed_code: reader.optional("SHIP_FAILED_CODE"),
         };
         reader.done(config)
@@ -400,6 +395,8 @@ pub struct CallConfig {
     pub table: TableConfig,
     /// Where its messages come from: `ITINERARY_POSTBACK_QUEUE_URL`, `TICKET_VERIFY_QUEUE_URL` or `SHIP_NOTIFY_QUEUE_URL`.
     pub queue_url: String,
+    /// `NOTIFICATIONS_QUEUE_URL`: where the keys of records go that must be decided again.
+    pub notifications_queue_url: String,
     /// `TOP_GATEWAY_URL`
     pub top_gateway_url: String,
     /// `TOP_SIGN_METHOD`
@@ -426,6 +423,7 @@ impl CallConfig {
         let config = Self {
             table: reader.table(),
             queue_url: reader.required(CallQueueUrls::variable(kind)),
+            notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
             top_gateway_url,
             top_sign_method: reader.parsed("TOP_SIGN_METHOD", SignMethod::HmacSha256, sign_method),
             top_timeout: reader.seconds("TOP_TIMEOUT_SECONDS", 10, 1..=15),
@@ -462,6 +460,7 @@ mod tests {
                 "TOP_GATEWAY_URL",
                 "RETENTION_DAYS",
                 "TICKET_VERIFY_QUEUE_URL",
+                "NOTIFICATIONS_QUEUE_URL",
                 "TOP_SIGN_METHOD",
                 "TOP_TIMEOUT_SECONDS",
                 "TOP_SECRET_ID"

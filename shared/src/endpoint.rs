@@ -13,7 +13,7 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::Aws;
-use crate::clock::{SharedClock, SystemClock};
+use crate::clock::{SharedClock, SystemClock, system_random};
 use crate::config::{self, AwsConfig, IntakeConfig};
 use crate::intake::Intake;
 use crate::notification::NotificationKind;
@@ -102,6 +102,7 @@ pub async fn serve(kind: NotificationKind) -> Result<(), lambda_runtime::Error> 
         table: aws.table(config.table),
         notifications: aws.queue(config.notifications_queue_url),
         clock,
+        random: system_random(),
     };
     tokio::join!(aws.connect_to_dynamodb(), aws.connect_to_sqs());
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {

@@ -1,28 +1,29 @@
 //! Taking a notification in: record, then enqueue, then acknowledge, in this order. What is acknowledged is in
 //! the table; what is not acknowledged comes again.
 
+use std::collections::HashSet;
+
 use futures_util::stream::{self, StreamExt as _};
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use serde_json::Value;
 
 use crate::answer;
-use crate::clock::{EpochMillis, SharedClock};
+use crate::clock::{EpochMillis, SharedClock, SharedRandom};
 use crate::digest::canonical_digest;
-use crate::notification::{CHANGES_ON_RESEND, NotificationKey, NotificationKind};
+use crate::notification::{CHANGES_ON_RESEND, NotificationKind};
 use crate::order::{OrderId, OrderKey, Partner};
 use crate::partner::MAX_BODY_BYTES;
 use crate::partner::authentication::{NotAuthentic, ScttChecks, ScttSecret, TokenHashes};
 use crate::partner::sctt::Envelope;
 use crate::queue::Queue;
-use crate::record::Table;
-use crate::record::orders::Delivered;
+use crate::record::store::{Delivered, Delivery};
+use crate::record::{RecordKey, Table};
 use crate::secret::{CachedSecret, SecretError};
 use crate::trace;
 use crate::wire::{self, WireError};
 
 /// What a notification endpoint is made of.
-#[derive(Debug)]
 pub struct Intake {
     /// Which notification it takes.
     pub kind: NotificationKind,
@@ -38,11 +39,16 @@ pub struct Intake {
     pub notifications: Queue,
     /// Tells when they came.
     pub clock: SharedClock,
+    /// Makes the tokens of deliveries.
+    pub random: SharedRandom,
 }
 
 /// How old a secret may be that a signature does not match, in milliseconds, before it is read again: wrong signatures must
 /// not make as many requests to Secrets Manager.
 const SECRET_IS_FRESH_MILLIS: i64 = 10_000;
+
+/// How many hex digits of its SHA-256 name a notification among those of its order.
+const SHOWN_DIGITS: usize = 32;
 
 /// How many notifications of one body are recorded at a time.
 const AT_ONCE: usize = 16;
@@ -85,18 +91,28 @@ impl Intake {
         }
         let json = &json;
         let trace_header = request.headers().get(trace::HEADER).and_then(|header| header.to_str().ok());
-        let taken = stream::iter(orders.into_iter().enumerate())
-            .map(|(index, order_id)| {
-                let part = self.kind.part_of(json, index);
-                async move {
-                    match part {
-                        Some(part) => self.take(order_id, &part.to_string(), &part, trace_header).await,
-                        None => self.take(order_id, &String::from_utf8_lossy(bytes), json, trace_header).await,
-                    }
+        // Equal entries of one push are one delivery.
+        let mut told = HashSet::new();
+        let mut parts = Vec::new();
+        for (index, order_id) in orders.into_iter().enumerate() {
+            let part = self.kind.part_of(json, index);
+            let digest = digest_of(part.as_ref().unwrap_or(json));
+            if order_id.as_ref().is_ok_and(|order_id| !told.insert((order_id.clone(), digest.clone()))) {
+                continue;
+            }
+            parts.push((order_id, part, digest));
+        }
+        let taken = stream::iter(parts)
+            .map(|(order_id, part, digest)| async move {
+                let text = part.map_or_else(|| String::from_utf8_lossy(bytes).into_owned(), |part| part.to_string());
+                match order_id {
+                    Ok(order_id) => self.take(order_id, &text, json, &digest, trace_header).await,
+                    // It must not keep the others from being recorded.
+                    Err(problem) => self.keep(text.as_bytes(), &problem.to_string()).await,
                 }
             })
             .buffer_unordered(AT_ONCE)
-            .all(async |taken| taken)
+            .fold(true, async |all, taken| all & taken)
             .await;
         if taken { answer::raw(StatusCode::OK, self.partner().acknowledgement()) } else { self.failed() }
     }
@@ -115,41 +131,59 @@ impl Intake {
         Ok(self.checks.check(envelope, json, Some(&fresh), now))
     }
 
-    /// Records a notification and enqueues its key unless it was dispatched before. Whether that is done.
-    async fn take(&self, order_id: OrderId, text: &str, json: &Value, trace_header: Option<&str>) -> bool {
-        let key = NotificationKey {
-            order: OrderKey { partner: self.partner(), order_id },
+    /// Records a delivery and enqueues its order's key. Whether that is done.
+    async fn take(
+        &self,
+        order_id: OrderId,
+        text: &str,
+        json: &Value,
+        digest: &str,
+        trace_header: Option<&str>,
+    ) -> bool {
+        let key = RecordKey::Order(OrderKey { partner: self.partner(), order_id });
+        let delivery = Delivery {
+            key: &key,
             kind: self.kind,
-            digest: canonical_digest(json, &CHANGES_ON_RESEND),
+            digest,
+            body: text,
+            request_time: json["request_time"].as_str(),
+            token: &format!("{:08x}", (self.random)() >> 32),
         };
-        let delivered = match self.table.record_delivery(&key, text, self.clock.now()).await {
-            Ok(delivered) => delivered,
+        match self.table.deliver(delivery, self.clock.now()).await {
+            Ok(Delivered::Recorded) => {}
+            // Kept aside, and in the attention list: the partner's retries would change nothing.
+            Ok(Delivered::Full) => {
+                return self.keep(text.as_bytes(), "too many deliveries of this order wait to be decided").await;
+            }
             Err(error) => {
-                tracing::error!(notification = %key, %error, "not recorded: the partner must send again");
+                tracing::error!(record = %key, kind = %self.kind, %error, "notification not recorded: the partner must send again");
                 return false;
             }
-        };
-        if delivered == Delivered::AfterDispatch {
-            tracing::info!(notification = %key, "acknowledged again: it was dispatched before");
-            return true;
         }
         if let Err(error) = self.notifications.send(&key, trace_header).await {
-            tracing::error!(notification = %key, %error, "recorded, but not enqueued: the partner must send again");
+            tracing::error!(record = %key, kind = %self.kind, %error, "notification recorded, but not enqueued: the partner must send again");
             return false;
         }
-        let again = delivered == Delivered::Again;
-        tracing::info!(notification = %key, again, "recorded and enqueued");
+        tracing::info!(record = %key, kind = %self.kind, digest, "notification recorded");
+        true
+    }
+
+    /// Keeps something that cannot be taken for people to look at. Whether that is done.
+    async fn keep(&self, body: &[u8], problem: &str) -> bool {
+        if let Err(error) = self.table.quarantine(self.kind, body, problem, self.clock.now()).await {
+            tracing::error!(kind = %self.kind, %error, "unusable body not kept: the partner must send again");
+            return false;
+        }
+        tracing::error!(kind = %self.kind, problem, "unusable body kept in quarantine");
         true
     }
 
     /// Keeps a body that could not be read and tells the partner what is wrong with it.
     async fn unreadable(&self, body: &[u8], problem: &WireError) -> Response<Body> {
         let problem = problem.to_string();
-        if let Err(error) = self.table.quarantine(self.partner(), body, &problem, self.clock.now()).await {
-            tracing::error!(kind = %self.kind, %error, "an unreadable body could not be kept: the partner must send again");
+        if !self.keep(body, &problem).await {
             return self.failed();
         }
-        tracing::warn!(kind = %self.kind, problem, "refused and kept in quarantine");
         self.refusal(StatusCode::BAD_REQUEST, &problem)
     }
 
@@ -167,4 +201,11 @@ impl Intake {
     fn refusal(&self, status: StatusCode, message: &str) -> Response<Body> {
         answer::raw(status, self.partner().refusal(status, message))
     }
+}
+
+/// What names a notification among those of its order.
+fn digest_of(json: &Value) -> String {
+    let mut digest = canonical_digest(json, &CHANGES_ON_RESEND);
+    digest.truncate(SHOWN_DIGITS);
+    digest
 }

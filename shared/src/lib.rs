@@ -10,7 +10,6 @@ pub mod call;
 pub mod clock;
 pub mod config;
 pub mod decide;
-pub mod delivery;
 pub mod digest;
 pub mod endpoint;
 pub mod http;
@@ -25,6 +24,7 @@ pub mod redact;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod secret;
+pub mod sender;
 pub mod telemetry;
 pub mod top;
 pub mod trace;

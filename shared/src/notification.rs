@@ -5,10 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::order::{OrderId, OrderKey, Partner};
+use crate::decide::reason::Reason;
+use crate::order::{OrderId, Partner};
 use crate::partner::sctt::{self, Cancellation, VoucherPush};
 use crate::partner::tsy::{self, ChangePricePush, IssueNotify};
-use crate::wire::WireError;
+use crate::wire::{self, WireError};
 
 /// Top-level members that differ from one delivery of a notification to the next.
 pub const CHANGES_ON_RESEND: [&str; 2] = ["sign", "request_time"];
@@ -61,11 +62,11 @@ impl NotificationKind {
         }
     }
 
-    /// Reads a body: whose orders it tells of, at least one.
+    /// Reads a body: whose orders it tells of, at least one; what is wrong with a part that cannot be used.
     ///
     /// # Errors
-    /// Names the field that is missing, of the wrong type, or no usable id.
-    pub fn orders_of(self, body: &Value) -> Result<Vec<OrderId>, WireError> {
+    /// Names the field that is missing, of the wrong type, or no usable id, if nothing can be used.
+    pub fn orders_of(self, body: &Value) -> Result<Vec<Result<OrderId, WireError>>, WireError> {
         let order_id = match self {
             Self::IssueNotify => IssueNotify::from_json(body)?.0,
             Self::ChangePricePush => ChangePricePush::from_json(body)?.0,
@@ -73,7 +74,7 @@ impl NotificationKind {
             Self::VoucherPush => VoucherPush::from_json(body)?.0,
             Self::CancelPush => return Cancellation::orders_of(body),
         };
-        Ok(vec![order_id])
+        Ok(vec![Ok(order_id)])
     }
 
     /// What of a body is the notification of its order at `index`; nothing where all of it is.
@@ -86,41 +87,6 @@ impl NotificationKind {
 impl fmt::Display for NotificationKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// Which notification: what the queue carries, and nothing else.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct NotificationKey {
-    /// The order it is about.
-    #[serde(flatten)]
-    pub order: OrderKey,
-    /// Its kind.
-    pub kind: NotificationKind,
-    /// SHA-256 of its canonical payload, in lower-case hex.
-    pub digest: String,
-}
-
-impl NotificationKey {
-    /// Reads `partner/order/kind/digest`, as it is displayed.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        // An order's id may hold a "/"; none of the others does.
-        let (partner, rest) = text.split_once('/')?;
-        let (rest, digest) = rest.rsplit_once('/')?;
-        let (order_id, kind) = rest.rsplit_once('/')?;
-        let order_id = OrderId::try_from(order_id.to_owned()).ok()?;
-        Some(Self {
-            order: OrderKey { partner: Partner::named(partner)?, order_id },
-            kind: NotificationKind::named(kind)?,
-            digest: digest.to_owned(),
-        })
-    }
-}
-
-impl fmt::Display for NotificationKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.order, self.kind, self.digest)
     }
 }
 
@@ -152,15 +118,40 @@ impl Notification {
             NotificationKind::CancelPush => Cancellation::from_json(payload).map(Self::Cancel),
         }
     }
+}
 
-    /// Whether it says that the order failed or was cancelled.
-    #[must_use]
-    pub const fn says_not_booked(&self) -> bool {
-        match self {
-            Self::Voucher(push) => push.says_not_booked(),
-            Self::Cancel(cancellation) => cancellation.is_done(),
-            Self::Issue(_) | Self::Change => false,
-        }
+/// What a notification says of what TOP should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Says {
+    /// The order is issued, rejected, booked, failed or cancelled.
+    Decisive,
+    /// Nothing, and why.
+    Nothing(Reason),
+    /// Something that only a person can understand.
+    Odd(Reason),
+}
+
+/// What a recorded body says.
+#[must_use]
+pub fn says(kind: NotificationKind, body: &str) -> Says {
+    let read = wire::parse_object(body.as_bytes()).and_then(|payload| Notification::from_payload(kind, &payload));
+    match read {
+        Err(_) => Says::Odd(Reason::Unreadable),
+        Ok(Notification::Issue(notify)) if ["issued", "rejected"].contains(&notify.kind.as_str()) => Says::Decisive,
+        Ok(Notification::Issue(_)) => Says::Odd(Reason::OddStatus),
+        Ok(Notification::Change) => Says::Nothing(Reason::NoCall),
+        Ok(Notification::Voucher(push)) => match push.order_status {
+            sctt::WAITING => Says::Nothing(Reason::NotBooked),
+            sctt::BOOKED if push.vouchers().next().is_none() => Says::Nothing(Reason::NoVouchers),
+            sctt::BOOKED | sctt::FAILED | sctt::CANCELLED => Says::Decisive,
+            _ => Says::Odd(Reason::OddStatus),
+        },
+        Ok(Notification::Cancel(cancellation)) => match cancellation.cancel_status {
+            sctt::CANCEL_FAILED | sctt::CANCEL_WAITING => Says::Nothing(Reason::NotCancelled),
+            sctt::CANCEL_DONE => Says::Decisive,
+            _ => Says::Odd(Reason::OddStatus),
+        },
     }
 }
 
@@ -187,21 +178,6 @@ impl NotificationState {
             Self::Dispatched => "dispatched",
             Self::Waiting => "waiting",
             Self::Attention => "attention",
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_read_back_from_how_it_is_displayed() {
-        let parsed = NotificationKey::parse("tsy/a/b/issue-notify/abc").unwrap();
-        assert_eq!((parsed.order.order_id.as_str(), parsed.digest.as_str()), ("a/b", "abc"));
-        assert_eq!(parsed.to_string(), "tsy/a/b/issue-notify/abc");
-        for text in ["", "arn:aws:iam::123456789012:user/one/issue-notify/abc", "tsy/issue-notify/abc", "tsy/1/x/abc"] {
-            assert_eq!(NotificationKey::parse(text), None, "{text}");
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::wire::{self, WireError};
 pub const MAX_ID_BYTES: usize = 256;
 
 /// Who issues the tickets of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Partner {
     /// TSY (hkramble): flights.
@@ -57,7 +57,7 @@ pub fn is_usable_id(id: &str) -> bool {
 pub const UNUSABLE_ID: &str = "must be 1 to 256 bytes long without control characters";
 
 /// An order's id: TSY's `orderId`; SCTT's `trade_number`, or `order_code` where that is empty.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct OrderId(String);
 
@@ -90,7 +90,7 @@ impl fmt::Display for OrderId {
 }
 
 /// Which order, of which partner.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OrderKey {
     /// Whose order it is.
     pub partner: Partner,

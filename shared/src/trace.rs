@@ -11,9 +11,9 @@ use std::net::{SocketAddr, UdpSocket};
 
 use serde_json::json;
 
-use crate::call::CallId;
 use crate::clock::EpochMillis;
 use crate::config::Lookup;
+use crate::record::order::Lane;
 
 /// The message attribute that a trace travels in. SQS takes it for its own.
 pub const ATTRIBUTE: &str = "AWSTraceHeader";
@@ -39,7 +39,7 @@ fn place(header: &str) -> Option<Place<'_>> {
 #[derive(Debug, Clone, Copy)]
 pub struct Sent<'a> {
     /// Which call.
-    pub call: &'a CallId,
+    pub call: &'a Lane,
     /// When it was sent.
     pub from: EpochMillis,
     /// When it was answered, or given up.
@@ -81,7 +81,7 @@ impl Daemon {
             "parent_id": place.parent_id,
             "start_time": seconds(sent.from),
             "end_time": seconds(sent.to),
-            "annotations": {"call": sent.call.call, "key": sent.call.key},
+            "annotations": {"call": sent.call.call, "key": sent.call.id},
         });
         match sent.status {
             Some(status) => subsegment["http"] = json!({"response": {"status": status}}),

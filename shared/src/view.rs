@@ -1,157 +1,325 @@
-//! Records as the company's people and systems are shown them: times to read, personal data masked.
+//! Records as the company's people and systems see them: times to read, personal data masked.
 
 use serde_json::{Value, json};
 
+use crate::call::CallKind;
+use crate::clock::EpochMillis;
+use crate::decide::Bodies;
+use crate::decide::reason::Reason;
 use crate::notification::NotificationState;
-use crate::record::calls::{Attempt, CallRecord, CallState};
-use crate::record::orders::{LinkRecord, NotificationRecord, OrderRecords};
-use crate::record::unfinished::{NeedsPerson, RecordKey};
+use crate::record::RecordKey;
+use crate::record::index::{NeedsPerson, What};
+use crate::record::order::{
+    Body, End, Entry, Fact, Lane, LinkFact, Notification, OrderRecord, Outcome, Submission, Target, Told,
+};
 use crate::redact::mask_personal;
 use crate::top::error::Failure;
 
-/// How much of a digest tells notifications of one order apart.
+/// How much of a digest tells the notifications of one order apart.
 const SHOWN_OF_DIGEST: usize = 8;
 
-/// A call.
+/// Where a call is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallState {
+    /// To be sent, not before its time.
+    Pending,
+    /// Being sent by its owner, until the lease runs out.
+    InProgress,
+    /// TOP has it.
+    Succeeded,
+    /// TOP refused it, or a person said that it must not be sent.
+    Refused,
+    /// Nobody knows whether it took effect, and it must not be sent again.
+    Unknown,
+    /// Another request took its place before it was sent.
+    Withdrawn,
+}
+
+impl CallState {
+    /// The name in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::InProgress => "in_progress",
+            Self::Succeeded => "succeeded",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// The state of a record's target.
 #[must_use]
-pub fn call(record: &CallRecord) -> Value {
-    let mut view = json!({
-        "call": record.call,
-        "key": record.key,
-        "state": record.state,
-        "attempt": record.attempt,
-        "may_be_sent_again": record.resend,
-        "asked_by": record.asked_by,
-        "created_at": record.created_at.to_string(),
-        "updated_at": record.updated_at.to_string(),
-        "not_before": record.not_before.to_string(),
-        "request": masked(&record.request),
-        "history": record.history.iter().map(attempt).collect::<Vec<_>>(),
+pub fn state_of_target(record: &OrderRecord, target: &Target) -> CallState {
+    match target.end {
+        Some(End::Refused) => CallState::Refused,
+        Some(End::Unknown) => CallState::Unknown,
+        None if record.sending.is_some() => CallState::InProgress,
+        None => CallState::Pending,
+    }
+}
+
+/// The state of a submitted call.
+#[must_use]
+pub fn state_of_submission(record: &OrderRecord, one: &Submission) -> CallState {
+    match (one.outcome, one.refused, &record.target) {
+        (Some(outcome), ..) => {
+            if outcome.has_effect() {
+                CallState::Succeeded
+            } else {
+                CallState::Refused
+            }
+        }
+        (None, _, Some(target)) if is_target(one, target) => state_of_target(record, target),
+        (None, true, _) => CallState::Refused,
+        (None, false, _) if is_replaced(record, one) => CallState::Withdrawn,
+        (None, false, _) => CallState::Pending,
+    }
+}
+
+fn is_target(one: &Submission, target: &Target) -> bool {
+    target.key.as_ref() == Some(&one.key) && target.digest == one.digest
+}
+
+/// Redemptions are sent one after the other; of other calls only the newest submission counts.
+fn is_replaced(record: &OrderRecord, one: &Submission) -> bool {
+    let is_redemption = matches!(&record.key, RecordKey::Submission(lane) if lane.call == CallKind::TicketVerify);
+    let is_decided = record.submissions.contains(one);
+    record.stopped.is_some() || (!is_redemption && is_decided && record.submissions.last() != Some(one))
+}
+
+/// A submitted call.
+#[must_use]
+pub fn submission(record: &OrderRecord, bodies: &Bodies, one: &Submission) -> Value {
+    let RecordKey::Submission(lane) = &record.key else { return Value::Null };
+    let state = state_of_submission(record, one);
+    let target = record.target.as_ref().filter(|target| is_target(one, target));
+    let told = record.told.get(&lane.to_string()).filter(|told| told.digest == one.digest && one.outcome.is_some());
+    let mut view = call(record, bodies, lane, state, (target, told), &one.request);
+    view["key"] = json!(one.key);
+    view["may_be_sent_again"] = json!(one.resend);
+    view["submitted_by"] = json!(one.by);
+    view["created_at"] = json!(one.at.to_string());
+    view
+}
+
+/// The calls that a record has led to.
+#[must_use]
+pub fn calls(record: &OrderRecord, bodies: &Bodies) -> Vec<Value> {
+    let nothing = Body::Inline(String::new());
+    let told = record.told.iter().filter_map(|(name, told)| {
+        let lane = Lane::parse(name)?;
+        let state = if told.outcome.has_effect() { CallState::Succeeded } else { CallState::Refused };
+        let request = told.request.as_ref().unwrap_or(&nothing);
+        Some(call(record, bodies, &lane, state, (None, Some(told)), request))
     });
-    if let Some(owner) = &record.owner {
-        view["owner"] = json!(owner);
+    let target = record.target.iter().map(|target| {
+        let state = state_of_target(record, target);
+        call(record, bodies, &target.lane(), state, (Some(target), None), &target.request)
+    });
+    told.chain(target).collect()
+}
+
+fn call(
+    record: &OrderRecord,
+    bodies: &Bodies,
+    lane: &Lane,
+    state: CallState,
+    (target, told): (Option<&Target>, Option<&Told>),
+    request: &Body,
+) -> Value {
+    let generation = target.map(|target| target.generation).or(told.map(|told| told.generation)).unwrap_or(0);
+    let name = lane.to_string();
+    let of_it = |entry: &&Entry| entry.lane.as_ref() == Some(&name) && entry.generation == generation;
+    let mut history: Vec<_> = record.history.iter().filter(of_it).map(attempt).collect();
+    let attempts = target.map_or_else(|| told.map_or(0, |told| told.attempts), |_| record.attempt);
+    let mut view = json!({
+        "call": lane.call,
+        "key": lane.id,
+        "state": state.as_str(),
+        "attempt": attempts,
+        "generation": generation,
+        "revision": record.revision,
+        "request": masked(request, bodies),
+    });
+    if let Some(told) = told {
+        if told.outcome == Outcome::Succeeded {
+            history.push(json!({"attempt": told.attempts, "at": told.at.to_string(), "outcome": "succeeded"}));
+        }
+        view["created_at"] = json!(told.since.to_string());
+        view["updated_at"] = json!(told.at.to_string());
+        view["response"] = json!(told.reply);
     }
-    if let Some(until) = record.lease_until {
-        view["lease_until"] = json!(until.to_string());
+    if let Some(target) = target {
+        let latest = record.history.iter().filter(of_it).map(|entry| entry.at).max();
+        view["created_at"] = json!(target.since.to_string());
+        view["updated_at"] = json!(latest.unwrap_or(target.since).to_string());
+        view["may_be_sent_again"] = json!(target.resend);
+        view["not_before"] = json!(target.due.map(|due| due.to_string()));
+        view["last_error"] = json!(target.failure);
+        view["unsettled"] = json!(record.unsettled);
+        if let Some(sending) = &record.sending {
+            view["owner"] = json!(sending.owner);
+            view["lease_until"] = json!(sending.until.to_string());
+        }
     }
-    if let Some(error) = &record.last_error {
-        view["last_error"] = json!(error);
+    view["history"] = json!(history);
+    view
+}
+
+fn attempt(entry: &Entry) -> Value {
+    let mut view = json!({"attempt": entry.attempt, "at": entry.at.to_string(), "outcome": entry.what});
+    for (name, value) in [("owner", &entry.by), ("note", &entry.note)] {
+        if let Some(value) = value {
+            view[name] = json!(value);
+        }
     }
-    if let Some(response) = &record.reply {
-        view["response"] = json!(response);
+    if let Some(failure) = &entry.failure {
+        view["error"] = json!(failure);
     }
     view
 }
 
-fn attempt(attempt: &Attempt) -> Value {
-    let mut view = json!({
-        "attempt": attempt.attempt,
-        "at": attempt.at.to_string(),
-        "owner": attempt.owner,
-        "outcome": attempt.outcome,
-    });
-    if let Some(error) = &attempt.error {
-        view["error"] = json!(error);
-    }
-    if let Some(note) = &attempt.note {
-        view["note"] = json!(note);
-    }
-    view
-}
-
-/// What needs a person.
+/// An entry of the attention list.
 #[must_use]
 pub fn needs_person(needs: &NeedsPerson) -> Value {
-    let mut view = match &needs.key {
-        RecordKey::Notification(key) => json!({
-            "state": NotificationState::Attention,
-            "partner": key.order.partner,
-            "order_id": key.order.order_id,
-            "notification": key.kind,
-            "digest": key.digest,
+    let mut view = match &needs.what {
+        What::Record(RecordKey::Order(order), reasons, _) => json!({
+            "kind": "order", "partner": order.partner, "order_id": order.order_id, "reasons": reasons,
         }),
-        RecordKey::Call(id) => json!({"state": CallState::Unknown, "call": id.call, "key": id.key}),
+        What::Record(RecordKey::Submission(lane), reasons, _) => {
+            let key = lane.id.strip_prefix("key#").unwrap_or(&lane.id);
+            json!({"kind": "call", "call": lane.call, "key": key, "reasons": reasons})
+        }
+        What::Unreadable(unreadable) => json!({
+            "kind": "unreadable", "endpoint": unreadable.endpoint, "digest": unreadable.digest,
+            "reasons": ["unreadable"],
+        }),
     };
+    if let What::Record(_, _, Some((call, key))) = &needs.what {
+        (view["call"], view["key"]) = (json!(call), json!(key));
+    }
     view["since"] = json!(needs.since.to_string());
-    view["reason"] = json!(needs.reason);
+    view["reason"] = json!(match &needs.what {
+        What::Record(_, reasons, _) => reasons.iter().map(|reason| reason.text()).collect::<Vec<_>>().join("; "),
+        What::Unreadable(unreadable) => unreadable.problem.clone(),
+    });
     view
 }
 
 /// A link.
 #[must_use]
-pub fn link(record: &LinkRecord) -> Value {
-    let mut view = json!(record.link);
-    mask_personal(&mut view);
-    view["updated_at"] = json!(record.updated_at.to_string());
-    view["updated_by"] = json!(record.updated_by);
+pub fn link(link: &LinkFact, bodies: &Bodies) -> Value {
+    let mut view = masked(&link.body, bodies);
+    view["version"] = json!(link.version);
+    view["updated_at"] = json!(link.at.to_string());
+    view["updated_by"] = json!(link.by);
     view
 }
 
 /// A notification.
 #[must_use]
-pub fn notification(record: &NotificationRecord) -> Value {
+pub fn notification(digest: &str, one: &Notification, undecided: u32, bodies: &Bodies) -> Value {
+    let state =
+        if undecided > 0 { NotificationState::Received } else { one.state.unwrap_or(NotificationState::Received) };
+    let reason = one.reason.as_ref().filter(|_| undecided == 0);
+    let text = reason.and_then(|code| serde_json::from_value::<Reason>(json!(code)).ok()).map(Reason::text);
+    let payload = one.body.as_ref().map(|body| masked(body, bodies));
     json!({
-        "kind": record.kind,
-        "digest": record.digest,
-        "state": record.state,
-        "reason": record.reason,
-        "received_at": record.received_at.to_string(),
-        "last_received_at": record.last_received_at.to_string(),
-        "deliveries": record.deliveries,
-        "decided_at": record.decided_at.map(|at| at.to_string()),
-        "replays": record.replays,
-        "replayed_at": record.replayed_at.map(|at| at.to_string()),
-        "replayed_by": record.replayed_by,
-        "settled_by": record.settled_by,
-        "settled_note": record.settled_note,
-        "calls": record.calls,
-        "payload": masked(&record.payload),
+        "kind": one.kind,
+        "digest": digest,
+        "state": state,
+        "reason": text,
+        "reason_code": reason,
+        "received_at": one.first.to_string(),
+        "last_received_at": one.last.unwrap_or(one.first).to_string(),
+        "deliveries": one.deliveries + undecided,
+        "decided_at": one.decided.map(|at| at.to_string()),
+        "calls": one.lane.iter().collect::<Vec<_>>(),
+        "payload": payload,
+    })
+}
+
+/// How many deliveries of a notification wait to be decided.
+#[must_use]
+pub fn undecided_deliveries(record: &OrderRecord, digest: &str) -> u32 {
+    let of_it = |fact: &&Fact| matches!(fact, Fact::Delivery { digest: delivered, .. } if delivered == digest);
+    u32::try_from(record.facts.iter().filter(of_it).count()).unwrap_or(u32::MAX)
+}
+
+/// An order: its link, its notifications, its calls, why it waits or needs a person, and its timeline.
+#[must_use]
+pub fn order(record: &OrderRecord, bodies: &Bodies) -> Value {
+    let mut notifications: Vec<_> = record.notifications.iter().collect();
+    notifications.sort_by_key(|(digest, one)| (one.first, digest.as_str()));
+    let shown = notifications
+        .iter()
+        .map(|(digest, one)| notification(digest, one, undecided_deliveries(record, digest), bodies));
+    let reasons = |reasons: &std::collections::BTreeSet<Reason>| -> Vec<Value> {
+        reasons.iter().map(|reason| json!({"code": reason, "text": reason.text()})).collect()
+    };
+    let attention = record
+        .attention
+        .as_ref()
+        .map(|attention| json!({"since": attention.since.to_string(), "reasons": reasons(&attention.reasons)}));
+    json!({
+        "revision": record.revision,
+        "undecided": record.facts.len(),
+        "link": record.link.as_ref().map(|one| link(one, bodies)),
+        "notifications": shown.collect::<Vec<_>>(),
+        "calls": calls(record, bodies),
+        "attention": attention,
+        "waits_for": record.waits.map(|reason| json!({"code": reason, "text": reason.text()})),
+        "dismissed": reasons(&record.dismissed),
+        "stopped": record.stopped,
+        "timeline": timeline(record),
     })
 }
 
 /// Everything that happened to an order, oldest first: `at`, `event`, and `detail` where there is one.
-#[must_use]
-pub fn timeline(order: &OrderRecords, calls: &[CallRecord]) -> Vec<Value> {
-    let mut events = Vec::new();
-    let mut event = |at, event: String, detail: Option<String>| events.push((at, event, detail));
-    if let Some(link) = &order.link {
-        event(link.updated_at, "linked".to_owned(), Some(format!("by {}", link.updated_by)));
+fn timeline(record: &OrderRecord) -> Vec<Value> {
+    let mut events: Vec<(EpochMillis, String, Option<String>)> = Vec::new();
+    if let Some(link) = &record.link {
+        events.push((link.at, "linked".to_owned(), Some(format!("by {}", link.by))));
     }
-    for notification in &order.notifications {
-        let name = format!("{} {}", notification.kind, notification.digest.get(..SHOWN_OF_DIGEST).unwrap_or_default());
-        event(notification.received_at, format!("{name} received"), None);
-        if notification.deliveries > 1 {
-            let times = format!("{} deliveries in all", notification.deliveries);
-            event(notification.last_received_at, format!("{name} received again"), Some(times));
+    for (digest, one) in &record.notifications {
+        let name = format!("{} {}", one.kind, digest.get(..SHOWN_OF_DIGEST).unwrap_or_default());
+        let deliveries = one.deliveries + undecided_deliveries(record, digest);
+        events.push((one.first, format!("{name} received"), None));
+        if deliveries > 1 {
+            let last = one.last.unwrap_or(one.first);
+            events.push((last, format!("{name} received again"), Some(format!("{deliveries} deliveries in all"))));
         }
-        if let (Some(at), Some(by)) = (notification.replayed_at, &notification.replayed_by) {
-            event(at, format!("{name} to be decided again"), Some(format!("by {by}")));
-        }
-        // A notification that is to be decided again has no decision yet.
-        if let Some(at) = notification.decided_at.filter(|_| notification.state != NotificationState::Received) {
-            let calls = notification.calls.iter().map(|call| format!("to {call}"));
-            let settled = notification
-                .settled_by
-                .iter()
-                .map(|by| format!("by {by}: {}", notification.settled_note.as_deref().unwrap_or_default()));
-            let detail: Vec<_> = notification.reason.iter().cloned().chain(calls).chain(settled).collect();
-            event(at, format!("{name} {}", notification.state.as_str()), Some(detail.join("; ")));
+        if let (Some(at), Some(state)) = (one.decided, one.state) {
+            let reason = one.reason.as_ref().and_then(|code| serde_json::from_value::<Reason>(json!(code)).ok());
+            let lane = one.lane.iter().map(|lane| format!("to {lane}"));
+            let detail: Vec<_> = reason.map(|reason| reason.text().to_owned()).into_iter().chain(lane).collect();
+            events.push((at, format!("{name} {}", state.as_str()), Some(detail.join("; "))));
         }
     }
-    for call in calls {
-        event(call.created_at, format!("{} asked for", call.id()), Some(format!("by {}", shortened(&call.asked_by))));
-        for attempt in &call.history {
-            let detail = match (&attempt.error, &attempt.note, &call.reply) {
-                (Some(error), ..) => Some(worded(error)),
-                (None, Some(note), _) => Some(format!("by {}: {note}", attempt.owner)),
-                (None, None, Some(reply)) => reply.request_id.as_ref().map(|id| format!("TOP request {id}")),
-                (None, None, None) => None,
-            };
-            event(attempt.at, format!("{} attempt {} {}", call.id(), attempt.attempt, attempt.outcome), detail);
-        }
+    let target = record.target.iter().map(|target| (target.since, target.lane().to_string()));
+    let told = record.told.iter().map(|(lane, told)| (told.since, lane.clone()));
+    events.extend(told.chain(target).map(|(since, lane)| (since, format!("{lane} requested"), None)));
+    for entry in &record.history {
+        let call = entry.lane.as_ref().filter(|_| entry.generation > 0);
+        let event = match call {
+            Some(lane) if entry.attempt > 0 => format!("{lane} attempt {} {}", entry.attempt, entry.what),
+            Some(lane) => format!("{lane} {}", entry.what),
+            None => entry.what.clone(),
+        };
+        let by = entry.by.as_ref().map(|by| format!("by {by}"));
+        let detail = [by, entry.note.clone(), entry.failure.as_ref().map(worded)];
+        events.push((entry.at, event, Some(detail.into_iter().flatten().collect::<Vec<_>>().join(": "))));
+    }
+    for (lane, told) in &record.told {
+        let request = told.reply.as_ref().and_then(|reply| reply.request_id.as_ref());
+        let detail = request.map(|id| format!("TOP request {id}"));
+        events.push((told.at, format!("{lane} attempt {} {}", told.attempts, told.outcome.as_str()), detail));
     }
     events.sort_by_key(|(at, ..)| *at);
-    let view = |(at, event, detail): (crate::clock::EpochMillis, String, Option<String>)| {
+    let view = |(at, event, detail): (EpochMillis, String, Option<String>)| {
         let mut view = json!({"at": at.to_string(), "event": event});
         if let Some(detail) = detail.filter(|detail| !detail.is_empty()) {
             view["detail"] = json!(detail);
@@ -159,16 +327,6 @@ pub fn timeline(order: &OrderRecords, calls: &[CallRecord]) -> Vec<Value> {
         view
     };
     events.into_iter().map(view).collect()
-}
-
-/// Who asked, with a notification's digest cut to what its own lines show of it.
-fn shortened(asked_by: &str) -> &str {
-    match asked_by.rsplit_once('/') {
-        Some((order, digest)) if digest.len() == 64 => {
-            asked_by.get(..order.len() + 1 + SHOWN_OF_DIGEST).unwrap_or(asked_by)
-        }
-        _ => asked_by,
-    }
 }
 
 fn worded(error: &Failure) -> String {
@@ -179,8 +337,12 @@ fn worded(error: &Failure) -> String {
     parts.join(", ")
 }
 
-fn masked(json: &str) -> Value {
-    let mut value = serde_json::from_str(json).unwrap_or(Value::Null);
+fn masked(body: &Body, bodies: &Bodies) -> Value {
+    let json = match body {
+        Body::Inline(json) => Some(json),
+        Body::Stored(digest) => bodies.get(digest),
+    };
+    let mut value = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or(Value::Null);
     mask_personal(&mut value);
     value
 }

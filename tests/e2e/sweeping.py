@@ -7,15 +7,15 @@ from botocore.exceptions import ClientError
 from relay import Relay
 
 
-def let_grace_pass(relay: Relay, pk: str, sk: str) -> None:
+def let_grace_pass(relay: Relay, pk: str) -> None:
     """Has the next sweep look at a record, if it is still unfinished; nothing else of it is touched."""
     try:
         relay.aws.client("dynamodb").update_item(
             TableName=relay.connection.table,
-            Key={"pk": {"S": pk}, "sk": {"S": sk}},
+            Key={"pk": {"S": pk}, "sk": {"S": "record"}},
             UpdateExpression="SET look_at = :long_ago",
-            ConditionExpression="begins_with(unfinished, :sweep)",
-            ExpressionAttributeValues={":long_ago": {"N": "0"}, ":sweep": {"S": "sweep#"}},
+            ConditionExpression="attribute_exists(unfinished)",
+            ExpressionAttributeValues={":long_ago": {"N": "0"}},
         )
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":

@@ -77,7 +77,7 @@ def test_an_id_of_any_characters_is_one_segment_of_the_path(stage: Stage) -> Non
     assert answered(stage, "order", "show", "tsy", order_id)["order_id"] == order_id
 
 
-def test_what_needs_a_person_is_listed_settled_and_replayed(stage: Stage) -> None:
+def test_what_needs_a_person_is_listed_resolved_replayed_and_dismissed(stage: Stage) -> None:
     order_id, key = stage.new_order("tsy"), stage.new_id("redemption")
     stage.notify_tsy(partners.tsy_rejected(order_id, "No seats"))
     stage.await_notifications("tsy", order_id, "attention")
@@ -88,14 +88,14 @@ def test_what_needs_a_person_is_listed_settled_and_replayed(stage: Stage) -> Non
 
     assert order_id in listed() and key in listed()
     assert len(answered(stage, "attention", "list", "--limit", "1")["items"]) == 1
-    settle = ["attention", "resolve", "ticket-verify", key, "--outcome", "succeeded", "--note", "seen in the console"]
-    assert "seen in the console" in said(stage, *settle)
+    said(stage, "attention", "resolve", "ticket-verify", key, "--outcome", "succeeded", "--note", "seen in the console")
+    stage.await_submitted("ticket-verify", key, "succeeded")
+    assert "seen in the console" in said(stage, "call", "show", "ticket-verify", key)
     assert key not in listed()
-    assert answered(stage, "call", "show", "ticket-verify", key)["state"] == "succeeded"
-    assert answered(stage, "attention", "replay", "tsy", order_id)["notifications_enqueued"] == 1
+    assert answered(stage, "attention", "replay", "tsy", order_id)["accepted"]
     stage.await_notifications("tsy", order_id, "attention")
-    settle = ["attention", "settle", "tsy", order_id, "--note", "refunded"]
-    assert answered(stage, *settle)["notifications_settled"] == 1
+    assert answered(stage, "attention", "dismiss", "tsy", order_id, "--note", "refunded")["accepted"]
+    stage.await_notifications("tsy", order_id, "dispatched")
     assert order_id not in listed()
 
 

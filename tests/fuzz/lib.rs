@@ -27,12 +27,12 @@ use lambda_runtime::{Context, LambdaEvent};
 use relay_tests::bodies::{flight, redemption, sctt, ship_call, tsy};
 use relay_tests::relay::{Answered, Relay, TOKEN, answered};
 use serde_json::{Value, json};
-use shared::call::{CallId, CallKey, CallKind};
+use shared::call::CallKind;
 use shared::clock::Clock as _;
 use shared::digest::{canonical_digest, sha256_hex};
 use shared::notification::NotificationKind;
 use shared::order::{OrderId, Partner};
-use shared::record::calls::CallState;
+use shared::record::RecordKey;
 use shared::top::response::{self, Outcome};
 
 /// The files of a target's corpus that edits begin from. Add new ones at the end: inputs choose them by position.
@@ -194,7 +194,6 @@ fn notification(kind: NotificationKind, sent: &Edited) {
             let request = request("POST", &route, json!({"token": TOKEN}), json!({}), sent);
             answered(relay.intake(kind).handle(&request).await)
         };
-        let now = relay.clock.now();
         let (status, answer) = post().await;
         let written = relay.cloud.take_sent();
         let mut messages = relay.receive("notifications").await;
@@ -211,11 +210,11 @@ fn notification(kind: NotificationKind, sent: &Edited) {
             assert_eq!(messages.len(), 0, "a refused body is enqueued");
             match status {
                 400 => {
-                    let sk = format!("{now}#{}", sha256_hex(&sent.bytes));
+                    let sk = format!("{kind}#{}", sha256_hex(&sent.bytes));
                     let kept = item(relay, &format!("quarantine#{partner}"), &sk).await;
                     let kept = kept.expect("a refused body is in quarantine");
                     assert_eq!(kept["body"].as_b().unwrap().as_ref(), sent.bytes);
-                    assert_eq!(kept["reason"].as_s().unwrap(), &message);
+                    assert_eq!(kept["unreadable"].as_m().unwrap()["problem"].as_s().unwrap(), &message);
                     assert_eq!(written.len(), 1, "{written:?}");
                 }
                 413 => assert_eq!(written, []),
@@ -225,36 +224,47 @@ fn notification(kind: NotificationKind, sent: &Edited) {
         }
         assert_eq!(answer, acknowledgement(partner));
         let body: Value = serde_json::from_slice(&sent.bytes).expect("what is taken is JSON");
-        let keys = keys(&messages);
-        let mut orders = orders_of(kind, &body);
-        for key in &keys {
-            let (order_id, digest) = (key["order_id"].as_str().unwrap(), key["digest"].as_str().unwrap());
-            assert_eq!(
-                *key,
-                json!({"partner": partner.as_str(), "order_id": order_id, "kind": kind, "digest": digest})
-            );
-            let (pk, sk) = (format!("order#{partner}#{order_id}"), format!("notification#{kind}#{digest}"));
-            let recorded = item(relay, &pk, &sk).await.expect("what is acknowledged is in the table");
-            let payload = recorded["payload"].as_s().unwrap();
-            let told = |(id, part): &(String, Value)| {
-                id == order_id && serde_json::from_str(payload).is_ok_and(|recorded: Value| recorded == *part)
-            };
-            let place = orders.iter().position(told).expect("what is recorded was told");
-            orders.swap_remove(place);
+        let mut told = keys(&messages);
+        let mut orders = Vec::new();
+        for (order_id, part) in orders_of(kind, &body) {
+            let key = json!({"partner": partner.as_str(), "order_id": order_id});
+            let place = told
+                .iter()
+                .position(|told| *told == key)
+                .unwrap_or_else(|| panic!("{key} is recorded, and not enqueued: {told:?}"));
+            told.swap_remove(place);
+            let bodies = recorded(relay, partner, &order_id).await;
+            let is_part =
+                |recorded: &String| serde_json::from_str(recorded).is_ok_and(|recorded: Value| recorded == part);
+            assert!(bodies.iter().any(is_part), "what was told is not recorded");
             if kind != NotificationKind::CancelPush {
-                assert_eq!(payload.as_bytes(), sent.bytes);
+                assert!(bodies.iter().any(|body| body.as_bytes() == sent.bytes));
             }
+            orders.push(order_id);
         }
-        assert_eq!(orders, [], "what was told is not recorded");
+        assert_eq!(told, Vec::<Value>::new(), "what was not told is enqueued");
         assert_eq!(post().await, (200, answer), "a repeat is answered otherwise");
         handled(relay, "notifications", &messages).await;
-        for key in &keys {
-            let pk = format!("order#{partner}#{}", key["order_id"].as_str().unwrap());
-            let sk = format!("notification#{kind}#{}", key["digest"].as_str().unwrap());
-            let decided = item(relay, &pk, &sk).await.unwrap();
-            assert_ne!(decided["state"].as_s().unwrap(), "received", "nothing was decided");
+        for order_id in orders {
+            let record = relay.record(&format!("order#{partner}#{order_id}")).await;
+            assert_eq!(record.facts, [], "nothing was decided");
         }
     });
+}
+
+/// The bodies of an order's notifications.
+async fn recorded(relay: &Relay, partner: Partner, order_id: &str) -> Vec<String> {
+    let record = relay.record(&format!("order#{partner}#{order_id}")).await;
+    let mut bodies = Vec::new();
+    for body in record.notifications.values().filter_map(|one| one.body.as_ref()) {
+        bodies.extend(relay.table.body(&record.key, body).await.unwrap());
+    }
+    bodies
+}
+
+/// Whether the relay can read an entry of a cancel push.
+fn relay_reads(entry: &Value) -> bool {
+    shared::wire::read::<shared::partner::sctt::Cancellation>(entry).is_ok()
 }
 
 /// Whose orders a body tells of, and what it tells of each.
@@ -274,11 +284,31 @@ fn orders_of(kind: NotificationKind, body: &Value) -> Vec<(String, Value)> {
         NotificationKind::VoucherPush => named(&["trade_number", "order_code"]),
         NotificationKind::CancelPush => {
             let part = |entry: &Value| {
+                let is_short = |value: &Value| match value {
+                    Value::Object(_) | Value::Array(_) => false,
+                    Value::String(text) => text.len() <= 256,
+                    _ => true,
+                };
                 let mut part = body.clone();
+                let members = part.as_object_mut().expect("what is taken is an object");
+                members.retain(|name, value| name == "orderlist" || is_short(value));
                 part["orderlist"] = json!([entry]);
-                (first_of(entry, &["trade_number", "order_code"]).expect("what is taken names an order"), part)
+                // One that names no order, or has no status, is quarantined.
+                let id =
+                    first_of(entry, &["trade_number", "order_code"]).filter(|id| OrderId::try_from(id.clone()).is_ok());
+                Some((id.filter(|_| relay_reads(entry))?, part))
             };
-            return body["orderlist"].as_array().expect("what is taken has a list").iter().map(part).collect();
+            let mut parts: Vec<(String, Value)> = Vec::new();
+            for part in body["orderlist"].as_array().expect("what is taken has a list").iter().filter_map(part) {
+                // Equal entries are one delivery.
+                if !parts
+                    .iter()
+                    .any(|(id, other)| *id == part.0 && canonical_digest(other, &[]) == canonical_digest(&part.1, &[]))
+                {
+                    parts.push(part);
+                }
+            }
+            return parts;
         }
     };
     vec![(order_id.expect("what is taken names an order"), body.clone())]
@@ -304,8 +334,7 @@ fn linked(sent: &Edited) {
             assert_eq!(relay.cloud.take_sent(), []);
             return;
         }
-        let expected = json!({"partner": partner.as_str(), "order_id": "O-1", "notifications_enqueued": 1,
-            "notifications_dispatched_before": 0});
+        let expected = json!({"partner": partner.as_str(), "order_id": "O-1", "version": 1, "notifications": 1});
         assert_eq!(parsed(&answer), expected);
         assert!(relay.order(partner.as_str(), "O-1").await["link"].is_object());
         let messages = relay.receive("notifications").await;
@@ -319,7 +348,7 @@ fn linked(sent: &Edited) {
         let order = relay.order(partner.as_str(), "O-1").await;
         assert_ne!(order["notifications"][0]["state"], "received", "nothing was decided");
         for call in order["calls"].as_array().unwrap() {
-            assert!(call["state"] == "succeeded" || call["state"] == "rejected", "{call}");
+            assert!(call["state"] == "succeeded" || call["state"] == "refused", "{call}");
         }
     });
 }
@@ -350,16 +379,15 @@ fn submitted(kind: CallKind, sent: &Edited) {
         assert_eq!(accepted, json!({"call": kind.as_str(), "key": key, "state": "pending"}));
         let (replayed, (status, again)) = submit().await;
         assert_eq!((replayed, status), (true, 200), "{again}");
+        let messages = relay.receive("notifications").await;
+        assert_eq!(keys(&messages).len(), 2, "the first and the repeat");
+        handled(relay, "notifications", &messages).await;
         let messages = relay.receive(kind.as_str()).await;
-        assert_eq!(
-            keys(&messages),
-            [json!({"call": kind.as_str(), "key": key}), json!({"call": kind.as_str(), "key": key})]
-        );
         handled(relay, kind.as_str(), &messages[..1]).await;
         let (status, call) = relay.get_call(kind.as_str(), &encoded(key)).await;
         let call = parsed(&call);
         assert_eq!(status, 200, "{call}");
-        assert!(call["state"] == "succeeded" || call["state"] == "rejected", "{call}");
+        assert!(call["state"] == "succeeded" || call["state"] == "refused", "{call}");
         assert_eq!(relay.ledger().len(), 1, "TOP was called once");
     });
 }
@@ -439,6 +467,9 @@ fn received(sent: &Edited) {
                 drop(relay.submit("itinerary-postback", None, ITINERARY_POSTBACK.bodies()[0]).await)
             }
         }
+        if kind.is_some() {
+            relay.poll("notifications").await;
+        }
         let messages: Vec<_> = event
             .records
             .iter()
@@ -460,26 +491,14 @@ fn received(sent: &Edited) {
     });
 }
 
-/// Whether what a message names was decided, or told to TOP.
+/// Whether nothing is left to do for the record that a message names: it is decided, or its call was sent.
 async fn is_done(relay: &Relay, kind: Option<CallKind>, message: &str) -> bool {
-    let Ok(key) = serde_json::from_str::<Value>(message) else { return false };
-    let name = |name: &str| text(&key[name]).unwrap_or_default();
-    let Some(kind) = kind else {
-        let pk = format!("order#{}#{}", name("partner"), name("order_id"));
-        let recorded = item(relay, &pk, &format!("notification#{}#{}", name("kind"), name("digest"))).await;
-        return recorded.is_some_and(|recorded| recorded["state"].as_s().unwrap() != "received");
-    };
-    // A list of call and key is as good as an object of them.
-    let (call, key) = match &key {
-        Value::Array(both) => (both.first().and_then(text), both.get(1).and_then(text)),
-        _ => (Some(name("call")), Some(name("key"))),
-    };
-    let Some(key) = CallKey::try_from(key.unwrap_or_default()).ok().filter(|_| call.as_deref() == Some(kind.as_str()))
-    else {
-        return false;
-    };
-    let record = relay.table.call(&CallId { call: kind, key }).await.unwrap();
-    record.is_some_and(|record| matches!(record.state, CallState::Succeeded | CallState::Rejected | CallState::Unknown))
+    let Ok(key) = serde_json::from_str::<RecordKey>(message) else { return false };
+    let Some(record) = relay.table.record(&key).await.unwrap() else { return true };
+    match kind {
+        None => record.facts.is_empty(),
+        Some(kind) => record.target.is_none_or(|target| target.call != kind || target.end.is_some()),
+    }
 }
 
 /// A person says what became of a call that nobody knows the outcome of.
@@ -487,14 +506,15 @@ fn resolved(sent: &Edited) {
     on_empty_relay(async |relay| {
         relay.submit("ticket-verify", Some("redemption-1"), &redemption(7, 0)).await;
         relay.top_faults(json!([{"fault": "not_json", "after_effect": true}]));
+        assert_eq!(relay.poll("notifications").await, (1, 0));
         assert_eq!(relay.poll("ticket-verify").await, (1, 0));
-        assert_eq!(relay.call(CallKind::TicketVerify, "redemption-1").await.state, CallState::Unknown);
+        assert_eq!(relay.call(CallKind::TicketVerify, "redemption-1").await["state"], "unknown");
         relay.cloud.take_sent();
         let parameters = json!({"call": "ticket-verify", "key": "redemption-1"});
         let request = request("POST", "/calls/{call}/{key}/resolve", parameters, json!({}), sent);
         let (status, answer) = answered(relay.submit_call.handle(&request).await);
         assert_eq!(status == 413, sent.bytes.len() > LARGEST, "{} bytes", sent.bytes.len());
-        if status != 200 {
+        if status != 202 {
             let _field = refusal(status, &answer, &sent.bytes);
             assert!(matches!(status, 400 | 413), "{status} for a call that is unknown");
             assert_eq!(relay.cloud.take_sent(), []);
@@ -503,14 +523,16 @@ fn resolved(sent: &Edited) {
         let said: Value = serde_json::from_slice(&sent.bytes).unwrap();
         let state = match said["outcome"].as_str().expect("what is taken says what became of the call") {
             "retry" => "pending",
-            settled @ ("succeeded" | "rejected") => settled,
+            "succeeded" => "succeeded",
+            "rejected" => "refused",
             other => panic!("{other} is no outcome"),
         };
-        assert_eq!(parsed(&answer)["state"], state);
+        assert_eq!(relay.poll("notifications").await, (1, 0), "{answer}");
+        assert_eq!(relay.call(CallKind::TicketVerify, "redemption-1").await["state"], state);
         let waiting = relay.receive("ticket-verify").await;
         assert_eq!(keys(&waiting).len(), usize::from(state == "pending"));
         let (status, again) = answered(relay.submit_call.handle(&request).await);
-        assert_eq!(status, 200, "saying the same again: {again}");
+        assert_eq!(status, 202, "saying the same again: {again}");
     });
 }
 

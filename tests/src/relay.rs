@@ -20,10 +20,10 @@ use lambda_runtime::{Context, LambdaEvent};
 use order_events::OrderEvents;
 use order_link::OrderLink;
 use serde_json::{Value, json};
-use shared::call::{CallId, CallKey, CallKind};
+use shared::call::CallKind;
 use shared::clock::{Clock, EpochMillis, SharedClock, SharedRandom};
-use shared::config::{AwsConfig, CallQueueUrls};
-use shared::delivery::Delivery;
+use shared::config::AwsConfig;
+use shared::decide::Settings;
 use shared::digest::sha256_hex;
 use shared::intake::Intake;
 use shared::notification::NotificationKind;
@@ -31,10 +31,11 @@ use shared::order::Partner;
 use shared::partner::authentication::{ScttChecks, TokenHashes};
 use shared::queue::Queue;
 use shared::queue::batch::{BatchRunner, Invocation};
-use shared::record::Table;
-use shared::record::calls::CallRecord;
-use shared::record::unfinished::{INDEX, PROJECTED};
+use shared::record::index::{ATTENTION, ATTENTION_PROJECTS, UNFINISHED, UNFINISHED_PROJECTS};
+use shared::record::order::OrderRecord;
+use shared::record::{RecordKey, Table};
 use shared::secret::CachedSecret;
+use shared::sender::Sender;
 use shared::top::client::TopClient;
 use shared::top::sign::SignMethod;
 use shared::trace::Daemon;
@@ -106,7 +107,7 @@ pub struct Relay {
     /// The list of what needs a person.
     pub attention: Attention,
     /// Those who call TOP.
-    pub deliveries: Vec<Delivery>,
+    pub senders: Vec<Sender>,
     /// SQS, as a test uses it.
     pub sqs: aws_sdk_sqs::Client,
     /// DynamoDB, as a test uses it.
@@ -133,7 +134,18 @@ pub fn sdk_config(http_client: SharedHttpClient) -> SdkConfig {
 pub async fn create_table(client: &aws_sdk_dynamodb::Client) {
     let attribute =
         |name, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap();
-    let key = |name, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
+    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
+    let index = |name: &str, sorted_by, projects: &[&str]| {
+        let projects = projects.iter().map(|name| (*name).to_owned()).collect();
+        let projection = Projection::builder().projection_type(ProjectionType::Include);
+        GlobalSecondaryIndex::builder()
+            .index_name(name)
+            .key_schema(key(name, KeyType::Hash))
+            .key_schema(key(sorted_by, KeyType::Range))
+            .projection(projection.set_non_key_attributes(Some(projects)).build())
+            .build()
+            .unwrap()
+    };
     client
         .create_table()
         .table_name("relay")
@@ -142,22 +154,12 @@ pub async fn create_table(client: &aws_sdk_dynamodb::Client) {
         .attribute_definitions(attribute("sk", ScalarAttributeType::S))
         .attribute_definitions(attribute("unfinished", ScalarAttributeType::S))
         .attribute_definitions(attribute("look_at", ScalarAttributeType::N))
+        .attribute_definitions(attribute("attention", ScalarAttributeType::S))
+        .attribute_definitions(attribute("since", ScalarAttributeType::N))
         .key_schema(key("pk", KeyType::Hash))
         .key_schema(key("sk", KeyType::Range))
-        .global_secondary_indexes(
-            GlobalSecondaryIndex::builder()
-                .index_name(INDEX)
-                .key_schema(key("unfinished", KeyType::Hash))
-                .key_schema(key("look_at", KeyType::Range))
-                .projection(
-                    Projection::builder()
-                        .projection_type(ProjectionType::Include)
-                        .set_non_key_attributes(Some(PROJECTED.map(str::to_owned).to_vec()))
-                        .build(),
-                )
-                .build()
-                .unwrap(),
-        )
+        .global_secondary_indexes(index(UNFINISHED, "look_at", &UNFINISHED_PROJECTS))
+        .global_secondary_indexes(index(ATTENTION, "since", &ATTENTION_PROJECTS))
         .send()
         .await
         .unwrap();
@@ -208,11 +210,16 @@ impl Relay {
                 table: table.clone(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
                 clock: shared_clock.clone(),
+                random: random.clone(),
             }
         };
-        let delivery = |kind| Delivery {
+        let retention = Duration::from_secs(180 * 24 * 3600);
+        let settings = Settings { failed_code: Some("DEFAULT".to_owned()), retention };
+        let sender = |kind| Sender {
             kind,
             table: table.clone(),
+            notifications: Queue::new(sqs.clone(), url("notifications")),
+            settings: settings.clone(),
             credentials: CachedSecret::new(secrets.clone(), TOP_SECRET_ID.to_owned(), shared_clock.clone()),
             sign_method: SignMethod::HmacSha256,
             top: TopClient::new(cloud.top_connector(), "http://top.test/router/rest".to_owned()),
@@ -228,34 +235,29 @@ impl Relay {
                 table: table.clone(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
                 clock: shared_clock.clone(),
+                random: random.clone(),
             },
             submit_call: SubmitCall {
                 table: table.clone(),
-                sqs: sqs.clone(),
-                call_queue_urls: CallQueueUrls {
-                    itinerary_postback: url("itinerary-postback"),
-                    ticket_verify: url("ticket-verify"),
-                    ship_notify: url("ship-notify"),
-                },
+                notifications: Queue::new(sqs.clone(), url("notifications")),
                 clock: shared_clock.clone(),
                 random: random.clone(),
             },
             dispatch: Dispatch {
                 table: table.clone(),
-                itinerary_postback: Queue::new(sqs.clone(), url("itinerary-postback")),
-                ship_notify: Queue::new(sqs.clone(), url("ship-notify")),
-                ship_failed_code: Some("DEFAULT".to_owned()),
+                notifications: Queue::new(sqs.clone(), url("notifications")),
+                calls: CallKind::ALL.map(|kind| (kind, Queue::new(sqs.clone(), url(kind.as_str())))).into(),
+                settings: settings.clone(),
                 clock: shared_clock.clone(),
                 random: random.clone(),
             },
             sweep: Sweep {
                 table: table.clone(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
-                calls: CallKind::ALL.map(|kind| (kind, Queue::new(sqs.clone(), url(kind.as_str())))).to_vec(),
                 clock: shared_clock.clone(),
             },
             attention: Attention { table: table.clone() },
-            deliveries: CallKind::ALL.into_iter().map(delivery).collect(),
+            senders: CallKind::ALL.into_iter().map(sender).collect(),
             cloud,
             clock,
             table,
@@ -280,8 +282,8 @@ impl Relay {
         self.cloud.take_sent();
         self.messages.lock().unwrap().clear();
         self.clock.0.store(START, Ordering::Relaxed);
-        for delivery in &self.deliveries {
-            delivery.banned_until.store(0, Ordering::Relaxed);
+        for sender in &self.senders {
+            sender.banned_until.store(0, Ordering::Relaxed);
         }
     }
 
@@ -366,7 +368,14 @@ impl Relay {
         (text("state"), text("reason"))
     }
 
-    /// Asks for a call.
+    /// Submits a call, and has dispatch decide it.
+    pub async fn submit_and_decide(&self, call: &str, idempotency_key: Option<&str>, body: &str) -> Response<HttpBody> {
+        let response = self.submit(call, idempotency_key, body).await;
+        self.poll("notifications").await;
+        response
+    }
+
+    /// Submits a call.
     pub async fn submit(&self, call: &str, idempotency_key: Option<&str>, body: &str) -> Response<HttpBody> {
         let headers = idempotency_key.map_or_else(|| json!({}), |key| json!({"Idempotency-Key": key}));
         let request = api_request("POST", "/calls/{call}", json!({"call": call}), headers, Body::Text(body));
@@ -388,11 +397,11 @@ impl Relay {
         answered(self.order_link.handle(&request).await)
     }
 
-    /// A person has seen to an order.
-    pub async fn settle_order(&self, partner: &str, order_id: &str, note: &str) -> Answered {
+    /// A person says something about an order: `dismiss`, `withdraw` or `close`.
+    pub async fn say(&self, word: &str, partner: &str, order_id: &str, note: &str) -> Answered {
         let parameters = json!({"partner": partner, "order_id": order_id});
-        let (resource, body) = ("/orders/{partner}/{order_id}/settle", json!({"note": note}).to_string());
-        let request = api_request("POST", resource, parameters, json!({}), Body::Text(&body));
+        let (resource, body) = (format!("/orders/{{partner}}/{{order_id}}/{word}"), json!({"note": note}).to_string());
+        let request = api_request("POST", &resource, parameters, json!({}), Body::Text(&body));
         answered(self.order_link.handle(&request).await)
     }
 
@@ -437,10 +446,16 @@ impl Relay {
         self.sweep.handle(&Invocation { request_id: "sweep".to_owned(), deadline }).await
     }
 
-    /// The record of a call.
-    pub async fn call(&self, call: CallKind, key: &str) -> CallRecord {
-        let key = CallKey::try_from(key.to_owned()).unwrap();
-        self.table.call(&CallId { call, key }).await.unwrap().expect("a record of the call")
+    /// A call, as a person sees it.
+    pub async fn call(&self, call: CallKind, key: &str) -> Value {
+        let (status, body) = self.get_call(call.as_str(), key).await;
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// The record with that partition key.
+    pub async fn record(&self, pk: &str) -> OrderRecord {
+        self.table.record(&RecordKey::parse(pk).unwrap()).await.unwrap().expect("a record")
     }
 
     /// Orders faults of TOP, as JSON.
@@ -519,8 +534,8 @@ impl Relay {
         match CallKind::named(queue) {
             None => self.dispatch.handle(&runner, event).await,
             Some(kind) => {
-                let delivery = self.deliveries.iter().find(|delivery| delivery.kind == kind).unwrap();
-                delivery.handle(&runner, event).await
+                let sender = self.senders.iter().find(|sender| sender.kind == kind).unwrap();
+                sender.handle(&runner, event).await
             }
         }
     }

@@ -47,44 +47,40 @@ pub struct GatewayRefusal {
     pub message: Option<String>,
 }
 
-/// An order was linked.
+/// A link was recorded.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Linked {
-    /// Whose order it is.
+    /// The partner.
     pub partner: String,
-    /// Its id.
+    /// The order's id.
     pub order_id: String,
-    /// How many notifications are decided again.
-    pub notifications_enqueued: u64,
-    /// How many are not, since TOP was told already or is being told.
-    pub notifications_dispatched_before: u64,
+    /// How often the order was linked.
+    pub version: i64,
+    /// How many notifications the order has.
+    pub notifications: u64,
 }
 
-/// An order is decided again.
+/// A person's word about an order was recorded; the order is decided next.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Replayed {
-    /// Whose order it is.
+pub struct Accepted {
+    /// The partner.
     pub partner: String,
-    /// Its id.
+    /// The order's id.
     pub order_id: String,
-    /// How many notifications are decided again.
-    pub notifications_enqueued: u64,
-    /// How many are not, since TOP has what they led to.
-    pub notifications_succeeded_before: u64,
+    /// True.
+    pub accepted: bool,
 }
 
-/// An order was taken off the list of what needs a person.
+/// An unreadable body was dismissed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settled {
-    /// Whose order it is.
-    pub partner: String,
-    /// Its id.
-    pub order_id: String,
-    /// How many notifications were settled.
-    pub notifications_settled: u64,
+pub struct DismissedBody {
+    /// The endpoint that the body came to.
+    pub endpoint: String,
+    /// The body's SHA-256.
+    pub digest: String,
 }
 
 /// An order, with all that happened to it. Personal data is masked.
@@ -101,8 +97,40 @@ pub struct Order {
     pub notifications: Vec<Notification>,
     /// Its calls.
     pub calls: Vec<Call>,
+    /// Changes with each write of the record: send it with a word that must fit what you saw.
+    pub revision: i64,
+    /// How many facts are not decided yet.
+    pub undecided: u64,
+    /// Why a person must look, if one must.
+    pub attention: Option<Attention>,
+    /// What the order waits for, if it waits.
+    pub waits_for: Option<Reason>,
+    /// The reasons that a person dismissed.
+    pub dismissed: Vec<Reason>,
+    /// `withdrawn` or `closed` by a person, until a new fact comes.
+    pub stopped: Option<String>,
     /// Everything, oldest first.
     pub timeline: Vec<Event>,
+}
+
+/// Why a person must look.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Attention {
+    /// Since when.
+    pub since: String,
+    /// Why.
+    pub reasons: Vec<Reason>,
+}
+
+/// A reason.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// For programs.
+    pub code: String,
+    /// For people.
+    pub text: String,
 }
 
 /// A notification, and what became of it.
@@ -111,12 +139,14 @@ pub struct Order {
 pub struct Notification {
     /// Its kind.
     pub kind: String,
-    /// SHA-256 of its canonical payload.
+    /// Its name among the order's notifications.
     pub digest: String,
     /// What became of it: received, dispatched, waiting or attention.
     pub state: String,
     /// Why it waits, needs a person, or led to nothing.
     pub reason: Option<String>,
+    /// The same for programs.
+    pub reason_code: Option<String>,
     /// When the first delivery came.
     pub received_at: String,
     /// When the last delivery came.
@@ -125,17 +155,7 @@ pub struct Notification {
     pub deliveries: u64,
     /// When it was decided last.
     pub decided_at: Option<String>,
-    /// How often a person had it decided again.
-    pub replays: i64,
-    /// When a person last did.
-    pub replayed_at: Option<String>,
-    /// Who last did.
-    pub replayed_by: Option<String>,
-    /// Who said that nothing more is to be done about it.
-    pub settled_by: Option<String>,
-    /// What that person noted.
-    pub settled_note: Option<String>,
-    /// The calls it led to, each as `call/key`.
+    /// The call that it led to, as `call/id`.
     pub calls: Vec<String>,
     /// What the partner sent, masked.
     pub payload: Value,
@@ -149,25 +169,31 @@ pub struct Call {
     pub call: String,
     /// Its key.
     pub key: String,
-    /// What became of it: pending, in_progress, succeeded, rejected or unknown.
+    /// What became of it: pending, in_progress, succeeded, refused, unknown or withdrawn.
     pub state: String,
     /// How often it was tried.
     pub attempt: u32,
-    /// Whether it may be sent again when nobody knows whether it took effect: again or never.
-    pub may_be_sent_again: String,
-    /// Who asked for it: a notification, or an IAM identity.
-    pub asked_by: String,
-    /// When it was asked for.
-    pub created_at: String,
+    /// How many of the attempts may have taken effect.
+    pub unsettled: Option<u32>,
+    /// Changes with each request that takes the place of another one.
+    pub generation: u32,
+    /// Changes with each write of the record.
+    pub revision: i64,
+    /// Whether it may be sent again while nobody knows whether it took effect: again or never.
+    pub may_be_sent_again: Option<String>,
+    /// The IAM identity that submitted it, if somebody did.
+    pub submitted_by: Option<String>,
+    /// When it was requested.
+    pub created_at: Option<String>,
     /// When it last changed.
-    pub updated_at: String,
+    pub updated_at: Option<String>,
     /// When it may be sent next.
-    pub not_before: String,
+    pub not_before: Option<String>,
     /// What it says, masked.
     pub request: Value,
     /// Its attempts, oldest first.
     pub history: Vec<Attempt>,
-    /// Who is sending it, or did last.
+    /// Who is sending it.
     pub owner: Option<String>,
     /// Until when.
     pub lease_until: Option<String>,
@@ -185,13 +211,13 @@ pub struct Attempt {
     pub attempt: u32,
     /// When it ended.
     pub at: String,
-    /// Who made it.
-    pub owner: String,
+    /// Who said so, where a person did.
+    pub owner: Option<String>,
     /// How it ended.
     pub outcome: String,
     /// What TOP said, where it failed.
     pub error: Option<Failure>,
-    /// What the person said who settled the call.
+    /// The person's note.
     pub note: Option<String>,
 }
 
@@ -237,31 +263,33 @@ pub struct Submitted {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttentionPage {
-    /// Notifications and calls, oldest first.
+    /// Orders, submitted calls and unreadable bodies, oldest first.
     pub items: Vec<NeedsPerson>,
     /// What to say as `after` for the next page; null on the last one.
     pub next: Option<String>,
 }
 
-/// A notification in attention, or a call whose outcome is unknown.
+/// An order, a submitted call or an unreadable body that needs a person.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NeedsPerson {
-    /// attention or unknown.
-    pub state: String,
-    /// Of a notification: whose order it is about.
+    /// order, call or unreadable.
+    pub kind: String,
+    /// Of an order: the partner.
     pub partner: Option<String>,
-    /// Of a notification: the order's id.
+    /// Of an order: its id.
     pub order_id: Option<String>,
-    /// Of a notification: its kind.
-    pub notification: Option<String>,
-    /// Of a notification: its digest.
+    /// Of an unreadable body: the endpoint that it came to.
+    pub endpoint: Option<String>,
+    /// Of an unreadable body: its SHA-256.
     pub digest: Option<String>,
-    /// Of a call: which.
+    /// Why, for programs.
+    pub reasons: Vec<String>,
+    /// The call that it is about, if there is one.
     pub call: Option<String>,
-    /// Of a call: its key.
+    /// That call's key.
     pub key: Option<String>,
-    /// When it came.
+    /// Since when a person must look.
     pub since: String,
     /// Why a person must look.
     pub reason: String,

@@ -13,14 +13,15 @@ use serde_json::{Map, Value, json};
 use shared::order::{FliggyShip, FliggyTicket, HappytripFlight};
 use shared::partner::sctt::{CancelPush, Envelope, VoucherPush};
 use shared::partner::tsy::{ChangePricePush, IssueNotify};
-use shared::record::calls::Resolution;
+use shared::record::order::Resolution;
 use shared::schema;
 use shared::top::itinerary_postback::FlightItineraryRequest;
 use shared::top::ship_notify::ConfirmBook;
 use shared::top::ticket_verify::TicketVerify;
 
 use crate::answers::{
-    AttentionPage, Call, GatewayRefusal, Linked, Order, Refusal, Replayed, ScttAnswer, Settled, Submitted, TsyAnswer,
+    Accepted, AttentionPage, Call, DismissedBody, GatewayRefusal, Linked, Order, Refusal, ScttAnswer, Submitted,
+    TsyAnswer,
 };
 
 /// What became of a change: any JSON object, of which all is kept. The order is `merchantOrder`'s, or else `orderNum`'s.
@@ -62,7 +63,7 @@ struct ScttLink {
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "described, not read")]
 struct ResolveRequest {
-    /// It took effect; it did not and shall not; or it did not and shall.
+    /// It took effect; it did not, do not retry; or it did not, send it again.
     #[schemars(extend("enum" = ["succeeded", "rejected", "retry"]), with = "String")]
     outcome: Resolution,
     /// How the person knows: at most 1024 bytes.
@@ -74,11 +75,24 @@ struct ResolveRequest {
     attempt: Option<i64>,
 }
 
-/// What a person says who has seen to an order.
+/// What a person says with a word about an order.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "described, not read")]
-struct SettleRequest {
+struct WordRequest {
+    /// Why: at most 1024 bytes.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = r"\S"))]
+    note: String,
+    /// The revision of the order that the person saw; the present one if absent.
+    #[serde(default)]
+    revision: Option<i64>,
+}
+
+/// What a person says who handled a call or an unreadable body.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "described, not read")]
+struct DismissRequest {
     /// What was done: at most 1024 bytes.
     #[schemars(length(max = 1024))]
     note: String,
@@ -180,7 +194,10 @@ impl Describer {
             json!([in_path("order_id", "The order's id, percent-encoded.", json!({"$ref": "#/components/schemas/Id"}))])
         };
         let request = self.request::<L>();
-        let linked = vec![("200", self.answer::<Linked>("Linked; what was not dispatched is decided again."))];
+        let linked = vec![
+            ("200", self.answer::<Linked>("Recorded; the order is decided next.")),
+            ("409", self.answer::<Refusal>("The link was changed at the same time.")),
+        ];
         let put = self.own(
             &format!("link-{partner}-order"),
             "Say which TOP call the order leads to",
@@ -191,20 +208,29 @@ impl Describer {
         let unknown = self.answer::<Refusal>("Nothing is known of the order.");
         let shown = vec![("200", self.answer::<Order>("All that is known of it.")), ("404", unknown.clone())];
         let get = self.own(&format!("show-{partner}-order"), "See what became of the order", order_id(), None, shown);
-        let again =
-            vec![("202", self.answer::<Replayed>("What did not succeed is decided again.")), ("404", unknown.clone())];
-        let replay =
-            self.own(&format!("replay-{partner}-order"), "Have the order decided again", order_id(), None, again);
-        let request = self.request::<SettleRequest>();
-        let done = vec![("200", self.answer::<Settled>("What needed a person is off the list.")), ("404", unknown)];
-        let id = format!("settle-{partner}-order");
-        let settle = self.own(&id, "Say that a person has seen to the order", order_id(), Some(request), done);
         let path = format!("/orders/{partner}/{{order_id}}");
-        vec![
-            (path.clone(), json!({"get": get, "put": put})),
-            (format!("{path}/replay"), json!({"post": replay})),
-            (format!("{path}/settle"), json!({"post": settle})),
-        ]
+        let mut routes = vec![(path.clone(), json!({"get": get, "put": put}))];
+        for (word, summary) in [
+            ("replay", "Decide the order again; what TOP refused is sent again"),
+            ("dismiss", "Take an order that was handled manually off the attention list"),
+            ("withdraw", "Withdraw a call that was certainly not sent"),
+            ("close", "Close an order that will never be linked"),
+        ] {
+            let mut request = self.request::<WordRequest>();
+            if word == "replay" {
+                // A replay needs no reason, and no body.
+                request = json!({"required": false, "content": request["content"]});
+            }
+            let answers = vec![
+                ("202", self.answer::<Accepted>("Recorded; the order is decided next.")),
+                ("404", unknown.clone()),
+                ("409", self.answer::<Refusal>("Not possible as the order is now, or it has changed since.")),
+            ];
+            let id = format!("{word}-{partner}-order");
+            let post = self.own(&id, summary, order_id(), Some(request), answers);
+            routes.push((format!("{path}/{word}"), json!({"post": post})));
+        }
+        routes
     }
 
     /// The routes of this call.
@@ -222,20 +248,35 @@ impl Describer {
         let answers = vec![
             ("200", again),
             ("202", self.answer::<Submitted>("Recorded, and on its way.")),
-            ("422", self.answer::<Refusal>("Another body under the same key, which is not a rejected call's.")),
+            ("409", self.answer::<Refusal>("The call kept changing; send it again.")),
+            ("422", self.answer::<Refusal>("Another body under the same key, whose call TOP did not refuse.")),
         ];
-        let post = self.own(&format!("submit-{call}"), "Have the call made", parameters, Some(request), answers);
+        let post = self.own(&format!("submit-{call}"), "Submit a call to TOP", parameters, Some(request), answers);
         let unknown = self.answer::<Refusal>("There is no such call.");
         let shown = vec![("200", self.answer::<Call>("The call as it is.")), ("404", unknown.clone())];
         let get = self.own(&format!("show-{call}"), "See how the call went", key(), None, shown);
+        let request = self.request::<DismissRequest>();
+        let answers = vec![
+            ("202", self.answer::<Call>("Recorded: the call as it is.")),
+            ("404", unknown.clone()),
+            ("409", self.answer::<Refusal>("The call is not in the attention list, or is being decided.")),
+        ];
+        let id = format!("dismiss-{call}");
+        let dismiss = self.own(
+            &id,
+            "Take a call that was handled manually off the attention list",
+            key(),
+            Some(request),
+            answers,
+        );
         let request = self.request::<ResolveRequest>();
         let answers = vec![
-            ("200", self.answer::<Call>("Written down, now or before: the call as it is.")),
+            ("202", self.answer::<Call>("Recorded, now or before: the call as it is.")),
             ("404", unknown),
             (
                 "409",
                 self.answer::<Refusal>(
-                    "The call is neither unknown nor, to be retried, refused; or another attempt is meant.",
+                    "The call is neither unknown nor, to be retried, refused; or another attempt is meant; or it is being decided.",
                 ),
             ),
         ];
@@ -246,20 +287,31 @@ impl Describer {
             (path.clone(), json!({"post": post})),
             (format!("{path}/{{key}}"), json!({"get": get})),
             (format!("{path}/{{key}}/resolve"), json!({"post": resolve})),
+            (format!("{path}/{{key}}/dismiss"), json!({"post": dismiss})),
         ]
     }
 
-    fn attention(&mut self) -> (String, Value) {
+    fn attention(&mut self) -> Vec<(String, Value)> {
         let parameters = json!([
             {"name": "limit", "in": "query", "description": "How many items a page holds.",
                 "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}},
             {"name": "after", "in": "query", "description": "The `next` of the page before.", "schema": {"type": "string"}},
         ]);
         let page = vec![("200", self.answer::<AttentionPage>("What needs a person, oldest first."))];
-        (
-            "/attention".to_owned(),
-            json!({"get": self.own("list-attention", "See what needs a person", parameters, None, page)}),
-        )
+        let list = json!({"get": self.own("list-attention", "List what needs a person", parameters, None, page)});
+        let body = json!([
+            in_path("endpoint", "The endpoint that the body came to.", json!({"type": "string"})),
+            in_path("digest", "The body's SHA-256.", json!({"type": "string", "pattern": "^[0-9a-f]{64}$"})),
+        ]);
+        let request = self.request::<DismissRequest>();
+        let answers = vec![
+            ("200", self.answer::<DismissedBody>("It is off the list.")),
+            ("404", self.answer::<Refusal>("There is no such unreadable body.")),
+        ];
+        let summary = "Take an unreadable body off the attention list";
+        let dismiss = json!({"post": self.own("dismiss-unreadable", summary, body, Some(request), answers)});
+        let path = "/attention/unreadable/{endpoint}/{digest}/dismiss";
+        vec![("/attention".to_owned(), list), (path.to_owned(), dismiss)]
     }
 }
 
@@ -307,7 +359,7 @@ pub fn document() -> Value {
     paths.extend(describer.calls::<FlightItineraryRequest>("itinerary-postback", true));
     paths.extend(describer.calls::<TicketVerify>("ticket-verify", false));
     paths.extend(describer.calls::<ConfirmBook>("ship-notify", true));
-    paths.push(describer.attention());
+    paths.extend(describer.attention());
     let mut id = schema::id(&mut describer.schemas).to_value();
     id["description"] = "1 to 256 bytes without control characters.".into();
     let mut key = schema::call_key().to_value();

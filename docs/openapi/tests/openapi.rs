@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
 
-use relay_openapi::answers::{
-    AttentionPage, Call, Linked, Order, Refusal, Replayed, ScttAnswer, Settled, Submitted, TsyAnswer,
-};
+use relay_openapi::answers::{Accepted, AttentionPage, Call, Linked, Order, Refusal, ScttAnswer, Submitted, TsyAnswer};
 use relay_tests::bodies::{flight, redemption, sctt, ship, tsy};
 use relay_tests::relay::{Relay, answered};
 use serde::de::DeserializeOwned;
@@ -67,7 +65,7 @@ async fn real_answers_are_as_described() {
     let waiting: Order = read(relay.get_order("tsy", "P-1").await, 200);
     assert!(waiting.link.is_none());
     let linked: Linked = read(relay.put_order("tsy", "P-1", &flight()).await, 200);
-    assert_eq!(linked.notifications_enqueued, 1);
+    assert_eq!((linked.version, linked.notifications), (1, 1));
     relay.put_order("sctt", "T-1", &ship("387654", 1)).await;
     relay.top_faults(json!([{"fault": "business_failure", "match": "387654", "times": 1}]));
     relay.settle().await;
@@ -75,18 +73,20 @@ async fn real_answers_are_as_described() {
     assert!(refused.calls[0].last_error.is_some() && !refused.timeline.is_empty());
     let done: Order = read(relay.get_order("tsy", "P-1").await, 200);
     assert!(done.calls[0].response.is_some());
-    let _: Replayed = read(relay.replay("sctt", "T-1").await, 202);
-    let _: Settled = read(relay.settle_order("sctt", "T-1", "seen to").await, 200);
+    let _: Accepted = read(relay.say("dismiss", "sctt", "T-1", "handled").await, 202);
+    relay.settle().await;
+    let _: Refusal = read(relay.say("dismiss", "sctt", "T-1", "handled").await, 409);
     relay.top_faults(json!([{"fault": "timeout_after_effect", "times": 1}]));
     let _: Submitted = read(answered(relay.submit("ticket-verify", Some("k"), &redemption(1, 0)).await), 202);
     relay.settle().await;
     let unknown: Call = read(answered(relay.submit("ticket-verify", Some("k"), &redemption(1, 0)).await), 200);
     assert_eq!(unknown.state, "unknown");
     let page: AttentionPage = read(relay.attention(None, None).await, 200);
-    assert_eq!(page.items.len(), 1);
+    assert_eq!(page.items.len(), 3, "two unreadable bodies and an unknown redemption");
     let _: Refusal = read(relay.resolve("ticket-verify", "k", r#"{"outcome": "perhaps"}"#).await, 400);
-    let resolved: Call =
-        read(relay.resolve("ticket-verify", "k", r#"{"outcome": "succeeded", "note": "n"}"#).await, 200);
+    let _: Call = read(relay.resolve("ticket-verify", "k", r#"{"outcome": "succeeded", "note": "n"}"#).await, 202);
+    relay.settle().await;
+    let resolved: Call = read(relay.get_call("ticket-verify", "k").await, 200);
     assert!(resolved.history.last().unwrap().note.is_some());
     let _: Refusal = read(relay.get_call("ticket-verify", "other").await, 404);
 }

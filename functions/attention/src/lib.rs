@@ -1,13 +1,16 @@
-//! `GET /attention`: what needs a person, oldest first, with the reason.
+//! `GET /attention`: what needs a person, oldest first, with the reasons.
+//! `POST /attention/unreadable/{endpoint}/{digest}/dismiss`: takes a body that could not be read off the list.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use lambda_http::http::StatusCode;
+use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt as _, Response};
+use serde::Deserialize;
 use serde_json::json;
+use shared::notification::NotificationKind;
 use shared::record::Table;
-use shared::record::unfinished::{Cursor, SHARDS};
-use shared::{answer, view};
+use shared::record::index::{Cursor, SHARDS};
+use shared::{answer, view, wire};
 
 /// How much a page holds if the request does not say.
 const USUAL_PAGE: u8 = 50;
@@ -17,14 +20,54 @@ const LARGEST_PAGE: u8 = 100;
 /// What the function is made of.
 #[derive(Debug)]
 pub struct Attention {
-    /// Where what needs a person is found.
+    /// Where the attention list is.
     pub table: Table,
 }
 
 impl Attention {
-    /// Answers a person's request: `?limit=` items (50 unless told, at most 100), `?after=` the `next` of the page
-    /// before.
+    /// Answers a person's request.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
+        match (request.method(), answer::resource(request).as_str()) {
+            (&Method::GET, "/attention") => self.list(request).await,
+            (&Method::POST, "/attention/unreadable/{endpoint}/{digest}/dismiss") => self.dismiss(request).await,
+            _ => answer::refusal(
+                StatusCode::METHOD_NOT_ALLOWED,
+                None,
+                "use GET /attention, or dismiss an unreadable body",
+            ),
+        }
+    }
+
+    async fn dismiss(&self, request: &Request) -> Response<Body> {
+        let read = answer::json_body(request).and_then(|body| {
+            let said = wire::read::<Dismissed>(&body).and_then(|said| {
+                answer::check_note(&said.note)?;
+                Ok(said)
+            });
+            said.map_err(|problem| answer::bad_body(&problem).into())
+        });
+        let note = match read {
+            Ok(Dismissed { note }) => note,
+            Err(refusal) => return *refusal,
+        };
+        let missing = || answer::refusal(StatusCode::NOT_FOUND, None, "there is no such unreadable body");
+        let Some(endpoint) = NotificationKind::named(&answer::path_parameter(request, "endpoint")) else {
+            return missing();
+        };
+        let (digest, by) = (answer::path_parameter(request, "digest"), answer::caller(request));
+        match self.table.dismiss_unreadable(endpoint, &digest, &by, &note).await {
+            Ok(true) => answer::json(StatusCode::OK, &json!({"endpoint": endpoint, "digest": digest})),
+            Ok(false) => missing(),
+            Err(error) => {
+                tracing::error!(%error, "unreadable body not dismissed");
+                answer::unavailable()
+            }
+        }
+    }
+
+    /// A page of the list: `?limit=` items (50 unless told, at most 100), `?after=` the `next` of the page
+    /// before.
+    async fn list(&self, request: &Request) -> Response<Body> {
         let query = request.query_string_parameters();
         let limit = match query.first("limit").map(str::parse) {
             None => USUAL_PAGE,
@@ -45,6 +88,13 @@ impl Attention {
             }
         }
     }
+}
+
+/// What a person says who handled an unreadable body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Dismissed {
+    note: String,
 }
 
 fn bad(field: &str, message: &str) -> Response<Body> {

@@ -4,5 +4,5 @@ use shared::call::CallKind;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::delivery::serve(CallKind::ItineraryPostback).await
+    shared::sender::serve(CallKind::ItineraryPostback).await
 }

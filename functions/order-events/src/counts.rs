@@ -15,16 +15,18 @@ pub fn describe() {
 /// Counts what was published: each outcome by the kind of notification or by the call. What a person says of a call is no
 /// answer of TOP's, and not counted as one.
 pub fn count(events: &[OrderEvent]) {
-    for event in events.iter().filter(|event| !event.data.said_by_person) {
+    for event in events.iter().filter(|event| event.data.kind == "order" || !event.data.said_by_person) {
         let data = &event.data;
         let (name, by) = match data.outcome {
             Outcome::Received => ("Received", "Notification"),
-            Outcome::Replayed => ("Replayed", "Notification"),
+            Outcome::Replayed => ("Replayed", "Order"),
             Outcome::Dispatched => ("Dispatched", "Notification"),
             Outcome::Waiting => ("Waiting", "Notification"),
             Outcome::Attention => ("Attention", "Notification"),
             Outcome::Succeeded => ("Succeeded", "Call"),
-            Outcome::Rejected => ("Rejected", "Call"),
+            Outcome::Dismissed => ("Dismissed", "Order"),
+            Outcome::Closed => ("Closed", "Order"),
+            Outcome::Refused => ("Refused", "Call"),
             Outcome::Unknown => ("Unknown", "Call"),
             Outcome::Withdrawn => ("Withdrawn", "Call"),
         };

@@ -1,25 +1,23 @@
-//! An event: what a change of the table says to those who are not the relay. Its envelope is that of
+//! An event: what a change of a record says to the company's other systems. Its envelope is that of
 //! [CloudEvents 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md).
 //!
-//! Of a record only its keys, states and codes get here: no payload, no request, no words of TOP's, which may quote one.
-
-use std::collections::BTreeSet;
+//! The stream has pictures of a record before and after a write. One write may change several things, and each gives one
+//! event. The id of an event comes from what it says, so a picture that comes twice gives the same events.
+//!
+//! Only keys, states and codes of a record get here: no body, no request, and none of TOP's words, which may quote one.
 
 use serde::{Deserialize, Serialize};
 use serde_dynamo::Item;
-use shared::call::CallId;
 use shared::clock::EpochMillis;
-use shared::notification::{NotificationKey, NotificationState};
+use shared::digest::sha256_hex;
+use shared::notification::NotificationState;
 use shared::order::OrderKey;
-use shared::record::calls::CallState;
-use shared::record::unfinished::RecordKey;
-use shared::top::error::Failure;
+use shared::record::RecordKey;
+use shared::record::order::{Entry, Lane, Notification, OrderRecord, Outcome as Ended, RECORD, Told};
 
 /// One change of the table, as its stream has it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct StreamRecord {
-    #[serde(rename = "eventID")]
-    id: String,
     dynamodb: Change,
 }
 
@@ -38,18 +36,22 @@ struct Change {
 pub enum Outcome {
     /// A notification was accepted.
     Received,
-    /// A person had a notification decided again.
-    Replayed,
-    /// A notification is decided: the calls it leads to, if any, are recorded.
+    /// A notification is decided: the call that it leads to, if any, is requested.
     Dispatched,
     /// A notification waits for the booking system.
     Waiting,
     /// A notification needs a person.
     Attention,
+    /// A person had an order decided again.
+    Replayed,
+    /// A person handled an order.
+    Dismissed,
+    /// A person closed an order that will never be linked.
+    Closed,
     /// TOP has a call.
     Succeeded,
     /// TOP refused a call.
-    Rejected,
+    Refused,
     /// Nobody knows whether a call took effect: it needs a person.
     Unknown,
     /// A call was taken back before it was sent.
@@ -62,12 +64,14 @@ impl Outcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Received => "received",
-            Self::Replayed => "replayed",
             Self::Dispatched => "dispatched",
             Self::Waiting => "waiting",
             Self::Attention => "attention",
+            Self::Replayed => "replayed",
+            Self::Dismissed => "dismissed",
+            Self::Closed => "closed",
             Self::Succeeded => "succeeded",
-            Self::Rejected => "rejected",
+            Self::Refused => "refused",
             Self::Unknown => "unknown",
             Self::Withdrawn => "withdrawn",
         }
@@ -81,10 +85,10 @@ pub struct OrderEvent {
     /// The same when the event comes again.
     pub id: String,
     source: String,
-    /// `ticket-relay.notification.` or `ticket-relay.call.`, and the outcome.
+    /// `ticket-relay.notification.`, `ticket-relay.call.` or `ticket-relay.order.`, and the outcome.
     #[serde(rename = "type")]
     event_type: String,
-    /// The record's key.
+    /// What it is about: an order with a notification, or a call.
     subject: String,
     /// When it happened, in UTC.
     time: String,
@@ -98,7 +102,7 @@ pub struct OrderEvent {
 pub struct Data {
     /// What.
     pub outcome: Outcome,
-    /// Of a notification: its kind; of a call: which one.
+    /// Of a notification: its kind; of a call: which one; of a person's word: `order`.
     pub kind: &'static str,
     /// The order, unless it is a call that was submitted directly.
     #[serde(flatten)]
@@ -106,19 +110,19 @@ pub struct Data {
     /// Of a call: its key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Why a notification waits, needs a person, or led to nothing.
+    /// Of a notification: why it waits, needs a person, or led to nothing (a code).
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// The calls that a notification led to.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    calls: BTreeSet<String>,
+    /// The call that a notification led to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<String>,
     /// TOP's code of a refusal or failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<i64>,
     /// TOP's `sub_code` of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     sub_code: Option<String>,
-    /// Whether it was a person who said so of a call that nobody knew the outcome of.
+    /// Whether a person said so.
     #[serde(skip_serializing_if = "is_false")]
     pub said_by_person: bool,
     /// Of a call whose success TOP told: how long it took from the notification that led to it.
@@ -126,142 +130,150 @@ pub struct Data {
     pub seconds_from_notification: Option<f64>,
 }
 
-/// What of a notification's record matters here.
-#[derive(Deserialize)]
-struct Notification {
-    state: NotificationState,
-    received_at: EpochMillis,
-    #[serde(default)]
-    decided_at: Option<EpochMillis>,
-    #[serde(default)]
-    replayed_at: Option<EpochMillis>,
-    #[serde(default)]
-    reason: Option<String>,
-    #[serde(default)]
-    calls: BTreeSet<String>,
-}
-
-/// What of a call's record matters here.
-#[derive(Deserialize)]
-struct Call {
-    state: CallState,
-    asked_by: String,
-    updated_at: EpochMillis,
-    #[serde(default)]
-    notified_at: Option<EpochMillis>,
-    #[serde(default)]
-    last_error: Option<Failure>,
-}
-
-/// Reads an image of a record of ours. The cause of a failure is not told, since it could quote the item.
-fn read<'a, T: Deserialize<'a>>(image: Option<Item>, subject: &str) -> Option<T> {
-    let read = serde_dynamo::from_item(image?);
-    if read.is_err() {
-        tracing::error!(subject, "a record cannot be read by this version; no event was published of its change");
-    }
-    read.ok()
-}
-
-impl StreamRecord {
-    /// What the change says to others; nothing if it is none of their business.
-    #[must_use]
-    pub fn event(self, source: &str) -> Option<OrderEvent> {
-        let Change { new_image, old_image } = self.dynamodb;
-        let text = |name: &str| match new_image.as_ref()?.get(name)? {
-            serde_dynamo::AttributeValue::S(text) => Some(text.as_str()),
-            _ => None,
-        };
-        let record = RecordKey::parse(text("pk")?, text("sk")?)?;
-        let (family, subject, time, data) = match record {
-            RecordKey::Notification(key) => {
-                let subject = key.to_string();
-                let new: Notification = read(new_image, &subject)?;
-                let (time, data) = of_notification(&key, read(old_image, &subject).as_ref(), new)?;
-                ("notification", subject, time, data)
-            }
-            RecordKey::Call(id) => {
-                let subject = id.to_string();
-                let new: Call = read(new_image, &subject)?;
-                let data = of_call(&id, read(old_image, &subject).as_ref(), &new)?;
-                ("call", subject, new.updated_at, data)
-            }
-        };
-        Some(OrderEvent {
-            specversion: "1.0",
-            id: self.id,
-            source: source.to_owned(),
-            event_type: format!("ticket-relay.{family}.{}", data.outcome.as_str()),
-            subject,
-            time: time.to_string(),
-            datacontenttype: "application/json",
-            data,
-        })
-    }
-}
-
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_false(value: &bool) -> bool {
     !*value
 }
 
-fn of_notification(
-    key: &NotificationKey,
-    old: Option<&Notification>,
-    new: Notification,
-) -> Option<(EpochMillis, Data)> {
-    let (outcome, time) = match new.state {
-        NotificationState::Received if new.replayed_at.is_some() => (Outcome::Replayed, new.replayed_at),
-        NotificationState::Received => (Outcome::Received, Some(new.received_at)),
-        NotificationState::Dispatched => (Outcome::Dispatched, new.decided_at),
-        NotificationState::Waiting => (Outcome::Waiting, new.decided_at),
-        NotificationState::Attention => (Outcome::Attention, new.decided_at),
-    };
-    // A further delivery, or the same decision made again, is no news.
-    let is_news =
-        old.is_none_or(|old| (old.state, old.replayed_at, &old.calls) != (new.state, new.replayed_at, &new.calls));
-    let data = Data {
-        outcome,
-        kind: key.kind.as_str(),
-        order: Some(key.order.clone()),
-        key: None,
-        reason: new.reason,
-        calls: new.calls,
-        code: None,
-        sub_code: None,
-        said_by_person: false,
-        seconds_from_notification: None,
-    };
-    is_news.then(|| (time.unwrap_or(new.received_at), data))
+/// Reads a picture of a record. The cause of a failure is not told, since it could quote the item.
+fn read(image: Option<Item>) -> Option<OrderRecord> {
+    let record = OrderRecord::from_item(image?.into());
+    if let Err(error) = &record {
+        tracing::error!(%error, "no event was published of a change");
+    }
+    record.ok()
 }
 
-fn of_call(id: &CallId, old: Option<&Call>, new: &Call) -> Option<Data> {
-    let old = old.map(|old| old.state);
-    if old == Some(new.state) {
-        return None;
+impl StreamRecord {
+    /// What the change says to others.
+    #[must_use]
+    pub fn events(self, source: &str) -> Vec<OrderEvent> {
+        let Change { new_image, old_image } = self.dynamodb;
+        let is_record = new_image
+            .as_ref()
+            .and_then(|item| item.get("sk"))
+            .is_some_and(|sk| matches!(sk, serde_dynamo::AttributeValue::S(sk) if sk == RECORD));
+        let Some(new) = new_image.filter(|_| is_record).and_then(|image| read(Some(image))) else { return Vec::new() };
+        let old = read(old_image).unwrap_or_else(|| OrderRecord::empty(new.key.clone()));
+        let picture = Picture { source, new: &new, old: &old };
+        let notifications = new.notifications.iter().flat_map(|(digest, one)| picture.of_notification(digest, one));
+        let told = new.told.iter().filter_map(|(lane, told)| picture.of_told(lane, told));
+        let entries = new.history.iter().filter(|entry| entry.n > old.entries);
+        notifications.chain(entries.filter_map(|entry| picture.of_entry(entry))).chain(told).collect()
     }
-    let outcome = match new.state {
-        CallState::Pending | CallState::InProgress => return None,
-        CallState::Succeeded => Outcome::Succeeded,
-        CallState::Rejected if old == Some(CallState::Pending) => Outcome::Withdrawn,
-        CallState::Rejected => Outcome::Rejected,
-        CallState::Unknown => Outcome::Unknown,
-    };
-    // The relay itself leaves such a call alone.
-    let said_by_person = old == Some(CallState::Unknown);
-    let since = new.notified_at.filter(|_| outcome == Outcome::Succeeded && !said_by_person);
-    let failure = new.last_error.as_ref();
-    Some(Data {
-        outcome,
-        kind: id.call.as_str(),
-        order: NotificationKey::parse(&new.asked_by).map(|notification| notification.order),
-        key: Some(id.key.to_string()),
-        reason: None,
-        calls: BTreeSet::new(),
-        code: failure.and_then(|failure| failure.code),
-        sub_code: failure.and_then(|failure| failure.sub_code.clone()),
-        said_by_person,
-        seconds_from_notification: since.map(|since| since.until(new.updated_at).as_secs_f64()),
-    })
+}
+
+struct Picture<'a> {
+    source: &'a str,
+    new: &'a OrderRecord,
+    old: &'a OrderRecord,
+}
+
+impl Picture<'_> {
+    fn order(&self) -> Option<OrderKey> {
+        match &self.new.key {
+            RecordKey::Order(order) => Some(order.clone()),
+            RecordKey::Submission(_) => None,
+        }
+    }
+
+    fn data(&self, outcome: Outcome, kind: &'static str) -> Data {
+        Data {
+            outcome,
+            kind,
+            order: self.order(),
+            key: None,
+            reason: None,
+            call: None,
+            code: None,
+            sub_code: None,
+            said_by_person: false,
+            seconds_from_notification: None,
+        }
+    }
+
+    /// An event whose id comes from its content: `what` tells it from all others of its record.
+    fn event(&self, family: &str, subject: String, what: &str, at: EpochMillis, data: Data) -> OrderEvent {
+        let mut id = sha256_hex(format!("{} {what}", self.new.key.pk()).as_bytes());
+        id.truncate(32);
+        OrderEvent {
+            specversion: "1.0",
+            id,
+            source: self.source.to_owned(),
+            event_type: format!("ticket-relay.{family}.{}", data.outcome.as_str()),
+            subject,
+            time: at.to_string(),
+            datacontenttype: "application/json",
+            data,
+        }
+    }
+
+    fn of_notification(&self, digest: &str, one: &Notification) -> Vec<OrderEvent> {
+        let old = self.old.notifications.get(digest);
+        let subject = format!("{}/{}/{digest}", self.new.key, one.kind);
+        let received = old.is_none().then(|| {
+            let data = self.data(Outcome::Received, one.kind.as_str());
+            self.event("notification", subject.clone(), &format!("received {digest}"), one.first, data)
+        });
+        let is_news = old.is_none_or(|old| (old.state, &old.reason, &old.lane) != (one.state, &one.reason, &one.lane));
+        let outcome = match one.state.filter(|_| is_news) {
+            Some(NotificationState::Dispatched) => Some(Outcome::Dispatched),
+            Some(NotificationState::Waiting) => Some(Outcome::Waiting),
+            Some(NotificationState::Attention) => Some(Outcome::Attention),
+            Some(NotificationState::Received) | None => None,
+        };
+        let decided = outcome.map(|outcome| {
+            let at = one.decided.unwrap_or(one.first);
+            let what = format!("{} {digest} {}", outcome.as_str(), at.0);
+            let data = self.data(outcome, one.kind.as_str());
+            let data = Data { reason: one.reason.clone(), call: one.lane.clone(), ..data };
+            self.event("notification", subject, &what, at, data)
+        });
+        received.into_iter().chain(decided).collect()
+    }
+
+    fn of_call(&self, lane: &str, outcome: Outcome) -> Option<Data> {
+        let lane = Lane::parse(lane)?;
+        let key = lane.id.strip_prefix("key#").unwrap_or(&lane.id).to_owned();
+        Some(Data { key: Some(key), ..self.data(outcome, lane.call.as_str()) })
+    }
+
+    fn of_told(&self, lane: &str, told: &Told) -> Option<OrderEvent> {
+        if self.old.told.get(lane).is_some_and(|old| old.generation == told.generation) {
+            return None;
+        }
+        let outcome = if told.outcome.has_effect() { Outcome::Succeeded } else { Outcome::Refused };
+        let by_top = told.outcome == Ended::Succeeded;
+        let current = self.new.current.as_ref().and_then(|digest| self.new.notifications.get(digest));
+        let seconds = current.filter(|_| by_top).map(|current| current.first.until(told.at).as_secs_f64());
+        let data = self.of_call(lane, outcome)?;
+        let data = Data { said_by_person: !by_top, seconds_from_notification: seconds, ..data };
+        let what = format!("{lane} {} {}", told.generation, told.outcome.as_str());
+        Some(self.event("call", lane.to_owned(), &what, told.at, data))
+    }
+
+    fn of_entry(&self, entry: &Entry) -> Option<OrderEvent> {
+        let of_order = |outcome| {
+            let data = Data { said_by_person: true, ..self.data(outcome, "order") };
+            Some(self.event("order", self.new.key.to_string(), &format!("entry {}", entry.n), entry.at, data))
+        };
+        let outcome = match entry.what.as_str() {
+            "replayed" => return of_order(Outcome::Replayed),
+            "dismissed" => return of_order(Outcome::Dismissed),
+            "closed" => return of_order(Outcome::Closed),
+            "refused" => Outcome::Refused,
+            "unknown" => Outcome::Unknown,
+            "withdrawn_before_sent" => Outcome::Withdrawn,
+            _ => return None,
+        };
+        let lane = entry.lane.as_ref()?;
+        let failure = entry.failure.as_ref();
+        let data = self.of_call(lane, outcome)?;
+        let code = failure.and_then(|failure| failure.code);
+        let data = Data { code, sub_code: failure.and_then(|failure| failure.sub_code.clone()), ..data };
+        let what = format!("{lane} {} {} {}", entry.generation, entry.attempt, entry.what);
+        Some(self.event("call", lane.clone(), &what, entry.at, data))
+    }
 }
 
 impl OrderEvent {

@@ -62,19 +62,19 @@ impl OrderEvents {
     /// # Errors
     /// If SNS did not take all of it or its answer was lost: some may have been published.
     pub async fn handle(&self, batch: StreamEvent) -> Result<Vec<OrderEvent>, PublishError> {
-        let events: Vec<_> = batch.records.into_iter().filter_map(|record| self.read(record)).collect();
+        let events: Vec<_> = batch.records.into_iter().flat_map(|record| self.read(record)).collect();
         try_join_all(events.chunks(MAX_ENTRIES).map(|events| self.publish(events))).await?;
         Ok(events)
     }
 
-    /// What a change says, if anything. One that cannot be read is no record of ours: it must not hold up the others.
-    fn read(&self, record: Value) -> Option<OrderEvent> {
+    /// What a change says. One that cannot be read is no record: it must not hold up the others.
+    fn read(&self, record: Value) -> Vec<OrderEvent> {
         match serde_json::from_value::<StreamRecord>(record) {
-            Ok(record) => record.event(&self.source),
+            Ok(record) => record.events(&self.source),
             // The cause is not told, since it could quote the item.
             Err(_) => {
                 tracing::error!("a change of the table cannot be read by this version; no event was published of it");
-                None
+                Vec::new()
             }
         }
     }

@@ -1,40 +1,88 @@
-//! `PUT /orders/{partner}/{order_id}`: what the booking system knows of an order. `GET`: the order's timeline.
-//! `POST /orders/{partner}/{order_id}/replay`: a person has the order decided again. `/settle`: a person has seen to it.
-
-use std::collections::BTreeSet;
+//! `PUT /orders/{partner}/{order_id}`: what the booking system knows of an order. `GET`: the order with its timeline.
+//! `POST …/replay`, `…/dismiss`, `…/withdraw`, `…/close`: a person's word about it.
 
 use lambda_http::http::{Method, StatusCode};
-use lambda_http::{Body, Request, RequestExt as _, Response};
+use lambda_http::{Body, Request, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::answer;
-use shared::call::{CallId, CallKey, CallKind};
-use shared::clock::SharedClock;
-use shared::notification::NotificationState;
+use shared::clock::{SharedClock, SharedRandom};
+use shared::decide::Bodies;
 use shared::order::{Link, OrderId, OrderKey, Partner};
 use shared::queue::Queue;
-use shared::record::calls::{CallRecord, CallState};
-use shared::record::orders::{NotificationRecord, OrderRecords};
-use shared::record::{StoreError, Table};
+use shared::record::order::{Fact, OrderRecord, Word};
+use shared::record::store::Linked;
+use shared::record::{RecordKey, StoreError, Table};
 use shared::view;
 use shared::wire;
 
+/// How often a record is read again that changed before it was written.
+const MAX_TRIES: usize = 5;
+
 /// What the function is made of.
-#[derive(Debug)]
 pub struct OrderLink {
-    /// Where links and notifications are recorded.
+    /// Where the records are.
     pub table: Table,
-    /// Where the keys of notifications go that are to be decided again.
+    /// Where the keys of records go that are to be decided.
     pub notifications: Queue,
     /// Tells the time.
     pub clock: SharedClock,
+    /// Makes tokens.
+    pub random: SharedRandom,
 }
 
-/// What a person says who has seen to an order.
-#[derive(Deserialize)]
+/// What a person may say with a word.
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Settled {
+struct Said {
+    #[serde(default)]
     note: String,
+    /// The revision of the record that the person saw; the present one if absent.
+    #[serde(default, deserialize_with = "wire::optional_integer")]
+    revision: Option<i64>,
+}
+
+/// The words of people about an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Replay,
+    Dismiss,
+    Withdraw,
+    Close,
+}
+
+impl Action {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "replay" => Some(Self::Replay),
+            "dismiss" => Some(Self::Dismiss),
+            "withdraw" => Some(Self::Withdraw),
+            "close" => Some(Self::Close),
+            _ => None,
+        }
+    }
+
+    /// The word about the record as it is; or why it cannot be said.
+    fn word(self, record: &OrderRecord) -> Result<Word, &'static str> {
+        match self {
+            Self::Replay if record.notifications.is_empty() => Err("no notification of this order is known"),
+            Self::Replay => Ok(Word::Replay),
+            Self::Dismiss => match &record.attention {
+                Some(attention) => Ok(Word::Dismiss(attention.reasons.clone())),
+                None => Err("the order is not in the attention list; what waits for a link can be closed"),
+            },
+            Self::Withdraw => {
+                let is_unsent = record.sending.is_none() && record.unsettled == 0;
+                match &record.target {
+                    Some(target) if target.end.is_none() && is_unsent => Ok(Word::Withdraw),
+                    Some(_) => Err("the order's call was or may have been sent"),
+                    None => Err("the order has no call to withdraw"),
+                }
+            }
+            Self::Close if record.waits.is_some() && record.target.is_none() => Ok(Word::Close),
+            Self::Close => Err("the order does not wait for anything; dismiss or withdraw instead"),
+        }
+    }
 }
 
 impl OrderLink {
@@ -51,26 +99,43 @@ impl OrderLink {
             }
         };
         let order = OrderKey { partner, order_id };
-        let answered = match *request.method() {
-            Method::PUT => self.put(&order, request).await,
-            Method::GET => self.get(&order).await,
-            // These are the only two POSTs that are routed here.
-            Method::POST if request.raw_http_path().ends_with("/settle") => self.settle(&order, request).await,
-            Method::POST => self.replay(&order, &answer::caller(request)).await,
-            _ => Ok(answer::refusal(
-                StatusCode::METHOD_NOT_ALLOWED,
-                None,
-                "use PUT or GET, or POST to /replay or /settle",
-            )),
+        let resource = answer::resource(request);
+        let action = resource.strip_prefix("/orders/{partner}/{order_id}").map(|rest| rest.trim_start_matches('/'));
+        let answered = match (request.method().clone(), action) {
+            (Method::PUT, Some("")) => self.put(&order, request).await,
+            (Method::GET, Some("")) => self.get(&order).await,
+            (Method::POST, Some(action)) => match Action::named(action) {
+                Some(action) => self.say(&order, action, request).await,
+                None => Ok(answer::refusal(StatusCode::NOT_FOUND, None, "there is no such route")),
+            },
+            _ => Ok(answer::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use PUT, GET, or POST to an action")),
         };
         answered.unwrap_or_else(|error| {
-            tracing::error!(%order, %error, "the order could not be read or written");
+            tracing::error!(%order, %error, "order not read or written");
             answer::unavailable()
         })
     }
 
-    /// Stores the link, then enqueues every notification of the order that was not dispatched: a link may be
-    /// what it waited for, or mend what needed a person.
+    fn token(&self) -> String {
+        format!("{:016x}", (self.random)())
+    }
+
+    async fn record(&self, order: &OrderKey) -> Result<OrderRecord, StoreError> {
+        let key = RecordKey::Order(order.clone());
+        Ok(self.table.record(&key).await?.unwrap_or_else(|| OrderRecord::empty(key)))
+    }
+
+    async fn wake(&self, record: &OrderRecord) -> bool {
+        match self.notifications.send(&record.key, None).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(record = %record.key, %error, "recorded, but not enqueued: the sweep will do it");
+                false
+            }
+        }
+    }
+
+    /// Records the link and has the order decided.
     async fn put(&self, order: &OrderKey, request: &Request) -> Result<Response<Body>, StoreError> {
         let read = answer::json_body(request).and_then(|body| {
             let link = Link::from_json(order.partner, &body).map_err(|problem| answer::bad_body(&problem))?;
@@ -78,146 +143,102 @@ impl OrderLink {
             Ok(link)
         });
         let link = match read {
-            Ok(link) => link,
+            Ok(link) => link.to_json(),
             Err(refusal) => return Ok(*refusal),
         };
-        self.table.put_link(order, &link, &answer::caller(request), self.clock.now()).await?;
-        // Read after the write: a notification recorded later than this reading finds the link itself.
-        let records = self.table.order(order).await?;
-        let (dispatched, open): (Vec<_>, Vec<_>) =
-            records.notifications.iter().partition(|record| record.state == NotificationState::Dispatched);
-        let keys: Vec<_> = open.iter().map(|record| record.key(order)).collect();
-        if let Err(error) = self.notifications.send_all(&keys).await {
-            tracing::error!(%order, %error, "linked, but not enqueued: the booking system must send again");
-            return Ok(answer::unavailable());
-        }
-        // Nothing is left that the link was needed for, so it goes with what it was used for.
-        if let Some(link) = records.link.as_ref().filter(|_| open.is_empty() && !dispatched.is_empty()) {
-            self.table.let_link_expire(order, link, self.clock.now()).await?;
-        }
-        tracing::info!(%order, enqueued = keys.len(), "linked");
-        Ok(answer::json(
-            StatusCode::OK,
-            &json!({
-                "partner": order.partner,
-                "order_id": order.order_id,
-                "notifications_enqueued": keys.len(),
-                // These are not decided again: TOP was told already, or is being told.
-                "notifications_dispatched_before": dispatched.len(),
-            }),
-        ))
-    }
-
-    /// Has everything of an order decided again that did not succeed: each notification that was not dispatched, led
-    /// to no call, or to one that TOP does not have. What TOP refused is sent again if it is decided again.
-    async fn replay(&self, order: &OrderKey, by: &str) -> Result<Response<Body>, StoreError> {
-        let records = self.table.order(order).await?;
-        if records.notifications.is_empty() {
-            return Ok(answer::refusal(StatusCode::NOT_FOUND, None, "no notification of this order is known"));
-        }
-        let named: BTreeSet<_> = records.notifications.iter().flat_map(NotificationRecord::call_ids).collect();
-        let calls = self.table.calls(&named).await?;
-        let succeeded: BTreeSet<_> =
-            calls.iter().filter(|call| call.state == CallState::Succeeded).map(CallRecord::id).collect();
-        let open: Vec<_> = records
-            .notifications
-            .iter()
-            .filter(|record| record.calls.is_empty() || !record.call_ids().all(|call| succeeded.contains(&call)))
-            .collect();
-        // Before the notifications, so that whoever decides one finds the calls ready to be asked for.
-        for call in calls.iter().filter(|call| call.state == CallState::Rejected) {
-            self.table.let_be_asked_again(call).await?;
-        }
-        if records.link.is_some() && !open.is_empty() {
-            self.table.keep_link(order).await?;
-        }
-        for record in &open {
-            self.table.reopen(order, record, by, self.clock.now()).await?;
-        }
-        let keys: Vec<_> = open.iter().map(|record| record.key(order)).collect();
-        if let Err(error) = self.notifications.send_all(&keys).await {
-            tracing::error!(%order, %error, "to be decided again, but not enqueued: the sweep will, or send it again");
-            return Ok(answer::unavailable());
-        }
-        tracing::info!(%order, by, enqueued = keys.len(), "replayed");
-        Ok(answer::json(
-            StatusCode::ACCEPTED,
-            &json!({
-                "partner": order.partner,
-                "order_id": order.order_id,
-                "notifications_enqueued": keys.len(),
-                // What TOP has is not decided again.
-                "notifications_succeeded_before": records.notifications.len() - keys.len(),
-            }),
-        ))
-    }
-
-    /// Takes an order's notifications that need a person off the list: a person has seen to them.
-    async fn settle(&self, order: &OrderKey, request: &Request) -> Result<Response<Body>, StoreError> {
-        let note = answer::json_body(request)
-            .and_then(|body| wire::read(&body).map_err(|problem| answer::bad_body(&problem).into()));
-        let Settled { note } = match note {
-            Ok(settled) => settled,
-            Err(refusal) => return Ok(*refusal),
-        };
-        if let Err(problem) = answer::check_note(&note) {
-            return Ok(answer::bad_body(&problem));
-        }
-        let records = self.table.order(order).await?;
-        if records.notifications.is_empty() {
-            return Ok(answer::refusal(StatusCode::NOT_FOUND, None, "no notification of this order is known"));
-        }
-        let by = answer::caller(request);
-        let (mut settled, mut open) = (0_u32, false);
-        for record in &records.notifications {
-            match record.state {
-                NotificationState::Attention => {
-                    let written = self.table.settle(order, record, &by, &note, self.clock.now()).await?;
-                    settled += u32::from(written);
-                    open |= !written;
-                }
-                state => open |= state != NotificationState::Dispatched,
+        let (by, token) = (answer::caller(request), self.token());
+        let version_of = |record: &OrderRecord| record.link.as_ref().map_or(0, |link| link.version);
+        let mut seen = self.record(order).await?;
+        let version = version_of(&seen) + 1;
+        let decide = loop {
+            match self.table.put_link(&seen, &link, &by, &token, self.clock.now()).await? {
+                Linked::Recorded { decide } => break decide,
+                Linked::Changed => seen = self.record(order).await?,
             }
+            // Notifications may come meanwhile; another link must not.
+            if version_of(&seen) + 1 != version {
+                let message =
+                    "the link was changed at the same time; read the order, and put the link again if it is wrong";
+                return Ok(answer::refusal(StatusCode::CONFLICT, None, message));
+            }
+        };
+        if decide && !self.wake(&seen).await {
+            return Ok(answer::unavailable());
         }
-        // Nothing is left that the link was needed for.
-        if let Some(link) = records.link.as_ref().filter(|_| settled > 0 && !open) {
-            self.table.let_link_expire(order, link, self.clock.now()).await?;
-        }
-        tracing::info!(%order, by, settled, "settled");
-        let json = json!({"partner": order.partner, "order_id": order.order_id, "notifications_settled": settled});
+        tracing::info!(%order, version, "link recorded");
+        let json = json!({
+            "partner": order.partner,
+            "order_id": order.order_id,
+            "version": version,
+            "notifications": seen.notifications.len(),
+        });
         Ok(answer::json(StatusCode::OK, &json))
     }
 
-    async fn get(&self, order: &OrderKey) -> Result<Response<Body>, StoreError> {
-        let records = self.table.order(order).await?;
-        if records == OrderRecords::default() {
-            return Ok(answer::refusal(StatusCode::NOT_FOUND, None, "nothing is known of this order"));
+    /// Records a person's word about the order as the person saw it, and has the order decided.
+    async fn say(&self, order: &OrderKey, action: Action, request: &Request) -> Result<Response<Body>, StoreError> {
+        let said = match said(action, request) {
+            Ok(said) => said,
+            Err(refusal) => return Ok(*refusal),
+        };
+        let (by, token) = (answer::caller(request), self.token());
+        let conflict = |message: &str| Ok(answer::refusal(StatusCode::CONFLICT, None, message));
+        for _ in 0..MAX_TRIES {
+            let seen = self.record(order).await?;
+            if seen.revision == 0 {
+                return Ok(answer::refusal(StatusCode::NOT_FOUND, None, "nothing is known of this order"));
+            }
+            if seen.has_word(&token) {
+                break;
+            }
+            if said.revision.is_some_and(|revision| revision != seen.revision) {
+                return conflict("the order has changed since; read it again");
+            }
+            if seen.facts.iter().any(|fact| matches!(fact, Fact::Said { .. })) {
+                return conflict("another request of a person about this order is being processed; read it again");
+            }
+            let word = match action.word(&seen) {
+                Ok(word) => word,
+                Err(message) if action == Action::Replay => {
+                    return Ok(answer::refusal(StatusCode::NOT_FOUND, None, message));
+                }
+                Err(message) => return conflict(message),
+            };
+            if !self.table.say(&seen, word, &by, &said.note, &token, self.clock.now()).await? {
+                continue;
+            }
+            // If that fails, the sweep does it: the word is not to be said again.
+            self.wake(&seen).await;
+            tracing::info!(%order, by, ?action, "a person's word recorded");
+            let json = json!({"partner": order.partner, "order_id": order.order_id, "accepted": true});
+            return Ok(answer::json(StatusCode::ACCEPTED, &json));
         }
-        let calls = self.table.calls(&calls_of(&records)).await?;
-        let shown: Vec<Value> = records.notifications.iter().map(view::notification).collect();
-        Ok(answer::json(
-            StatusCode::OK,
-            &json!({
-                "partner": order.partner,
-                "order_id": order.order_id,
-                "link": records.link.as_ref().map(view::link),
-                "notifications": shown,
-                "calls": calls.iter().map(view::call).collect::<Vec<_>>(),
-                "timeline": view::timeline(&records, &calls),
-            }),
-        ))
+        conflict("the order kept changing; read it again")
+    }
+
+    async fn get(&self, order: &OrderKey) -> Result<Response<Body>, StoreError> {
+        let key = RecordKey::Order(order.clone());
+        let Some((record, bodies)): Option<(OrderRecord, Bodies)> = self.table.whole(&key).await? else {
+            return Ok(answer::refusal(StatusCode::NOT_FOUND, None, "nothing is known of this order"));
+        };
+        let mut shown = view::order(&record, &bodies);
+        shown["partner"] = json!(order.partner);
+        shown["order_id"] = json!(order.order_id);
+        Ok(answer::json(StatusCode::OK, &shown))
     }
 }
 
-/// The calls that the order's notifications name, and those that its link can lead to, whoever asked for them.
-fn calls_of(records: &OrderRecords) -> BTreeSet<CallId> {
-    let named = records.notifications.iter().flat_map(NotificationRecord::call_ids);
-    let told = match records.link.as_ref().map(|record| &record.link) {
-        Some(Link::FliggyShip(ship)) => {
-            [true, false].iter().filter_map(|told| CallKey::of_ship(&ship.alitrip_order_id, *told).ok()).collect()
-        }
-        _ => Vec::new(),
-    };
-    let led_to = records.link.iter().flat_map(|link| &link.led_to).filter_map(|call| CallId::parse(call));
-    named.chain(led_to).chain(told.into_iter().map(|key| CallId { call: CallKind::ShipNotify, key })).collect()
+/// What the body of a word says. A replay needs none.
+fn said(action: Action, request: &Request) -> Result<Said, Box<Response<Body>>> {
+    if answer::body(request).is_empty() && action == Action::Replay {
+        return Ok(Said::default());
+    }
+    let body: Value = answer::json_body(request)?;
+    let said: Said = wire::read(&body).map_err(|problem| answer::bad_body(&problem))?;
+    let missing = wire::WireError::at("note", "is missing: say why");
+    if action != Action::Replay && said.note.trim().is_empty() {
+        return Err(answer::bad_body(&missing).into());
+    }
+    answer::check_note(&said.note).map_err(|problem| answer::bad_body(&problem))?;
+    Ok(said)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lambda_http::{Request, service_fn};
 use order_link::OrderLink;
 use shared::aws::Aws;
-use shared::clock::SystemClock;
+use shared::clock::{SystemClock, system_random};
 use shared::config::{self, AwsConfig, OrderLinkConfig};
 use shared::telemetry;
 
@@ -19,6 +19,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         table: aws.table(config.table),
         notifications: aws.queue(config.notifications_queue_url),
         clock: Arc::new(SystemClock),
+        random: system_random(),
     };
     let order_link = &order_link;
     tokio::join!(aws.connect_to_dynamodb(), aws.connect_to_sqs());

@@ -1,19 +1,21 @@
-//! `POST /calls/{call}`: asks for one TOP call directly. `GET /calls/{call}/{key}`: how it went.
-//! `POST /calls/{call}/{key}/resolve`: a person says what became of a call that nobody knew the outcome of, or has one
-//! sent again that TOP refused.
+//! `POST /calls/{call}`: submits one TOP call directly. `GET /calls/{call}/{key}`: how it went.
+//! `POST /calls/{call}/{key}/resolve`: a person says how a call ended of which nobody knows it, or has one sent again that
+//! TOP refused. `POST …/dismiss`: a person handled it.
 
 use lambda_http::http::{HeaderValue, Method, StatusCode};
 use lambda_http::{Body, Request, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::call::{CallId, CallKey, CallKind, CallRequest};
+use shared::call::{CallKind, CallRequest, Resend};
 use shared::clock::{SharedClock, SharedRandom};
-use shared::config::CallQueueUrls;
-use shared::delivery::CallMessage;
+use shared::decide::Bodies;
 use shared::order::{UNUSABLE_ID, is_usable_id};
 use shared::queue::Queue;
-use shared::record::calls::{Asked, Attempt, CallRecord, CallState, NewCall, Replace, Resolution, new_revision};
-use shared::record::{StoreError, Table};
+use shared::record::order::{
+    Body as RecordBody, End, Fact, Lane, OrderRecord, Resolution, Submission, Target, Word, digest_of,
+};
+use shared::record::{RecordKey, StoreError, Table};
+use shared::view::{CallState, state_of_submission};
 use shared::wire::{self, WireError};
 use shared::{answer, view};
 
@@ -21,18 +23,20 @@ use shared::{answer, view};
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// The header that says that an answer is not the first to its request.
 const REPLAYED: &str = "Idempotent-Replayed";
+/// How often a record is read again that changed before it was written.
+const MAX_TRIES: usize = 5;
+/// Most submissions of one record that have not ended.
+const MAX_OPEN: usize = 100;
 
 /// What the function is made of.
 pub struct SubmitCall {
-    /// Where calls are recorded.
+    /// Where the records are.
     pub table: Table,
-    /// Sends their keys.
-    pub sqs: aws_sdk_sqs::Client,
-    /// Where to.
-    pub call_queue_urls: CallQueueUrls,
+    /// Where the keys of records go that are to be decided.
+    pub notifications: Queue,
     /// Tells the time.
     pub clock: SharedClock,
-    /// Makes revision tokens.
+    /// Makes tokens.
     pub random: SharedRandom,
 }
 
@@ -44,153 +48,327 @@ impl SubmitCall {
             return answer::refusal(StatusCode::NOT_FOUND, None, message);
         };
         let key = answer::path_parameter(request, "key");
-        let answered = match *request.method() {
-            Method::POST if key.is_empty() => self.post(kind, request).await,
-            // The only POST with a key that is routed here is that of `/resolve`.
-            Method::POST => self.resolve(kind, key, request).await,
-            Method::GET => self.get(kind, key).await,
+        let resource = answer::resource(request);
+        let answered = match (request.method().clone(), resource.as_str()) {
+            (Method::POST, "/calls/{call}") => self.post(kind, request).await,
+            (Method::GET, "/calls/{call}/{key}") => self.get(kind, &key).await,
+            (Method::POST, "/calls/{call}/{key}/resolve") => self.resolve(kind, &key, request).await,
+            (Method::POST, "/calls/{call}/{key}/dismiss") => self.dismiss(kind, &key, request).await,
             _ => Ok(answer::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use POST or GET")),
         };
         answered.unwrap_or_else(|error| {
-            tracing::error!(call = %kind, %error, "the call could not be read or written");
+            tracing::error!(call = %kind, %error, "call not read or written");
             answer::unavailable()
         })
     }
 
     async fn post(&self, kind: CallKind, request: &Request) -> Result<Response<Body>, StoreError> {
-        let keyed = |body| {
-            let call = CallRequest::from_json(kind, &body)?;
-            Ok((key_of(&call, request)?, call))
-        };
         let read = answer::json_body(request).and_then(|body| {
-            let (key, call) = keyed(body).map_err(|problem: WireError| answer::bad_body(&problem))?;
+            let read = CallRequest::from_json(kind, &body).and_then(|call| Ok((key_of(&call, request)?, call)));
+            let (key, call) = read.map_err(|problem: WireError| answer::bad_body(&problem))?;
             answer::check_recorded_size(&call.to_json())?;
             Ok((key, call))
         });
-        let (key, call_request) = match read {
+        let (key, call) = match read {
             Ok(read) => read,
             Err(refusal) => return Ok(*refusal),
         };
-        let id = CallId { call: kind, key };
-        let new = NewCall {
-            id: &id,
-            request: &call_request,
-            asked_by: &answer::caller(request),
-            notified_at: None,
-            revision: &new_revision(&self.random),
+        let (json, lane) = (call.to_json(), call.lane(&key));
+        let now = self.clock.now();
+        let submission = Submission {
+            key: key.clone(),
+            request: RecordBody::of(&json),
+            digest: digest_of(&json),
+            resend: call.resend(),
+            issued: matches!(&call, CallRequest::ShipNotify(ship) if ship.success),
+            by: answer::caller(request),
+            at: now,
+            outcome: None,
+            ended: None,
+            refused: false,
         };
-        let asked = self.table.ask(new, Replace::Rejected, self.clock.now()).await?;
-        // A pending call is enqueued again, since its first asker may have failed to do so.
-        let enqueue = match &asked {
-            Asked::Recorded => true,
-            Asked::Same(record) => record.state == CallState::Pending,
-            Asked::Different(_) => false,
-        };
-        if enqueue && !self.enqueue(&id).await {
-            return Ok(answer::unavailable());
+        let record_key = RecordKey::Submission(lane);
+        if kind == CallKind::TicketVerify && call.resend() == Resend::Again {
+            let own = RecordKey::Submission(Lane { call: kind, id: format!("key#{key}") });
+            if !self.table.point(&own, &record_key, &submission.digest, now).await? {
+                return Ok(another_body(kind, &key, None));
+            }
         }
-        Ok(match asked {
-            Asked::Recorded => {
-                tracing::info!(call = %id, "recorded and enqueued");
-                answer::json(StatusCode::ACCEPTED, &json!({"call": kind, "key": id.key, "state": CallState::Pending}))
-            }
-            Asked::Same(record) => {
-                let mut replayed = answer::json(StatusCode::OK, &view::call(&record));
-                replayed.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-                replayed
-            }
-            Asked::Different(record) => {
-                let message = format!(
-                    "{id} was asked for with another request and is {}: only a rejected call takes a corrected one",
-                    record.state.as_str()
-                );
-                answer::refusal(StatusCode::UNPROCESSABLE_ENTITY, None, &message)
-            }
-        })
+        self.submit(&record_key, submission, &json).await
     }
 
-    async fn get(&self, kind: CallKind, key: String) -> Result<Response<Body>, StoreError> {
-        let record = self.find(kind, key).await?;
-        Ok(record.map_or_else(no_such_call, |record| answer::json(StatusCode::OK, &view::call(&record))))
+    async fn submit(&self, key: &RecordKey, submission: Submission, json: &str) -> Result<Response<Body>, StoreError> {
+        let RecordKey::Submission(lane) = key else { return Ok(answer::unavailable()) };
+        let token = format!("{:016x}", (self.random)());
+        for _ in 0..MAX_TRIES {
+            let seen = self.table.record(key).await?.unwrap_or_else(|| OrderRecord::empty(key.clone()));
+            let is_new = match self.judge(&seen, &submission, &token) {
+                Judged::Accept => true,
+                Judged::Replay(one) => {
+                    // The first submitter may have failed to enqueue it.
+                    if matches!(state_of_submission(&seen, &one), CallState::Pending) && !self.wake(key).await {
+                        return Ok(answer::unavailable());
+                    }
+                    let body = self.table.body(key, &one.request).await?;
+                    let bodies: Bodies = body.map(|body| (one.digest.clone(), body)).into_iter().collect();
+                    let mut replayed = answer::json(StatusCode::OK, &view::submission(&seen, &bodies, &one));
+                    replayed.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+                    return Ok(replayed);
+                }
+                Judged::Written => false,
+                Judged::Conflict(state) => return Ok(another_body(lane.call, &submission.key, Some(state))),
+                Judged::Full => {
+                    let message = "too many calls of this key are not sent yet; try again later";
+                    return Ok(answer::refusal(StatusCode::TOO_MANY_REQUESTS, None, message));
+                }
+            };
+            if is_new {
+                if matches!(submission.request, RecordBody::Stored(_)) {
+                    self.table.store_body(key, json, self.clock.now()).await?;
+                }
+                let word = Word::Submit(Box::new(submission.clone()));
+                if !self.table.say(&seen, word, &submission.by, "", &token, self.clock.now()).await? {
+                    continue;
+                }
+            }
+            if !self.wake(key).await {
+                return Ok(answer::unavailable());
+            }
+            tracing::info!(record = %key, "call submitted");
+            let json = json!({"call": lane.call, "key": submission.key, "state": CallState::Pending.as_str()});
+            return Ok(answer::json(StatusCode::ACCEPTED, &json));
+        }
+        Ok(answer::refusal(StatusCode::CONFLICT, None, "the call kept changing; send it again"))
     }
 
-    async fn resolve(&self, kind: CallKind, key: String, request: &Request) -> Result<Response<Body>, StoreError> {
+    /// Whether a submission is new to its record.
+    fn judge(&self, seen: &OrderRecord, submission: &Submission, token: &str) -> Judged {
+        if seen.has_word(token) {
+            return Judged::Written;
+        }
+        // The key was used for a total.
+        if seen.points_to.is_some() {
+            return Judged::Conflict(CallState::Pending);
+        }
+        let waiting = seen.facts.iter().filter_map(|fact| match fact {
+            Fact::Said { word: Word::Submit(one), .. } => Some(one.as_ref()),
+            _ => None,
+        });
+        let known: Vec<&Submission> = seen.submissions.iter().chain(waiting).collect();
+        let is_redemption = matches!(&seen.key, RecordKey::Submission(lane) if lane.call == CallKind::TicketVerify);
+        let of_key = known.iter().rev().find(|one| one.key == submission.key);
+        let state = |one: &Submission| state_of_submission(seen, one);
+        match of_key {
+            None if known.iter().filter(|one| one.outcome.is_none() && !one.refused).count() >= MAX_OPEN => {
+                Judged::Full
+            }
+            None => Judged::Accept,
+            Some(one) if one.digest == submission.digest => Judged::Replay((*one).clone()),
+            // What TOP refused may be corrected; a new itinerary follows the one before.
+            Some(one) if state(one) == CallState::Refused => Judged::Accept,
+            Some(_) if is_itinerary(&seen.key) => Judged::Accept,
+            // TOP takes a success after a failure.
+            Some(one) if !is_redemption && submission.issued && !one.issued => Judged::Accept,
+            Some(one) => Judged::Conflict(state(one)),
+        }
+    }
+
+    /// Finds a call by its key: the record, and the submission, if people submitted it.
+    async fn find(&self, kind: CallKind, key: &str) -> Result<Option<OrderRecord>, StoreError> {
+        if !is_usable_id(key) {
+            return Ok(None);
+        }
+        if kind != CallKind::TicketVerify {
+            let lane = Lane { call: kind, id: key.to_owned() };
+            return match self.table.holder_of(&lane).await? {
+                Some(holder) if holder.holds(&lane.to_string()) => Ok(Some(holder)),
+                // Withdrawn, refused by a person, or not decided yet.
+                _ => self.table.record(&RecordKey::Submission(lane)).await,
+            };
+        }
+        let own = RecordKey::Submission(Lane { call: kind, id: format!("key#{key}") });
+        let Some(record) = self.table.record(&own).await? else { return Ok(None) };
+        match record.points_to.as_deref().and_then(|pointer| RecordKey::parse(pointer.rsplit_once(' ')?.0)) {
+            Some(total) => self.table.record(&total).await,
+            None => Ok(Some(record)),
+        }
+    }
+
+    async fn get(&self, kind: CallKind, key: &str) -> Result<Response<Body>, StoreError> {
+        let Some(record) = self.find(kind, key).await? else { return Ok(no_such_call()) };
+        Ok(self
+            .shown(&record, kind, key)
+            .await?
+            .map_or_else(no_such_call, |shown| answer::json(StatusCode::OK, &shown)))
+    }
+
+    async fn shown(&self, record: &OrderRecord, kind: CallKind, key: &str) -> Result<Option<Value>, StoreError> {
+        let Some((record, bodies)) = self.table.whole(&record.key).await? else { return Ok(None) };
+        if matches!(record.key, RecordKey::Submission(_)) {
+            let one = record.submissions.iter().rfind(|one| one.key == key);
+            let waiting = record.facts.iter().rev().find_map(|fact| match fact {
+                Fact::Said { word: Word::Submit(one), .. } if one.key == key => Some(one.as_ref()),
+                _ => None,
+            });
+            return Ok(waiting.or(one).map(|one| view::submission(&record, &bodies, one)));
+        }
+        let calls = view::calls(&record, &bodies);
+        Ok(calls.into_iter().rfind(|call| call["call"] == json!(kind) && call["key"] == key))
+    }
+
+    async fn resolve(&self, kind: CallKind, key: &str, request: &Request) -> Result<Response<Body>, StoreError> {
         let read = answer::json_body(request)
             .and_then(|body| Answer::from_json(&body).map_err(|problem| answer::bad_body(&problem).into()));
         let Answer { outcome, note, attempt } = match read {
             Ok(answer) => answer,
             Err(refusal) => return Ok(*refusal),
         };
-        let Some(found) = self.find(kind, key).await? else { return Ok(no_such_call()) };
-        let (id, by) = (found.id(), answer::caller(request));
-        let is_this = |said: &Attempt| {
-            said.outcome == outcome.as_outcome() && said.owner == by && said.note.as_deref() == Some(note.as_str())
-        };
-        // An answer that was repeated, because its own answer was lost, must not speak of a later attempt.
-        let said_of_earlier = found.history.iter().any(|said| is_this(said) && said.attempt != found.attempt);
-        let other = attempt.map_or(said_of_earlier, |attempt| attempt != i64::from(found.attempt));
-        if other && !found.history.last().is_some_and(is_this) {
-            let message = format!("{id} is at attempt {}: to speak of that one, say so in `attempt`", found.attempt);
-            return Ok(answer::refusal(StatusCode::CONFLICT, Some("attempt"), &message));
-        }
-        let may_be = match found.state {
-            CallState::Unknown => true,
-            // Not one that was taken back, or that is being decided again.
-            CallState::Rejected => outcome == Resolution::Retry && !found.may_be_asked_again,
-            CallState::Pending | CallState::InProgress | CallState::Succeeded => false,
-        };
-        let changed = may_be && self.table.resolve(&found, outcome, &by, &note, self.clock.now()).await?;
-        let Some(present) = self.table.call(&id).await? else { return Ok(no_such_call()) };
-        // Also what this person said before, its answer lost.
-        if !changed && !present.history.last().is_some_and(is_this) {
-            let state = present.state.as_str();
-            let message =
-                format!("{id} is {state}: only an unknown call can be resolved, and one that TOP refused be retried");
-            return Ok(answer::refusal(StatusCode::CONFLICT, None, &message));
-        }
-        if changed {
-            tracing::warn!(call = %id, by, resolution = outcome.as_outcome(), "a person settled the call");
-        }
-        // If it cannot be enqueued, the sweep does: it is not to be said again for that.
-        if present.state == CallState::Pending {
-            self.enqueue(&id).await;
-        }
-        Ok(answer::json(StatusCode::OK, &view::call(&present)))
+        let by = answer::caller(request);
+        self.say(kind, key, (&by, &note), |found| {
+            // An answer that was repeated, because its own answer was lost.
+            let said = Word::Resolve { outcome, attempt: 0, generation: 0 };
+            let last = found.history.iter().rev().find(|entry| entry.by.is_some());
+            let is_said = last.is_some_and(|entry| {
+                entry.what == said.as_str() && entry.by.as_ref() == Some(&by) && entry.note.as_deref().unwrap_or_default() == note
+                    && attempt.is_none_or(|attempt| attempt == i64::from(entry.attempt))
+            });
+            let target = found.target.as_ref().filter(|target| target.call == kind && is_key(target, key));
+            let may_be = |target: &&Target| match target.end {
+                Some(End::Unknown) => true,
+                Some(End::Refused) => outcome == Resolution::Retry,
+                None => false,
+            };
+            match target.filter(may_be) {
+                Some(_) if attempt.is_some_and(|attempt| attempt != i64::from(found.attempt)) => Err(format!(
+                    "{kind}/{key} is at attempt {}: to speak of that one, say so in `attempt`",
+                    found.attempt
+                )),
+                Some(target) => {
+                    Ok(Some(Word::Resolve { outcome, attempt: found.attempt, generation: target.generation }))
+                }
+                None if is_said => Ok(None),
+                None => Err(format!(
+                    "{kind}/{key} is neither unknown nor refused: only an unknown call can be resolved, and a refused one retried"
+                )),
+            }
+        })
+        .await
     }
 
-    async fn find(&self, kind: CallKind, key: String) -> Result<Option<CallRecord>, StoreError> {
-        match CallKey::try_from(key) {
-            Ok(key) => self.table.call(&CallId { call: kind, key }).await,
-            Err(_) => Ok(None),
-        }
+    async fn dismiss(&self, kind: CallKind, key: &str, request: &Request) -> Result<Response<Body>, StoreError> {
+        let read = answer::json_body(request).and_then(|body| {
+            let said = wire::read::<Dismissed>(&body).and_then(|said| {
+                answer::check_note(&said.note)?;
+                Ok(said)
+            });
+            said.map_err(|problem| answer::bad_body(&problem).into())
+        });
+        let Dismissed { note } = match read {
+            Ok(said) => said,
+            Err(refusal) => return Ok(*refusal),
+        };
+        let by = answer::caller(request);
+        self.say(kind, key, (&by, &note), |found| match &found.attention {
+            Some(attention) => Ok(Some(Word::Dismiss(attention.reasons.clone()))),
+            None => Err(format!("{kind}/{key} is not in the attention list")),
+        })
+        .await
     }
 
-    async fn enqueue(&self, id: &CallId) -> bool {
-        let queue = Queue::new(self.sqs.clone(), self.call_queue_urls.of(id.call).clone());
-        match queue.send(&CallMessage::from(id.clone()), None).await {
+    /// Records a person's word about a call as the person saw it, and has its record decided.
+    async fn say(
+        &self,
+        kind: CallKind,
+        key: &str,
+        (by, note): (&str, &str),
+        word: impl Fn(&OrderRecord) -> Result<Option<Word>, String>,
+    ) -> Result<Response<Body>, StoreError> {
+        let conflict = |message: &str| Ok(answer::refusal(StatusCode::CONFLICT, None, message));
+        let token = format!("{:016x}", (self.random)());
+        for _ in 0..MAX_TRIES {
+            let Some(found) = self.find(kind, key).await? else { return Ok(no_such_call()) };
+            if !found.has_word(&token) {
+                if !found.facts.is_empty() {
+                    return conflict("the record is being decided; read it again");
+                }
+                let word = match word(&found) {
+                    Err(message) => return conflict(&message),
+                    Ok(word) => word,
+                };
+                if let Some(word) = word
+                    && !self.table.say(&found, word, by, note, &token, self.clock.now()).await?
+                {
+                    continue;
+                }
+            }
+            // If that fails, the sweep does it: it is not to be said again for that.
+            self.wake(&found.key).await;
+            tracing::info!(call = %kind, key, by, "a person's word recorded");
+            return Ok(match self.shown(&found, kind, key).await? {
+                Some(shown) => answer::json(StatusCode::ACCEPTED, &shown),
+                None => no_such_call(),
+            });
+        }
+        conflict("the call kept changing; read it again")
+    }
+
+    async fn wake(&self, key: &RecordKey) -> bool {
+        match self.notifications.send(key, None).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(call = %id, %error, "recorded, but not enqueued");
+                tracing::error!(record = %key, %error, "recorded, but not enqueued");
                 false
             }
         }
     }
 }
 
+/// What a submission is to its record.
+enum Judged {
+    Accept,
+    Replay(Submission),
+    Written,
+    Conflict(CallState),
+    Full,
+}
+
+fn is_itinerary(key: &RecordKey) -> bool {
+    matches!(key, RecordKey::Submission(lane) if lane.call == CallKind::ItineraryPostback)
+}
+
+/// Whether a target is the call of that key.
+fn is_key(target: &Target, key: &str) -> bool {
+    target.key.as_deref().unwrap_or(&target.id) == key
+}
+
+fn another_body(kind: CallKind, key: &str, state: Option<CallState>) -> Response<Body> {
+    let state = state.map(|state| format!(" and is {}", state.as_str())).unwrap_or_default();
+    let message =
+        format!("{kind}/{key} was submitted with another request{state}: only a refused call takes a corrected one");
+    answer::refusal(StatusCode::UNPROCESSABLE_ENTITY, None, &message)
+}
+
 fn no_such_call() -> Response<Body> {
     answer::refusal(StatusCode::NOT_FOUND, None, "there is no such call")
 }
 
-/// What a person says of an unknown call.
+/// What a person says of an unknown or refused call.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Answer {
     outcome: Resolution,
     #[serde(default)]
     note: String,
-    /// Which attempt it speaks of; the present one if it does not say.
+    /// Which attempt it speaks of; the present one if absent.
     #[serde(default, deserialize_with = "wire::optional_integer")]
     attempt: Option<i64>,
+}
+
+/// What a person says who handled a call.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Dismissed {
+    note: String,
 }
 
 impl Answer {
@@ -202,21 +380,31 @@ impl Answer {
 }
 
 /// The call's key: the business's own where it has one, the caller's otherwise.
-fn key_of(call: &CallRequest, request: &Request) -> Result<CallKey, WireError> {
+fn key_of(call: &CallRequest, request: &Request) -> Result<String, WireError> {
     let header = request.headers().get(IDEMPOTENCY_KEY);
-    match (call.business_key()?, header) {
-        (Some(key), None) => Ok(key),
-        (Some(_), Some(_)) => {
-            Err(WireError::at(IDEMPOTENCY_KEY, "is not taken here: the ids in the body make the key of this call"))
+    let business = match call {
+        CallRequest::ShipNotify(ship) => Some(("alitrip_order_id", &ship.alitrip_order_id)),
+        CallRequest::ItineraryPostback(itinerary) => Some(("out_relation_order_id", &itinerary.out_relation_order_id)),
+        CallRequest::TicketVerify(verify) => {
+            // A total is about its order, so the order's id is part of a key.
+            let unusable =
+                verify.order_id.is_none() && verify.out_order_id.as_ref().is_some_and(|id| !is_usable_id(id));
+            if verify.tells_total() && unusable {
+                return Err(WireError::at("out_order_id", UNUSABLE_ID));
+            }
+            None
         }
-        (None, None) => Err(WireError::at(
-            IDEMPOTENCY_KEY,
-            "is missing: this call needs one of yours, to tell a repeat from another",
-        )),
+    };
+    match (business, header) {
+        (Some((_, id)), None) if is_usable_id(id) => Ok(id.clone()),
+        (Some((field, _)), None) => Err(WireError::at(field, UNUSABLE_ID)),
+        (Some(_), Some(_)) => {
+            Err(WireError::at(IDEMPOTENCY_KEY, "is not taken here: the ids in the body are the key of this call"))
+        }
+        (None, None) => Err(WireError::at(IDEMPOTENCY_KEY, "is required")),
         (None, Some(value)) => {
             let key = value.to_str().ok().filter(|key| is_usable_id(key)).map(str::to_owned);
-            let unusable = || WireError::at(IDEMPOTENCY_KEY, UNUSABLE_ID);
-            key.and_then(|key| CallKey::try_from(key).ok()).ok_or_else(unusable)
+            key.ok_or_else(|| WireError::at(IDEMPOTENCY_KEY, UNUSABLE_ID))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Wires the asking for calls to the table and the calls' queues.
+//! Wires the submission of calls to the table and the queue.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,8 +17,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let aws = Aws::new(&AwsConfig::read(&config::environment)?)?;
     let submit_call = SubmitCall {
         table: aws.table(config.table),
-        sqs: aws.sqs(),
-        call_queue_urls: config.call_queue_urls,
+        notifications: aws.queue(config.notifications_queue_url),
         clock: Arc::new(SystemClock),
         random: system_random(),
     };

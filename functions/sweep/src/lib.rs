@@ -6,16 +6,13 @@
 
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
+use futures_util::future::join_all;
 use metrics::gauge;
 use serde::Serialize;
-use shared::call::CallKind;
 use shared::clock::SharedClock;
-use shared::delivery::CallMessage;
-use shared::notification::NotificationKey;
 use shared::queue::batch::Invocation;
 use shared::queue::{Queue, SendError};
-use shared::record::unfinished::{NextPage, Overdue, RecordKey, SHARDS};
+use shared::record::index::{NextPage, Overdue, SHARDS};
 use shared::record::{StoreError, Table};
 use thiserror::Error;
 
@@ -31,10 +28,8 @@ const NEEDS_PERSON: &str = "NeedsPerson";
 pub struct Sweep {
     /// Where what is unfinished is found.
     pub table: Table,
-    /// Where the keys of notifications go.
+    /// Where the keys of records go: dispatch decides whether anything is to be sent.
     pub notifications: Queue,
-    /// Where the keys of calls go.
-    pub calls: Vec<(CallKind, Queue)>,
     /// Tells the time.
     pub clock: SharedClock,
 }
@@ -42,10 +37,8 @@ pub struct Sweep {
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Swept {
-    /// How many notifications were enqueued again.
-    pub notifications: usize,
-    /// How many calls were.
-    pub calls: usize,
+    /// How many records were enqueued again.
+    pub records: usize,
     /// How many items of the index name no record; they were put off.
     pub foreign: usize,
     /// Whether the time was up before everything overdue was enqueued; the next sweep goes on.
@@ -74,8 +67,7 @@ impl Sweep {
         let mut failed = None;
         for (shard, swept) in shards.into_iter().enumerate() {
             let (swept, error) = swept;
-            whole.notifications += swept.notifications;
-            whole.calls += swept.calls;
+            whole.records += swept.records;
             whole.foreign += swept.foreign;
             whole.more |= swept.more;
             if let Some(error) = error {
@@ -83,9 +75,9 @@ impl Sweep {
                 failed = failed.or(Some(error));
             }
         }
-        let Swept { notifications, calls, foreign, more } = whole;
+        let Swept { records, foreign, more } = whole;
         if whole != Swept::default() {
-            tracing::warn!(notifications, calls, foreign, more, "enqueued again what was unfinished for too long");
+            tracing::warn!(records, foreign, more, "overdue records enqueued again");
         }
         failed.map_or(Ok(whole), Err)
     }
@@ -123,52 +115,33 @@ impl Sweep {
         }
     }
 
-    /// Enqueues the keys, each queue on its own, and puts off the next look at what is in its queue: what is not is
-    /// found again.
+    /// Enqueues the keys, and puts off the next look at each. What could not be enqueued is found again.
     async fn enqueue(&self, overdue: &[Overdue], swept: &mut Swept) -> Option<SweepError> {
-        let notifications = async {
-            let (overdue, keys): (Vec<_>, Vec<_>) = overdue
-                .iter()
-                .filter_map(|overdue| match &overdue.key {
-                    Some(RecordKey::Notification(key)) => Some((overdue, key)),
-                    _ => None,
-                })
-                .unzip();
-            (overdue, self.notifications.send_all::<&NotificationKey>(&keys).await)
-        };
-        let calls = join_all(self.calls.iter().map(|(kind, queue)| async move {
-            let (overdue, keys): (Vec<_>, Vec<_>) = overdue
-                .iter()
-                .filter_map(|overdue| match &overdue.key {
-                    Some(RecordKey::Call(id)) if id.call == *kind => Some((overdue, CallMessage::from(id.clone()))),
-                    _ => None,
-                })
-                .unzip();
-            (overdue, queue.send_all(&keys).await)
-        }));
-        let (notifications, calls) = join(notifications, calls).await;
-        if notifications.1.is_ok() {
-            swept.notifications += notifications.0.len();
-        }
-        swept.calls += calls.iter().filter(|(_, sent)| sent.is_ok()).map(|(calls, _)| calls.len()).sum::<usize>();
-        let foreign: Vec<_> = overdue.iter().filter(|overdue| overdue.key.is_none()).collect();
+        let (known, foreign): (Vec<_>, Vec<_>) = overdue.iter().partition(|overdue| overdue.key.is_some());
+        let keys: Vec<_> = known.iter().filter_map(|overdue| overdue.key.as_ref()).collect();
+        let sent = self.notifications.send_all(&keys).await;
         for Overdue { position, .. } in &foreign {
-            tracing::error!(pk = position.pk, sk = position.sk, "an item of the index is no record; mend or remove it");
+            tracing::error!(
+                pk = position.pk,
+                sk = position.sk,
+                "an item of the index is no record; correct or remove it"
+            );
         }
         swept.foreign += foreign.len();
-        let now = self.clock.now();
-        let mut failed = None;
         let mut done = foreign;
-        for (overdue, sent) in calls.into_iter().chain([notifications]) {
-            match sent {
-                Ok(()) => done.extend(overdue),
-                Err(error) => failed = failed.or(Some(error.into())),
+        let failed = match sent {
+            Ok(()) => {
+                swept.records += known.len();
+                done.extend(known);
+                None
             }
-        }
+            Err(error) => Some(error.into()),
+        };
+        let now = self.clock.now();
         for written in join_all(done.into_iter().map(|overdue| self.table.look_again(overdue, now))).await {
             if let Err(error) = written {
                 // It is enqueued once more in a minute, which does no harm.
-                tracing::warn!(%error, "the next look at a record could not be put off");
+                tracing::warn!(%error, "next look not put off");
             }
         }
         failed

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use shared::aws::Aws;
-use shared::call::CallKind;
 use shared::clock::{Clock as _, SystemClock};
 use shared::config::{self, AwsConfig, SweepConfig};
-use shared::queue::Queue;
 use shared::queue::batch::Invocation;
 use shared::{metrics, telemetry};
 use sweep::Sweep;
@@ -19,12 +17,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let config = SweepConfig::read(&config::environment)?;
     let aws = Aws::new(&AwsConfig::read(&config::environment)?)?;
     let metrics = metrics::start(&config.stack_name)?;
-    let sqs = aws.sqs();
-    let queue_of = |kind| (kind, Queue::new(sqs.clone(), config.call_queue_urls.of(kind).clone()));
     let sweep = Sweep {
         table: aws.table(config.table),
-        notifications: Queue::new(sqs.clone(), config.notifications_queue_url),
-        calls: CallKind::ALL.into_iter().map(queue_of).collect(),
+        notifications: aws.queue(config.notifications_queue_url),
         clock: Arc::new(SystemClock),
     };
     // What the schedule's event says does not matter.

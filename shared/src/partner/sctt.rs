@@ -244,32 +244,56 @@ pub struct CancelPush {
     pub orderlist: Vec<Cancellation>,
 }
 
+/// The entries of a push, each to be read on its own.
+#[derive(Deserialize)]
+struct CancelEntries {
+    #[serde(deserialize_with = "wire::list")]
+    orderlist: Vec<Value>,
+}
+
+/// Longest member of a cancel push that is kept with each of its orders, in bytes.
+const MAX_KEPT_BYTES: usize = 256;
+
 impl Cancellation {
-    /// Reads a push: whose orders it tells of, in its order.
+    /// Reads a push: whose orders it tells of, in its order; what is wrong with an entry that names no order or no status.
     ///
     /// # Errors
-    /// Names the field that is missing, of the wrong type, or no usable id.
-    pub fn orders_of(body: &Value) -> Result<Vec<OrderId>, WireError> {
-        let push: CancelPush = wire::read(body)?;
-        if push.orderlist.is_empty() {
+    /// Names the field that is missing or of the wrong type, if no entry can be used.
+    pub fn orders_of(body: &Value) -> Result<Vec<Result<OrderId, WireError>>, WireError> {
+        let CancelEntries { orderlist } = wire::read(body)?;
+        let entry = |(index, entry): (usize, Value)| {
+            let within = format!("orderlist[{index}].");
+            let order: Self = wire::read(&entry).map_err(|problem| match problem.field.as_str() {
+                "" => WireError { field: within.trim_end_matches('.').to_owned(), ..problem },
+                field => WireError { field: format!("{within}{field}"), ..problem },
+            })?;
+            order_id(&within, order.trade_number.as_ref(), order.order_code.as_ref())
+        };
+        let orders: Vec<_> = orderlist.into_iter().enumerate().map(entry).collect();
+        if orders.is_empty() {
             return Err(WireError::at("orderlist", "must name at least one order"));
         }
-        let orders = push.orderlist.iter().enumerate();
-        let order_id = |(index, order): (usize, &Self)| {
-            order_id(&format!("orderlist[{index}]."), order.trade_number.as_ref(), order.order_code.as_ref())
-        };
-        orders.map(order_id).collect()
+        match orders.iter().all(Result::is_err).then(|| orders.first().cloned()) {
+            Some(Some(Err(problem))) => Err(problem),
+            _ => Ok(orders),
+        }
     }
 
     /// Of a push, what is recorded of its order at `index`: the push as if it told of that one alone, so that it does
-    /// not depend on those that are told of beside it.
+    /// not depend on the others in it. Of the members around the list, only short ones are kept: 3,000 orders would
+    /// repeat a long one 3,000 times.
     #[must_use]
     pub fn part_of(body: &Value, index: usize) -> Value {
         let member = |(name, value): (&String, &Value)| {
-            let value = if name == "orderlist" { Value::Array(vec![value[index].clone()]) } else { value.clone() };
-            (name.clone(), value)
+            let value = match (name.as_str(), value) {
+                ("orderlist", list) => Value::Array(vec![list[index].clone()]),
+                (_, Value::Object(_) | Value::Array(_)) => return None,
+                (_, Value::String(text)) if text.len() > MAX_KEPT_BYTES => return None,
+                (_, short) => short.clone(),
+            };
+            Some((name.clone(), value))
         };
-        Value::Object(body.as_object().into_iter().flatten().map(member).collect())
+        Value::Object(body.as_object().into_iter().flatten().filter_map(member).collect())
     }
 
     /// Reads what was recorded of one order.
@@ -345,7 +369,8 @@ mod tests {
     fn a_cancel_push_is_split_into_pushes_of_one_order_each() {
         let body = &samples()["sctt_cancel_push_of_two"];
         assert_eq!(Cancellation::from_json(&samples()["sctt_cancel_push"]).unwrap().cancel_status, CANCEL_DONE);
-        let ids: Vec<_> = Cancellation::orders_of(body).unwrap().iter().map(|id| id.as_str().to_owned()).collect();
+        let ids: Vec<_> =
+            Cancellation::orders_of(body).unwrap().iter().map(|id| id.as_ref().unwrap().as_str().to_owned()).collect();
         assert_eq!(ids, ["T-1", "T-2"]);
         for (index, entry) in body["orderlist"].as_array().unwrap().iter().enumerate() {
             let part = Cancellation::part_of(body, index);

@@ -1,20 +1,20 @@
-//! The table: what is known of each order, and each call. It carries the facts; the queues carry only keys.
+//! The table: one record an order. It carries the facts; the queues carry only keys.
 //!
 //! | item | pk | sk |
 //! |---|---|---|
-//! | what the booking system knows | `order#{partner}#{order_id}` | `link` |
-//! | a notification | `order#{partner}#{order_id}` | `notification#{kind}#{digest}` |
-//! | a TOP call | `call#{call}#{key}` | `call` |
-//! | a body that could not be read | `quarantine#{partner}` | time + digest |
+//! | an order record | `order#{partner}#{order_id}` | `record` |
+//! | a long body of a notification, a link or a request | the same | `body#{digest}` |
+//! | the owner of a lane: who may tell TOP about one thing | `lane#{call}#{business id}` | `owner` |
+//! | a submitted call: a record of the same kind | `submission#{call}#{id}` | `record` |
+//! | a body that could not be read | `quarantine#{partner}` | endpoint + digest |
 //!
-//! While a record is unfinished it is also in the sparse index [`unfinished`].
-//!
-//! Every write is one conditional request, so that whoever comes twice, late or out of order changes nothing.
+//! Every change of an order is one conditional write of its record, so two runs cannot race between two items.
 
-pub mod calls;
-pub mod orders;
+pub mod index;
+pub mod lane;
+pub mod order;
 pub mod quarantine;
-pub mod unfinished;
+pub mod store;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,12 +24,63 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::aws;
+use crate::call::CallKind;
+use crate::order::{OrderId, OrderKey, Partner};
+use crate::record::order::Lane;
 
 /// An item as DynamoDB gives it.
 pub type Item = HashMap<String, AttributeValue>;
+
+/// Which record: what the queues carry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RecordKey {
+    /// An order's.
+    Order(OrderKey),
+    /// That of a call which people submit.
+    Submission(Lane),
+}
+
+impl RecordKey {
+    /// The partition key in the table.
+    #[must_use]
+    pub fn pk(&self) -> String {
+        match self {
+            Self::Order(order) => format!("order#{}#{}", order.partner, order.order_id),
+            Self::Submission(lane) => format!("submission#{}#{}", lane.call, lane.id),
+        }
+    }
+
+    /// The record with that partition key; `None` if it is not one of these.
+    #[must_use]
+    pub fn parse(pk: &str) -> Option<Self> {
+        // An id may hold a "#"; neither a partner's nor a call's name does.
+        if let Some(submission) = pk.strip_prefix("submission#") {
+            let (call, id) = submission.split_once('#')?;
+            return Some(Self::Submission(Lane { call: CallKind::named(call)?, id: id.to_owned() }));
+        }
+        let (partner, order_id) = pk.strip_prefix("order#")?.split_once('#')?;
+        let order_id = OrderId::try_from(order_id.to_owned()).ok()?;
+        Some(Self::Order(OrderKey { partner: Partner::named(partner)?, order_id }))
+    }
+
+    pub(crate) fn nowhere() -> Self {
+        Self::Submission(Lane { call: CallKind::TicketVerify, id: String::new() })
+    }
+}
+
+impl std::fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Order(order) => write!(f, "{order}"),
+            Self::Submission(lane) => write!(f, "{lane}"),
+        }
+    }
+}
 
 /// Why the table could not be read or written.
 #[derive(Debug, Error)]
@@ -43,18 +94,12 @@ pub enum StoreError {
         cause: String,
     },
     /// An item is not what this version writes. The cause is not told, since it could quote the item.
-    #[error("the item {pk} / {sk} is not one that this version of ticket-relay writes; mend or remove it")]
+    #[error("the item {pk} / {sk} was not written by this version of ticket-relay; correct or remove it")]
     Foreign {
         /// Its partition key.
         pk: String,
         /// Its sort key.
         sk: String,
-    },
-    /// Others changed the item again and again while this change was tried.
-    #[error("the item {pk} kept changing while it was to be written; try again")]
-    Contended {
-        /// Its partition key.
-        pk: String,
     },
 }
 
@@ -77,14 +122,19 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table of that name. `retention` is how long a record stays after the write that finished it; what is
-    /// unfinished never expires.
+    /// The table of that name. `retention` is how long a record stays after everything in it is finished; unfinished
+    /// records never expire.
     #[must_use]
     pub const fn new(client: aws_sdk_dynamodb::Client, name: String, retention: Duration) -> Self {
         Self { client, name, retention }
     }
 
-    /// An update of one item.
+    /// How long a finished record stays.
+    #[must_use]
+    pub const fn retention(&self) -> Duration {
+        self.retention
+    }
+
     fn update(&self, pk: &str, sk: &str) -> UpdateItemFluentBuilder {
         self.client.update_item().table_name(&self.name).key("pk", s(pk)).key("sk", s(sk))
     }
@@ -96,8 +146,28 @@ impl Table {
     }
 }
 
-fn is_failed_condition<R>(error: &SdkError<UpdateItemError, R>) -> bool {
-    error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
+/// What a conditional update found: the item as it is now, or as it was where the condition failed.
+enum Updated {
+    Written(Item),
+    Refused(Item),
+}
+
+fn updated<R>(
+    result: Result<Option<Item>, SdkError<UpdateItemError, R>>,
+    operation: &'static str,
+) -> Result<Updated, StoreError>
+where
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match result {
+        Ok(item) => Ok(Updated::Written(item.unwrap_or_default())),
+        Err(error) => match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                Ok(Updated::Refused(failed.item.clone().unwrap_or_default()))
+            }
+            _ => Err(StoreError::of(operation)(error)),
+        },
+    }
 }
 
 /// Whether a conditional update was written.
@@ -105,25 +175,7 @@ fn written<T, R>(result: Result<T, SdkError<UpdateItemError, R>>, operation: &'s
 where
     R: std::fmt::Debug + Send + Sync + 'static,
 {
-    match result {
-        Ok(_) => Ok(true),
-        Err(error) if is_failed_condition(&error) => Ok(false),
-        Err(error) => Err(StoreError::of(operation)(error)),
-    }
-}
-
-/// Values that an expression names only in some cases: DynamoDB refuses those it does not name.
-trait OptionalValue {
-    fn optional_value(self, name: &str, value: Option<AttributeValue>) -> Self;
-}
-
-impl OptionalValue for UpdateItemFluentBuilder {
-    fn optional_value(self, name: &str, value: Option<AttributeValue>) -> Self {
-        match value {
-            Some(value) => self.expression_attribute_values(name, value),
-            None => self,
-        }
-    }
+    Ok(matches!(updated(result.map(|_| None), operation)?, Updated::Written(_)))
 }
 
 fn s(text: impl Into<String>) -> AttributeValue {
@@ -138,4 +190,33 @@ fn read<T: DeserializeOwned>(item: Item) -> Result<T, StoreError> {
     let key = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
     let (pk, sk) = (key("pk"), key("sk"));
     serde_dynamo::from_item(item).map_err(|_| StoreError::Foreign { pk, sk })
+}
+
+fn attribute<T: Serialize>(value: &T) -> Result<AttributeValue, StoreError> {
+    serde_dynamo::to_attribute_value(value)
+        .map_err(|error| StoreError::Request { operation: "serialising a record", cause: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_key_is_read_back_from_its_partition_key() {
+        for pk in ["order#sctt#T#1", "order#tsy#P-1", "submission#ticket-verify#key#K#1", "submission#ship-notify#38"] {
+            assert_eq!(RecordKey::parse(pk).map(|key| key.pk()).as_deref(), Some(pk));
+        }
+        for pk in ["quarantine#tsy", "lane#ship-notify#38", "submission#other#1", "order#other#1", ""] {
+            assert_eq!(RecordKey::parse(pk), None, "{pk}");
+        }
+    }
+
+    #[test]
+    fn a_record_key_survives_its_queue() {
+        for pk in ["order#sctt#T#1", "submission#ship-notify#38"] {
+            let key = RecordKey::parse(pk).unwrap();
+            let message = serde_json::to_string(&key).unwrap();
+            assert_eq!(serde_json::from_str::<RecordKey>(&message).unwrap(), key, "{message}");
+        }
+    }
 }

@@ -33,8 +33,10 @@ pub const EVENTS: &[&str] = &[
     "TOP did neither",
     "TOP found the credentials wrong",
     "a request arrived after its sender had given up",
-    "a call was withdrawn",
-    "a call ended as unknown",
+    "an operator dismissed an order",
+    "an operator withdrew or closed an order",
+    "two orders were linked to one lane",
+    "an order was linked to another lane",
     "a notification waited to the end",
     "a notification was for a person",
 ];

@@ -1,86 +1,220 @@
-//! What must hold when a run has come to rest, judged from the table, TOP's ledger and what the callers know; not by
-//! the code that is judged.
+//! What must hold when a run has come to rest. From the facts that the table took, in its order, the judge derives what
+//! TOP may know, and which orders need a person or wait, and why. It uses no code of the relay.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use serde_json::Value;
-use shared::digest::canonical_digest;
-use shared::notification::CHANGES_ON_RESEND;
-use shared::order::Partner;
+use serde_json::{Value, json};
 use top_simulator::{LedgerEntry, Outcome};
 
-use crate::story::{About, Knowledge, Order, Story, Told};
-use crate::table::{Call, Link, Marks, Notification, Snapshot};
+use crate::facts::Fact;
+use crate::story::{Order, Story, Told};
+use crate::table::{Record, Snapshot};
 use crate::world::{World, lock};
 
-/// The requests of a call that TOP got.
-fn entries_of(world: &World, call: &Call) -> Vec<LedgerEntry> {
-    let parameter = |entry: &LedgerEntry, name: &str| -> Value {
-        entry.params.get(name).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
-    };
-    let is_its_own = |entry: &LedgerEntry| match call.call.as_str() {
-        "ticket-verify" => parameter(entry, "voucher_infos")[0]["confirm_code"] == call.key.as_str(),
-        "ship-notify" => {
-            let told = parameter(entry, "confirm_book_r_q");
-            let same = |name: &str| told[name] == call.request[name];
-            same("alitrip_order_id") && same("success")
+/// What an order's facts want TOP to know.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Desire {
+    /// This, on this lane (`call/id`).
+    Tell(String, Value),
+    /// Nothing before the booking system says more.
+    Wait,
+    /// Nothing; a person must look, for this reason.
+    Person(&'static str),
+    /// Nothing.
+    Nothing,
+}
+
+/// What the facts of an order come to.
+#[derive(Debug, Clone, Default)]
+struct State {
+    seen: BTreeSet<String>,
+    current: Option<(String, Value, Option<String>)>,
+    link: Option<Value>,
+    repeat: Option<(String, Value)>,
+    odd: bool,
+    dismissed: BTreeSet<String>,
+    is_stopped: bool,
+}
+
+/// What a notification says: whether it decides anything, or is odd.
+fn says(body: &Value) -> (bool, bool) {
+    let vouchers = body["vouchers"][0]["voucherlist"].as_array().map_or(0, Vec::len);
+    if let Some(kind) = body["type"].as_str() {
+        return (["issued", "rejected"].contains(&kind), !["issued", "rejected"].contains(&kind));
+    }
+    if let Some(status) = body["orderlist"][0]["cancel_status"].as_i64() {
+        return (status == 3, !(1..=3).contains(&status));
+    }
+    match body["order_status"].as_i64() {
+        Some(2) => (vouchers > 0, false),
+        Some(3 | 4) => (true, false),
+        Some(1) => (false, false),
+        _ => (false, true),
+    }
+}
+
+impl State {
+    fn take(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Delivery { digest, body, time } => {
+                let (decisive, odd) = says(body);
+                self.odd |= odd;
+                if odd {
+                    self.dismissed.remove("odd_status");
+                }
+                let is_first = self.seen.insert(digest.clone());
+                if !decisive {
+                    return;
+                }
+                match &mut self.current {
+                    Some((current, _, newest)) if current == digest => {
+                        *newest = newest.take().max(time.clone());
+                        self.dismissed.clear();
+                    }
+                    Some((_, _, newest)) if !is_first => {
+                        let is_late = matches!((time, newest), (Some(time), Some(newest)) if time <= newest);
+                        if !is_late {
+                            self.repeat = Some((digest.clone(), body.clone()));
+                            self.dismissed.remove("came_again");
+                        }
+                    }
+                    _ => {
+                        self.current = Some((digest.clone(), body.clone(), time.clone()));
+                        self.repeat = None;
+                        self.dismissed.clear();
+                        self.is_stopped = false;
+                    }
+                }
+            }
+            Fact::Link(link) => {
+                self.link = Some(link.clone());
+                self.dismissed.clear();
+                self.is_stopped = false;
+            }
+            Fact::Said(word, with) => match word.as_str() {
+                "replay" => {
+                    self.dismissed.clear();
+                    self.is_stopped = false;
+                    if let Some((digest, body)) = self.repeat.take() {
+                        self.current = Some((digest, body, None));
+                    }
+                }
+                "withdraw" | "close" => self.is_stopped = true,
+                "dismiss" => {
+                    let _ = with;
+                }
+                _ => {}
+            },
+            Fact::Submitted(..) => {}
         }
-        _ => parameter(entry, "flight_itinerary_request") == call.request,
-    };
-    lock(&world.top).ledger().iter().filter(|entry| is_its_own(entry)).cloned().collect()
+    }
+
+    fn desire(&self, order: &Order) -> Desire {
+        let Some((_, body, _)) = &self.current else { return Desire::Nothing };
+        if self.is_stopped {
+            return Desire::Nothing;
+        }
+        if body["type"] == "rejected" {
+            return Desire::Person("rejected");
+        }
+        let Some(link) = &self.link else { return Desire::Wait };
+        let (flight, ship) = (&link["happytrip_flight"], &link["fliggy_ship"]);
+        if body["type"] == "issued" {
+            let tickets = flight["ticket_no_list"].as_array().map_or(0, Vec::len);
+            let id = flight["out_relation_order_id"].as_str().map_or_else(|| order.id(), str::to_owned);
+            return match (flight.is_object(), tickets) {
+                (false, _) => Desire::Person("wrong_link"),
+                (true, 0) => Desire::Wait,
+                (true, _) => Desire::Tell(format!("itinerary-postback/{id}"), flight["ticket_no_list"].clone()),
+            };
+        }
+        if !ship.is_object() {
+            return Desire::Nothing;
+        }
+        let lane = format!("ship-notify/{}", ship["alitrip_order_id"].as_str().unwrap_or_default());
+        if body["order_status"] != 2 {
+            return Desire::Tell(lane, json!({"success": false}));
+        }
+        let tickets: usize = ship["passenger_list"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|passenger| passenger["ticket_list"].as_array().map_or(0, Vec::len))
+            .sum();
+        let vouchers = body["vouchers"][0]["voucherlist"].as_array().cloned().unwrap_or_default();
+        if vouchers.len() != tickets && vouchers.len() != 1 {
+            return Desire::Person("vouchers_mismatch");
+        }
+        let codes: Vec<_> = vouchers.iter().map(|voucher| voucher["voucher_confirmation"].clone()).collect();
+        Desire::Tell(lane, json!({"success": true, "total_price": ship["total_price"], "codes": codes}))
+    }
 }
 
-/// How often a call took effect at TOP.
-pub fn effects_of(world: &World, call: &Call) -> usize {
-    entries_of(world, call).iter().filter(|entry| entry.effect).count()
+/// What a request to TOP says, in the same words, and on which lane.
+fn told(entry: &LedgerEntry) -> Option<(String, Value)> {
+    let parameter = |name: &str| -> Option<Value> { serde_json::from_str(entry.params.get(name)?).ok() };
+    said(parameter("confirm_book_r_q"), parameter("flight_itinerary_request"), parameter("voucher_infos"))
 }
 
-/// Judges a run that has come to rest. `mended`: operators have had everything decided again and settled since
-/// nothing goes wrong any more.
+fn said(ship: Option<Value>, itinerary: Option<Value>, vouchers: Option<Value>) -> Option<(String, Value)> {
+    if let Some(ship) = ship {
+        let lane = format!("ship-notify/{}", ship["alitrip_order_id"].as_str()?);
+        if ship["success"] != true {
+            return Some((lane, json!({"success": false})));
+        }
+        let passengers = ship["passenger_list"].as_array().into_iter().flatten();
+        let tickets = passengers.flat_map(|passenger| passenger["ticket_list"].as_array().into_iter().flatten());
+        let mut codes: Vec<_> =
+            tickets.map(|ticket| ticket["e_ticket_no"].clone()).filter(|code| !code.is_null()).collect();
+        codes.extend(Some(ship["fetch_tickets_number"].clone()).filter(|code| !code.is_null()));
+        return Some((lane, json!({"success": true, "total_price": ship["total_price"], "codes": codes})));
+    }
+    if let Some(itinerary) = itinerary {
+        let id = itinerary["out_relation_order_id"].as_str()?;
+        return Some((format!("itinerary-postback/{id}"), itinerary["ticket_no_list"].clone()));
+    }
+    let voucher = vouchers?;
+    Some(("ticket-verify".to_owned(), voucher[0]["confirm_code"].clone()))
+}
+
+/// Whether a call of an order took effect.
+pub fn took_effect(world: &World, record: &Record) -> bool {
+    let request = Some(record.request.clone());
+    let is_ship = record.target.as_ref().is_some_and(|target| target.starts_with("ship-notify/"));
+    let wanted = if is_ship { said(request, None, None) } else { said(None, request, None) };
+    lock(&world.top).ledger().iter().any(|entry| entry.effect && told(entry) == wanted)
+}
+
+/// How often the redemption with that confirmation code took effect.
+pub fn effects_of(world: &World, code: &str) -> usize {
+    let is_its = |entry: &&LedgerEntry| entry.effect && told(entry).is_some_and(|(_, said)| said == *code);
+    lock(&world.top).ledger().iter().filter(is_its).count()
+}
+
+/// Judges a run that has come to rest. `mended`: operators have resolved and replayed everything since nothing goes wrong
+/// any more.
 pub fn judge(story: &Story, mended: bool) {
     let world = &story.lambda.world;
-    let judge = Judge { world, story, knowledge: &lock(&story.knowledge), table: Snapshot::of(world), mended };
-    judge.acknowledged_notifications();
-    judge.acknowledged_links();
-    judge.acknowledged_redemptions();
-    judge.index();
-    judge.calls();
+    let judge = Judge { world, story, table: Snapshot::of(world), mended };
+    judge.acknowledged();
+    judge.redemptions();
+    for record in &judge.table.records {
+        judge.index(record);
+    }
     for order in &story.orders {
         judge.order(order);
-    }
-}
-
-/// Longest time, in milliseconds, from what makes a step possible to its end while nothing goes wrong: polling, and
-/// the pauses of a ship order whose two calls look for each other.
-const PROMPT_MS: i64 = 20_000;
-
-/// Judges a run in which nothing went wrong: no step had to wait for the sweep.
-pub fn judge_promptness(story: &Story) {
-    let world = &story.lambda.world;
-    let table = Snapshot::of(world);
-    for one in table.notifications.iter().filter(|one| one.state == "dispatched" && one.replays == 0) {
-        let linked = table.links.iter().find(|link| link.pk == one.pk).map_or(0, |link| link.updated_at);
-        let ready = one.delivered_at.max(linked);
-        if one.decided_at > ready + PROMPT_MS {
-            world.violated(format!("{} was decided {} ms late", one.pk, one.decided_at - ready));
-        }
-    }
-    for call in table.calls.iter().filter(|call| call.state == "succeeded") {
-        if call.updated_at > call.created_at + PROMPT_MS {
-            world.violated(format!("{} was made late: {}", call.pk, call.updated_at - call.created_at));
-        }
     }
 }
 
 struct Judge<'a> {
     world: &'a World,
     story: &'a Story,
-    knowledge: &'a Knowledge,
     table: Snapshot,
     mended: bool,
 }
 
-fn order_pk(order: &Order) -> String {
+/// The partition key of an order's record.
+pub fn order_pk(order: &Order) -> String {
     format!("order#{}#{}", order.partner(), order.id())
 }
 
@@ -94,352 +228,291 @@ impl Judge<'_> {
         &self.story.orders[told.order]
     }
 
-    fn link_of(&self, pk: &str) -> Option<&Link> {
-        self.table.links.iter().find(|link| link.pk == pk)
-    }
-
-    fn call(&self, id: &str) -> Option<&Call> {
-        self.table.calls.iter().find(|call| format!("{}/{}", call.call, call.key) == id)
-    }
-
-    fn acknowledged_notifications(&self) {
-        for told in self.knowledge.notifications.iter().filter(|told| told.acknowledged) {
+    /// What was acknowledged is among the facts; the last link of those is the last one acknowledged, or a later one.
+    fn acknowledged(&self) {
+        let facts = lock(&self.world.facts);
+        let knowledge = lock(&self.story.knowledge);
+        for told in knowledge.notifications.iter().filter(|told| told.acknowledged) {
             let body: Value = serde_json::from_str(&told.body).unwrap_or_default();
-            let digest = canonical_digest(&body, &CHANGES_ON_RESEND);
             let pk = order_pk(self.order_of(told));
-            let recorded =
-                self.table.notifications.iter().any(|one| one.pk == pk && one.sk.ends_with(&format!("#{digest}")));
-            if !recorded {
+            let is_it = |fact: &Fact| matches!(fact, Fact::Delivery { body: delivered, .. } if same(delivered, &body));
+            if !facts.of(&pk).iter().any(is_it) {
                 self.violated(format!("an acknowledged notification of {pk} is lost: {}", told.body));
             }
         }
-    }
-
-    /// The link is the last one that was acknowledged, or one that was put since and got no answer.
-    fn acknowledged_links(&self) {
         for order in &self.story.orders {
-            let put: Vec<_> = self.knowledge.links.iter().filter(|told| told.order == order.number).collect();
+            let put: Vec<_> = knowledge.links.iter().filter(|told| told.order == order.number).collect();
             let Some(last) = put.iter().rposition(|told| told.acknowledged) else { continue };
-            let stored = self.link_of(&order_pk(order)).map(|link| link.link.clone()).unwrap_or_default();
-            let holds = put[last..].iter().any(|told| {
-                // What is stored has members that were left out; what was put must all be there.
-                contains(&stored, &serde_json::from_str(&told.body).unwrap_or_default())
-            });
-            if !holds {
-                self.violated(format!("the link of {} is none that was put last: {stored}", order.id()));
-            }
-        }
-    }
-
-    fn acknowledged_redemptions(&self) {
-        for told in self.knowledge.redemptions.iter().filter(|told| told.acknowledged) {
-            if self.call(&format!("ticket-verify/{}", told.body)).is_none() {
-                self.violated(format!("an acknowledged redemption is lost: {}", told.body));
-            }
-        }
-    }
-
-    /// The index holds exactly the unfinished, each with who must look; only what is finished expires.
-    fn index(&self) {
-        let check = |pk: &str, state: &str, marks: &Marks| {
-            let looker = match state {
-                "received" | "waiting" | "pending" | "in_progress" => Some("sweep#"),
-                "attention" | "unknown" => Some("person#"),
+            let link = facts.of(&order_pk(order)).iter().rev().find_map(|fact| match fact {
+                Fact::Link(link) => Some(link.clone()),
                 _ => None,
-            };
-            // What waits is looked at every six hours; a call that is banned for the day, after that.
-            let soon = self.world.now().0 + 13 * 3_600_000;
-            if looker == Some("sweep#") && marks.look_at.is_some_and(|look_at| look_at > soon) {
-                self.violated(format!("{pk} is looked at far too late"));
+            });
+            let link = link.unwrap_or_default();
+            let holds =
+                put[last..].iter().any(|told| contains(&link, &serde_json::from_str(&told.body).unwrap_or_default()));
+            if !holds {
+                self.violated(format!("the link of {} is none that was put last: {link}", order.id()));
             }
-            let in_index = marks.unfinished.is_some() && marks.look_at.is_some();
-            let right = match looker {
-                Some(looker) => in_index && marks.unfinished.as_deref().is_some_and(|mark| mark.starts_with(looker)),
-                None => marks.unfinished.is_none() && marks.look_at.is_none(),
+        }
+    }
+
+    /// A redemption that counts is told at most once; one that was acknowledged is told, or a person knows why not.
+    fn redemptions(&self) {
+        let knowledge = lock(&self.story.knowledge);
+        for told in &knowledge.redemptions {
+            let (key, total) = (&told.body, told.total);
+            let effects = effects_of(self.world, key);
+            let pk = match total {
+                Some(order) => format!("submission#ticket-verify#total#{order}"),
+                None => format!("submission#ticket-verify#key#{key}"),
+            };
+            let record = self.table.record(&pk);
+            let one = record.and_then(|record| record.submissions.iter().find(|(known, ..)| known == key));
+            if total.is_none() && effects > 1 {
+                self.violated(format!("redemption {key} took effect {effects} times"));
+            }
+            let Some((record, (_, outcome, refused))) = record.zip(one) else {
+                if told.acknowledged {
+                    self.violated(format!("an acknowledged redemption is lost: {key}"));
+                }
+                continue;
+            };
+            let is_for_a_person = record.attention.is_some() || !record.dismissed.is_empty();
+            match outcome.as_str() {
+                "succeeded" | "resolved_succeeded" if effects == 0 => {
+                    self.violated(format!("redemption {key} is {outcome}, and had no effect"));
+                }
+                "resolved_rejected" if effects > 0 => {
+                    self.violated(format!("redemption {key} was rejected by a person, and took effect"));
+                }
+                "" if *refused && effects > 0 => {
+                    self.violated(format!("redemption {key} is refused, and took effect"));
+                }
+                "" if *refused => {}
+                "" if !is_for_a_person => self.violated(format!("redemption {key} is neither told nor for a person")),
+                "" => self.person_is_needed(&record.pk, record),
+                _ => {}
+            }
+        }
+        // The totals of an order are told in the order in which they were submitted.
+        let orders: BTreeSet<_> = knowledge.redemptions.iter().filter_map(|told| told.total).collect();
+        for order in orders {
+            let pk = format!("submission#ticket-verify#total#{order}");
+            let facts = lock(&self.world.facts);
+            let submitted: Vec<_> = facts
+                .of(&pk)
+                .iter()
+                .filter_map(|fact| match fact {
+                    Fact::Submitted(key, _) => Some(key.clone()),
+                    _ => None,
+                })
+                .collect();
+            let place = |code: &Value| submitted.iter().position(|key| code == key.as_str());
+            let places: Vec<_> = lock(&self.world.top)
+                .ledger()
+                .iter()
+                .filter(|entry| entry.effect)
+                .filter_map(told)
+                .filter_map(|(_, code)| place(&code))
+                .collect();
+            if !places.is_sorted() {
+                self.violated(format!("the totals of {order} were told out of order: {places:?}"));
+            }
+        }
+    }
+
+    /// A person is needed only where TOP refused, or nobody can know.
+    fn person_is_needed(&self, pk: &str, record: &Record) {
+        let reasons = record.attention.clone().unwrap_or_default();
+        let never_again = record.failures.iter().any(|failure| failure.contains("null-pointer"));
+        for reason in &reasons {
+            let right = match reason.as_str() {
+                "refused" => record.failures.iter().any(|failure| failure.starts_with("refused")),
+                "unknown" => {
+                    let late = record.failures.iter().any(|failure| failure.starts_with("unknown"));
+                    let once = pk.contains("ticket-verify#key#");
+                    let was_refused = late && self.was_refused_by_top();
+                    late && (once || never_again || was_refused)
+                }
+                _ => false,
             };
             if !right {
-                self.violated(format!("{pk} is {state} and stands in the index as {marks:?}"));
+                self.violated(format!("{pk} needs a person for no reason: {reason} {:?}", record.failures));
             }
-            if marks.expires != looker.is_none() {
-                self.violated(format!("{pk} is {state}; it expires: {}", marks.expires));
-            }
-        };
-        for call in &self.table.calls {
-            check(&call.pk, &call.state, &call.marks);
         }
-        for one in &self.table.notifications {
-            check(&one.pk, &one.state, &one.marks);
+        if self.mended && reasons.iter().any(|reason| reason == "unknown") {
+            self.violated(format!("{pk} is still unknown"));
         }
     }
 
-    fn calls(&self) {
-        let mut said = BTreeMap::new();
-        for call in &self.table.calls {
-            self.one_call(call);
-            let twice = said.insert((call.call.clone(), call.request.to_string()), call.key.clone());
-            if let Some(other) = twice {
-                self.violated(format!("{} and {} of {} say the same", other, call.key, call.call));
-            }
-        }
+    fn was_refused_by_top(&self) -> bool {
+        let refused = |entry: &LedgerEntry| matches!(entry.outcome, Outcome::BusinessFailure | Outcome::Error { .. });
+        lock(&self.world.top).ledger().iter().any(refused)
     }
 
-    fn one_call(&self, call: &Call) {
-        let id = format!("{}/{}", call.call, call.key);
-        let entries = entries_of(self.world, call);
-        let effects = entries.iter().filter(|entry| entry.effect).count();
-        let answered = entries.iter().any(|entry| entry.outcome == Outcome::Success);
-        let last = call.outcomes.last().map(String::as_str).unwrap_or_default();
-        match call.state.as_str() {
-            "succeeded" => {
-                let told = if last == "resolved_succeeded" { effects > 0 } else { answered || effects > 0 };
-                if !told {
-                    self.violated(format!("{id} is succeeded, but TOP never had it"));
-                }
-                // TOP takes no correction, so what it took is what the record says.
-                let differs = |entry: &LedgerEntry| {
-                    let told =
-                        entry.params.get("confirm_book_r_q").and_then(|told| serde_json::from_str::<Value>(told).ok());
-                    entry.effect && told.is_some_and(|told| told != call.request)
-                };
-                if call.key.ends_with("-issued") && entries.iter().any(differs) {
-                    self.violated(format!("{id} is succeeded, but TOP took another request"));
-                }
-                // After "issued", TOP answers "failed" with its first success and changes nothing.
-                if effects == 0 && !(call.key.ends_with("-failed") && self.issued(call)) {
-                    self.violated(format!("{id} is succeeded, but had no effect"));
-                }
-            }
-            "rejected" => {
-                if effects > 0 {
-                    self.violated(format!("{id} is rejected, but took effect"));
-                }
-                let refused = entries
-                    .iter()
-                    .any(|entry| matches!(entry.outcome, Outcome::BusinessFailure | Outcome::Error { .. }));
-                match last {
-                    "resolved_rejected" => {}
-                    "rejected" if refused => {}
-                    _ if call.may_be_asked_again => self.world.saw("a call was withdrawn"),
-                    _ => self.violated(format!("{id} is rejected, but TOP did not refuse it")),
-                }
-            }
-            "unknown" => {
-                self.world.saw("a call ended as unknown");
-                let once_only = call.call == "ticket-verify" && call.request["write_off_type"] != 1;
-                let never_again = |entry: &LedgerEntry| entry.outcome.to_string().contains("null-pointer");
-                if !once_only && last != "rejected" && !entries.iter().any(never_again) {
-                    self.violated(format!("{id} may be repeated, and was given up: {:?}", call.outcomes));
-                }
-                if self.mended {
-                    self.violated(format!("{id} is still unknown"));
-                }
-            }
-            state => self.violated(format!("{id} is {state} with nothing that goes on")),
+    /// A record is in an index exactly while somebody must look, and expires exactly when nobody must.
+    fn index(&self, record: &Record) {
+        if record.pk.contains("#key#") && record.revision == 0 {
+            return;
         }
-        let once = match call.call.as_str() {
-            "ship-notify" => call.key.ends_with("-issued"),
-            "itinerary-postback" => self.is_only_content(call),
-            _ => true,
-        };
-        if once && effects > 1 {
-            self.violated(format!("{id} took effect {effects} times"));
+        if record.undecided > 0 || record.is_sending || (record.target.is_some() && record.end.is_none()) {
+            self.violated(format!("{} has come to rest with something to do: {record:?}", record.pk));
         }
-    }
-
-    /// Whether TOP was told that the ship order of a call is issued.
-    fn issued(&self, call: &Call) -> bool {
-        let issued = Call {
-            call: "ship-notify".to_owned(),
-            request: serde_json::json!({"alitrip_order_id": call.request["alitrip_order_id"], "success": true}),
-            ..call.clone()
-        };
-        effects_of(self.world, &issued) > 0
-    }
-
-    /// Whether no other request of the same business key was made: one content after another takes effect each time.
-    fn is_only_content(&self, call: &Call) -> bool {
-        let business = |request: &Value| match call.call.as_str() {
-            "itinerary-postback" => request["out_relation_order_id"].clone(),
-            "ship-notify" => request["alitrip_order_id"].clone(),
-            _ => Value::from(call.key.as_str()),
-        };
-        let others = self.table.calls.iter().filter(|other| other.call == call.call && other.key != call.key);
-        call.call == "ticket-verify"
-            || !others.into_iter().any(|other| business(&other.request) == business(&call.request))
+        let waits = record.waits.is_some()
+            || record.attention.as_ref().is_some_and(|reasons| reasons.contains(&"lane_taken".to_owned()));
+        let is_finished = !waits && record.attention.is_none();
+        if record.expires != is_finished {
+            self.violated(format!("{} expires: {}, waits: {waits}, {:?}", record.pk, record.expires, record.attention));
+        }
+        let soon = self.world.now().0 + 13 * 3_600_000;
+        if waits && record.look_at.is_none_or(|look_at| look_at > soon) {
+            self.violated(format!("{} is looked at far too late: {:?}", record.pk, record.look_at));
+        }
     }
 
     fn order(&self, order: &Order) {
         let pk = order_pk(order);
-        let link = self.link_of(&pk).map(|link| &link.link);
-        let notifications: Vec<_> = self.table.notifications.iter().filter(|one| one.pk == pk).collect();
-        for one in &notifications {
-            self.notification(order, link, one);
+        let Some(record) = self.table.record(&pk) else { return };
+        let facts = lock(&self.world.facts).of(&pk).to_vec();
+        let mut state = State::default();
+        // What TOP could be told at each time.
+        let mut desires = Vec::new();
+        for fact in &facts {
+            state.take(fact);
+            desires.push(state.desire(order));
         }
-        let told: BTreeSet<_> = notifications
+        let Some(desire) = desires.last().cloned() else { return };
+        let ledger: Vec<_> = lock(&self.world.top).ledger().to_vec();
+        let effects: Vec<_> = ledger.iter().filter(|entry| entry.effect).filter_map(told).collect();
+        let own: BTreeSet<_> = desires
             .iter()
-            .flat_map(|one| &one.calls)
-            .filter_map(|id| self.call(id))
-            .map(|call| call.pk.clone())
-            .collect();
-        let told: Vec<_> = self.table.calls.iter().filter(|call| told.contains(&call.pk)).collect();
-        if let (About::Ship(tickets), Some(_)) = (order.about, link) {
-            self.ship(order, tickets, &notifications, &told);
-        }
-        self.last_word(order, link);
-        // Nothing stood in the way: the effect is there.
-        let linked_well = link.is_some() && !lacks_tickets(link);
-        if self.mended && order.plain && linked_well && !notifications.is_empty() && order.about != About::Scenic {
-            let done = told.iter().any(|call| {
-                call.state == "succeeded" || call.outcomes.iter().any(|outcome| outcome.starts_with("resolved"))
-            });
-            if !done {
-                self.violated(format!("TOP was never told of {}", order.id()));
-            }
-        }
-    }
-
-    /// If TOP took what the link says now, nothing older came after it.
-    fn last_word(&self, order: &Order, link: Option<&Value>) {
-        let tickets = link.map(|link| &link["happytrip_flight"]["ticket_no_list"]);
-        let Some(tickets) = tickets.filter(|tickets| tickets.is_array()) else { return };
-        let relation = format!("R{}", order.number);
-        let is_its = |call: &&Call| {
-            call.call == "itinerary-postback" && call.request["out_relation_order_id"] == relation.as_str()
-        };
-        let taken = self
-            .table
-            .calls
-            .iter()
-            .filter(is_its)
-            .any(|call| call.state == "succeeded" && call.request["ticket_no_list"] == *tickets);
-        // A request that was given up and came late overtakes whom it likes.
-        let overtaken = lock(&self.world.late).iter().any(|form| form.contains(&format!("%22{relation}%22")));
-        // So does a person who has an older one sent again.
-        let by_hand = |call: &Call| call.outcomes.iter().any(|outcome| outcome == "resolved_retry");
-        if !taken || overtaken || self.table.calls.iter().filter(is_its).any(by_hand) {
-            return;
-        }
-        let told = lock(&self.world.top)
-            .ledger()
-            .iter()
-            .filter(|entry| entry.effect)
-            .filter_map(|entry| serde_json::from_str::<Value>(entry.params.get("flight_itinerary_request")?).ok())
-            .rfind(|told| told["out_relation_order_id"] == relation.as_str());
-        if told.is_some_and(|told| told["ticket_no_list"] != *tickets) {
-            self.violated(format!("an older itinerary of {} came after the newer", order.id()));
-        }
-    }
-
-    fn notification(&self, order: &Order, link: Option<&Value>, one: &Notification) {
-        let id = format!("{} {}", one.pk, one.sk.get(..32).unwrap_or(&one.sk));
-        if one.replays > 0 && one.replayed_by.is_empty() {
-            self.violated(format!("{id} was replayed, and does not say by whom"));
-        }
-        for call in &one.calls {
-            if self.call(call).is_none() {
-                self.violated(format!("{id} names {call}, which does not exist"));
-            }
-        }
-        let lacks_tickets = lacks_tickets(link);
-        let decisive = match order.partner() {
-            Partner::Tsy => one.payload["type"] == "issued",
-            Partner::Sctt => one.payload["order_status"] == 2 || ended(one),
-        };
-        match one.state.as_str() {
-            "dispatched" => {
-                if one.calls.is_empty() && one.reason.is_empty() {
-                    self.violated(format!("{id} is dispatched without a call and without a reason"));
-                }
-                if order.about == About::Flight && (one.calls.is_empty() || !decisive) {
-                    self.violated(format!("{id} is dispatched: {} {}", one.payload, one.reason));
-                }
-            }
-            "waiting" => {
-                self.world.saw("a notification waited to the end");
-                if !decisive || !(link.is_none() || (order.about == About::Flight && lacks_tickets)) {
-                    self.violated(format!("{id} waits for what is there: {}", one.reason));
-                }
-            }
-            "attention" => {
-                self.world.saw("a notification was for a person");
-                if one.reason.is_empty() {
-                    self.violated(format!("{id} needs a person and does not say why"));
-                }
-                let must_go = match order.about {
-                    About::Flight => decisive,
-                    About::Scenic => true,
-                    About::Ship(_) => order.plain,
-                };
-                if must_go {
-                    self.violated(format!("{id} needs a person for no reason: {}", one.reason));
-                }
-            }
-            state => self.violated(format!("{id} is {state} with nothing that goes on")),
-        }
-    }
-
-    /// A ship order's pushes are never dropped in silence, and TOP has the last word of them.
-    fn ship(&self, order: &Order, tickets: usize, notifications: &[&Notification], told: &[&Call]) {
-        let vouchers = |one: &Notification| one.payload["vouchers"][0]["voucherlist"].as_array().map_or(0, Vec::len);
-        let mut decisive: Vec<(i64, bool)> = notifications
-            .iter()
-            .filter_map(|one| match one.payload["order_status"].as_i64() {
-                Some(2) if vouchers(one) > 0 => Some((one.received_at, true)),
-                _ if ended(one) => Some((one.received_at, false)),
+            .filter_map(|desire| match desire {
+                Desire::Tell(lane, _) => Some(lane.clone()),
                 _ => None,
             })
             .collect();
-        decisive.sort_unstable();
-        let Some((_, last_word)) = decisive.last().copied() else { return };
-        let for_a_person = notifications.iter().any(|one| one.state == "attention");
-        // A replay that died halfway may have let a refused call be asked for again.
-        let by_top = |call: &Call| call.outcomes.last().is_some_and(|outcome| outcome == "rejected");
-        let refused = told.iter().any(|call| match call.state.as_str() {
-            "unknown" => true,
-            "rejected" => !call.may_be_asked_again || by_top(call),
-            _ => false,
-        });
-        let effects = |success: bool| {
-            let call = Call {
-                pk: String::new(),
-                call: "ship-notify".to_owned(),
-                key: String::new(),
-                state: String::new(),
-                request: serde_json::json!({"alitrip_order_id": order.alitrip_id(), "success": success}),
-                created_at: 0,
-                updated_at: 0,
-                may_be_asked_again: false,
-                attempt: 0,
-                outcomes: Vec::new(),
-                marks: Marks { unfinished: None, look_at: None, expires: false },
-            };
-            effects_of(self.world, &call)
+        let shared = |lane: &String| self.story.shares(order, lane);
+        // Nothing was told that the facts never wanted.
+        for (lane, said) in effects.iter().filter(|(lane, _)| own.contains(lane) && !shared(lane)) {
+            if !desires.contains(&Desire::Tell(lane.clone(), said.clone())) {
+                self.violated(format!("TOP was told of {} what no fact wanted: {said}", order.id()));
+            }
+        }
+        let on = |lane: &str| {
+            effects.iter().filter(|(told, _)| told == lane).map(|(_, said)| said.clone()).collect::<Vec<_>>()
         };
-        if for_a_person || refused {
-            return;
+        let tried = |lane: &str| ledger.iter().filter_map(told).any(|(told, _)| told == lane);
+        let lanes_told: Vec<_> = own.iter().filter(|lane| !on(lane).is_empty() && !shared(lane)).cloned().collect();
+        if lanes_told.len() > 1 {
+            self.violated(format!("TOP was told of {} under {lanes_told:?}", order.id()));
         }
-        let matching = |one: &&Notification| vouchers(one) == tickets || vouchers(one) == 1;
-        let (issued, failed) = (effects(true) > 0, effects(false) > 0);
-        if last_word && !issued {
-            let any_matching = notifications.iter().filter(|one| one.payload["order_status"] == 2).any(matching);
-            self.violated(format!("{} is booked, and TOP was not told (a push matches: {any_matching})", order.id()));
+        let reasons = record.attention.clone().unwrap_or_default();
+        let named = |reason: &str| reasons.iter().chain(&record.dismissed).any(|named| named == reason);
+        self.reasons_are_true(order, record, &state, &desire, &own, &on, &tried);
+        if state.odd && !named("odd_status") {
+            self.violated(format!("{} had an odd push, and nobody is told", order.id()));
         }
-        if !last_word && (issued || !failed) {
-            self.violated(format!("{} is not booked; TOP was told issued: {issued}, failed: {failed}", order.id()));
+        if state.repeat.is_some() && !named("came_again") {
+            self.violated(format!("{} was told again what had changed, and nobody is told", order.id()));
+        }
+        match &desire {
+            Desire::Nothing => {
+                if let Some(lane) = lanes_told.first().filter(|_| !named("opposite")) {
+                    self.violated(format!("{} wants nothing, {lane} was told, and nobody is told", order.id()));
+                }
+            }
+            Desire::Wait => {
+                self.world.saw("a notification waited to the end");
+                if record.waits.is_none() {
+                    self.violated(format!("{} should wait: {record:?}", order.id()));
+                }
+            }
+            Desire::Person(reason) => {
+                if !named(reason) {
+                    self.violated(format!("{} needs a person ({reason}): {:?}", order.id(), reasons));
+                }
+            }
+            Desire::Tell(lane, said) => {
+                let mut heard = on(lane);
+                if lane.starts_with("ship-notify/")
+                    && let Some(first) = heard.iter().position(|said| said["success"] == true)
+                {
+                    heard.truncate(first + 1);
+                }
+                let knows = heard.last() == Some(said);
+                let excused = ["refused", "unknown", "keeps_first", "other_lane", "lane_taken"]
+                    .iter()
+                    .any(|reason| named(reason));
+                if !knows && !excused && !record.is_stopped {
+                    self.violated(format!("{} wants {said} on {lane}; TOP knows {heard:?}; {record:?}", order.id()));
+                }
+                if knows
+                    && reasons.iter().any(|reason| ["keeps_first", "opposite"].contains(&reason.as_str()))
+                    && !shared(lane)
+                {
+                    self.violated(format!("TOP knows what {} wants, and a person is asked: {reasons:?}", order.id()));
+                }
+            }
+        }
+        if record.waits.is_some() && desire != Desire::Wait {
+            self.violated(format!("{} waits for {:?}, and wants {desire:?}", order.id(), record.waits));
+        }
+    }
+
+    /// A person is asked only where one is needed, and told the true reason.
+    #[expect(clippy::too_many_arguments, reason = "what is known of the order")]
+    fn reasons_are_true(
+        &self,
+        order: &Order,
+        record: &Record,
+        state: &State,
+        desire: &Desire,
+        own: &BTreeSet<String>,
+        on: &dyn Fn(&str) -> Vec<Value>,
+        tried: &dyn Fn(&str) -> bool,
+    ) {
+        let wanted = match desire {
+            Desire::Tell(lane, _) => lane.clone(),
+            _ => String::new(),
+        };
+        for reason in record.attention.iter().flatten() {
+            self.world.saw("a notification was for a person");
+            let right = match reason.as_str() {
+                "odd_status" => state.odd,
+                "came_again" => state.repeat.is_some(),
+                "rejected" | "wrong_link" | "vouchers_mismatch" => *desire == Desire::Person(reason_of(reason)),
+                "opposite" => own.iter().any(|lane| tried(lane)),
+                "other_lane" => own.iter().any(|lane| *lane != wanted && tried(lane)),
+                "lane_taken" => self.story.shares(order, &wanted),
+                "keeps_first" => on(&wanted).iter().any(|said| said["success"] == true),
+                "refused" => record.failures.iter().any(|failure| failure.starts_with("refused")),
+                "unknown" => !self.mended && record.failures.iter().any(|failure| failure.starts_with("unknown")),
+                _ => false,
+            };
+            if !right {
+                self.violated(format!(
+                    "{} needs a person for no reason: {reason}; wants {desire:?}; {record:?}",
+                    order.id()
+                ));
+            }
         }
     }
 }
 
-/// Whether a push says that its order failed or was cancelled.
-fn ended(push: &Notification) -> bool {
-    let status = push.payload["order_status"].as_i64();
-    matches!(status, Some(3 | 4)) || push.payload["orderlist"][0]["cancel_status"] == 3
+fn reason_of(reason: &str) -> &'static str {
+    ["rejected", "wrong_link", "vouchers_mismatch"].into_iter().find(|known| *known == reason).unwrap_or_default()
 }
 
-/// Whether a flight's link has no ticket numbers yet.
-fn lacks_tickets(link: Option<&Value>) -> bool {
-    let flight = link.map(|link| &link["happytrip_flight"]).filter(|flight| flight.is_object());
-    flight.is_some_and(|flight| flight["ticket_no_list"].as_array().is_none_or(Vec::is_empty))
+/// Whether two bodies are the same notification: all but what changes when it is sent again.
+fn same(one: &Value, other: &Value) -> bool {
+    let mut bodies = [one.clone(), other.clone()];
+    for body in &mut bodies {
+        if let Some(members) = body.as_object_mut() {
+            members.shift_remove("request_time");
+            members.shift_remove("sign");
+        }
+    }
+    bodies[0] == bodies[1]
 }
 
 /// Whether `whole` has every member of `part`, at every level.

@@ -19,8 +19,7 @@ use order_link::OrderLink;
 use serde_json::json;
 use shared::call::CallKind;
 use shared::clock::{SharedClock, SharedRandom};
-use shared::config::CallQueueUrls;
-use shared::delivery::Delivery;
+use shared::decide::Settings;
 use shared::digest::sha256_hex;
 use shared::intake::Intake;
 use shared::notification::NotificationKind;
@@ -29,6 +28,7 @@ use shared::queue::Queue;
 use shared::queue::batch::{BatchRunner, Invocation};
 use shared::record::Table;
 use shared::secret::CachedSecret;
+use shared::sender::Sender;
 use shared::top::client::TopClient;
 use shared::top::sign::SignMethod;
 use shared::trace::Daemon;
@@ -110,7 +110,7 @@ enum Handler {
     Attention(Attention),
     Sweep(Sweep),
     Dispatch(Dispatch, BatchRunner),
-    Call(Box<Delivery>, BatchRunner),
+    Call(Box<Sender>, BatchRunner),
 }
 
 /// One instance of a function: what it has read and built stays between invocations.
@@ -147,47 +147,42 @@ impl Instance {
             table: table.clone(),
             notifications: queue("notifications"),
             clock: clock.clone(),
+            random: random.clone(),
         };
+        let settings = Settings { failed_code: Some("DEFAULT".to_owned()), retention: RETENTION };
         let handler = match function {
             "tsy-issue-notify" => Handler::Intake(intake(NotificationKind::IssueNotify)),
             "sctt-voucher-push" => Handler::Intake(intake(NotificationKind::VoucherPush)),
             "sctt-cancel-push" => Handler::Intake(intake(NotificationKind::CancelPush)),
             "order-link" => {
-                Handler::OrderLink(OrderLink { table, notifications: queue("notifications"), clock: clock.clone() })
+                let notifications = queue("notifications");
+                Handler::OrderLink(OrderLink { table, notifications, clock: clock.clone(), random })
             }
             "submit-call" => Handler::SubmitCall(SubmitCall {
                 table,
-                sqs: clients.sqs.clone(),
-                call_queue_urls: CallQueueUrls {
-                    itinerary_postback: url("itinerary-postback"),
-                    ticket_verify: url("ticket-verify"),
-                    ship_notify: url("ship-notify"),
-                },
+                notifications: queue("notifications"),
                 clock: clock.clone(),
                 random,
             }),
             "attention" => Handler::Attention(Attention { table }),
-            "sweep" => Handler::Sweep(Sweep {
-                table,
-                notifications: queue("notifications"),
-                calls: CallKind::ALL.map(|kind| (kind, queue(kind.as_str()))).to_vec(),
-                clock: clock.clone(),
-            }),
+            "sweep" => Handler::Sweep(Sweep { table, notifications: queue("notifications"), clock: clock.clone() }),
             "dispatch" => {
                 let dispatch = Dispatch {
                     table,
-                    itinerary_postback: queue("itinerary-postback"),
-                    ship_notify: queue("ship-notify"),
-                    ship_failed_code: Some("DEFAULT".to_owned()),
+                    notifications: queue("notifications"),
+                    calls: CallKind::ALL.map(|kind| (kind, queue(kind.as_str()))).into(),
+                    settings,
                     clock: clock.clone(),
                     random: random.clone(),
                 };
                 Handler::Dispatch(dispatch, BatchRunner::new(queue("notifications"), clock.clone(), random))
             }
             call => {
-                let delivery = Delivery {
+                let sender = Sender {
                     kind: CallKind::named(call).expect("a function of the template's"),
                     table,
+                    notifications: queue("notifications"),
+                    settings,
                     credentials: CachedSecret::new(clients.secrets.clone(), "top".to_owned(), clock.clone()),
                     sign_method: SignMethod::HmacSha256,
                     top: TopClient::new(clients.top.clone(), "http://top.test/router/rest".to_owned()),
@@ -197,7 +192,7 @@ impl Instance {
                     traces: Daemon::default(),
                     banned_until: AtomicI64::new(0),
                 };
-                Handler::Call(Box::new(delivery), BatchRunner::new(queue(call), clock.clone(), random))
+                Handler::Call(Box::new(sender), BatchRunner::new(queue(call), clock.clone(), random))
             }
         };
         Self { function, number, handler, clock, clients: Some(clients) }
@@ -336,7 +331,7 @@ impl Lambda {
             let event = LambdaEvent::new(event, context);
             match &instance.handler {
                 Handler::Dispatch(dispatch, runner) => dispatch.handle(runner, event).await,
-                Handler::Call(delivery, runner) => delivery.handle(runner, event).await,
+                Handler::Call(sender, runner) => sender.handle(runner, event).await,
                 _ => unreachable!("{function} has no queue"),
             }
         })
@@ -382,7 +377,7 @@ impl Lambda {
             if !failed.contains(&message.id.to_string()) {
                 // Whoever reports success for a record that is still to be worked on must have done something to it.
                 let after = table::named_by(&self.world, &message.body);
-                if before == after && after.as_ref().is_some_and(table::is_to_be_worked_on) {
+                if before == after && after.as_ref().is_some_and(|item| table::is_to_be_worked_on(item, queue)) {
                     self.world.violated(format!("{queue}: a message was given up without a reason: {}", message.body));
                 }
                 self.world.queues.delete(&self.world, queue, message.id);

@@ -7,6 +7,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a run stops where the simulation itself is wrong")]
 
 pub mod coverage;
+mod facts;
 mod judge;
 mod lambda;
 mod network;

@@ -158,7 +158,6 @@ const OPERATIONS: &[&str] = &[
     "dynamodb GetItem",
     "dynamodb UpdateItem",
     "dynamodb Query",
-    "dynamodb BatchGetItem",
     "sqs SendMessage",
     "sqs SendMessageBatch",
     "sqs ChangeMessageVisibilityBatch",
@@ -317,9 +316,6 @@ async fn meet(fault: Option<Fault>, far: Far, line: &Line) -> Result<HttpRespons
                 if tell.is_closed() {
                     far.world.saw("a request arrived after its sender had given up");
                     far.world.note(|| format!("late: {} {}", far.request.name, subject(&far.request)));
-                    if far.request.service == "top" {
-                        lock(&far.world.late).push(String::from_utf8_lossy(&far.request.body).into_owned());
-                    }
                 }
                 let _ = tell.send(far.perform().await);
             });
@@ -401,7 +397,11 @@ impl Far {
         let body = String::from_utf8_lossy(&self.request.body);
         Ok(match self.request.service {
             "dynamodb" => {
+                let request = serde_json::from_str(&body).unwrap_or_default();
                 let (status, body) = dynamodb(&self.world.database, &self.request.operation, &body);
+                if status == 200 {
+                    lock(&self.world.facts).performed(&self.request.operation, &request);
+                }
                 respond(status, body)
             }
             "sqs" => sqs(&self.world, &self.request.operation, &body, &|_| false),

@@ -6,16 +6,16 @@ use std::time::Duration;
 use dynoxide::Database;
 use serde_json::json;
 use shared::clock::EpochMillis;
-use shared::record::unfinished::{INDEX, PROJECTED};
+use shared::record::index::{ATTENTION, ATTENTION_PROJECTS, UNFINISHED, UNFINISHED_PROJECTS};
 use tokio::task::LocalSet;
 use top_simulator::{Credentials, Simulator};
 
 use crate::coverage::Coverage;
-use crate::judge::{judge, judge_promptness};
+use crate::judge::judge;
 use crate::lambda::{Lambda, TABLE, spawn};
 use crate::queues;
 use crate::story::Story;
-use crate::table::Snapshot;
+use crate::table::{Record, Snapshot};
 use crate::world::{Weather, World};
 
 /// No run takes longer, on its own clock, to come to rest: a day's ban, then six hours to the next look at what waits.
@@ -50,6 +50,16 @@ thread_local! {
 fn database() -> Database {
     let database = DATABASE.take().unwrap_or_else(|| {
         let database = Database::memory().expect("an embedded database");
+        let index = |name: &str, sorted_by: &str, projects: &[&str]| {
+            json!({
+                "IndexName": name,
+                "KeySchema": [
+                    {"AttributeName": name, "KeyType": "HASH"},
+                    {"AttributeName": sorted_by, "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": projects},
+            })
+        };
         let create = json!({
             "TableName": TABLE,
             "BillingMode": "PAY_PER_REQUEST",
@@ -58,16 +68,14 @@ fn database() -> Database {
                 {"AttributeName": "sk", "AttributeType": "S"},
                 {"AttributeName": "unfinished", "AttributeType": "S"},
                 {"AttributeName": "look_at", "AttributeType": "N"},
+                {"AttributeName": "attention", "AttributeType": "S"},
+                {"AttributeName": "since", "AttributeType": "N"},
             ],
             "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            "GlobalSecondaryIndexes": [{
-                "IndexName": INDEX,
-                "KeySchema": [
-                    {"AttributeName": "unfinished", "KeyType": "HASH"},
-                    {"AttributeName": "look_at", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": PROJECTED},
-            }],
+            "GlobalSecondaryIndexes": [
+                index(UNFINISHED, "look_at", &UNFINISHED_PROJECTS),
+                index(ATTENTION, "since", &ATTENTION_PROJECTS),
+            ],
         });
         database.create_table(serde_json::from_value(create).expect("a request")).expect("a table");
         database
@@ -146,9 +154,6 @@ async fn live(world: &std::sync::Arc<World>) {
     rest(world, &lambda, &story).await;
     judge(&story, false);
     story.audit_attention().await;
-    if calm {
-        judge_promptness(&story);
-    }
     if world.happens(0.5) {
         world.note(|| "operators mend everything".to_owned());
         // Nothing of an unknown call may be on its way any more when TOP is asked about it.
@@ -169,8 +174,8 @@ async fn live(world: &std::sync::Arc<World>) {
 async fn rest(world: &World, lambda: &Lambda, story: &Story) {
     let begun = world.now();
     // Until what was late has arrived.
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    let fair_since = world.now();
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    let mut looked_at = None;
     loop {
         if begun.until(world.now()) > LONGEST {
             world.violated("it never comes to rest".to_owned());
@@ -180,15 +185,29 @@ async fn rest(world: &World, lambda: &Lambda, story: &Story) {
             tokio::time::sleep(Duration::from_secs(5)).await;
             continue;
         }
-        let table = Snapshot::of(world);
+        let records = Snapshot::of(world).records;
+        let is_still = |record: &Record| {
+            record.undecided == 0 && !record.is_sending && (record.target.is_none() || record.end.is_some())
+        };
+        let revisions: Vec<_> = records.iter().map(|record| (record.pk.clone(), record.revision)).collect();
+        let depends_on_others = |record: &&Record| {
+            record.waits.as_deref() == Some("lane_undecided")
+                || record.attention.as_ref().is_some_and(|reasons| reasons.iter().any(|reason| reason == "lane_taken"))
+        };
         // A clock may be half a minute slow.
-        let decided_since = |decided_at: i64| decided_at > fair_since.0 + 31_000;
-        let settled = |state: &str, decided_at| state == "waiting" && decided_since(decided_at);
-        if world.queues.are_empty() && table.open().all(|(state, _, decided_at)| settled(state, decided_at)) {
-            return;
-        }
+        let look_at = |record: &Record| record.look_at.map(|look_at| EpochMillis(look_at + 31_000));
+        let overdue = if world.queues.are_empty() && records.iter().all(is_still) {
+            // What waits for another record is looked at once more after the last change of any.
+            let slow = records.iter().filter(depends_on_others).filter_map(look_at).max();
+            if slow.is_none() || looked_at.as_ref() == Some(&revisions) {
+                return;
+            }
+            looked_at = Some(revisions);
+            slow
+        } else {
+            records.iter().filter(|record| !is_still(record)).filter_map(look_at).min()
+        };
         let visible = queues::NAMES.iter().filter_map(|queue| world.queues.next_visible(queue)).min();
-        let overdue = table.open().map(|(_, look_at, _)| EpochMillis(look_at + 31_000)).min();
         let next = [visible, overdue].into_iter().flatten().min().unwrap_or_else(|| world.now());
         tokio::time::sleep_until(world.instant(next)).await;
         tokio::time::sleep(Duration::from_secs(2)).await;

@@ -39,8 +39,10 @@ pub struct Order {
     pub number: usize,
     /// What it is about.
     pub about: About,
-    /// Whether only pushes that agree with each other come, so that its end is certain.
+    /// Whether only pushes that agree with each other come.
     pub plain: bool,
+    /// The lane that its first link names by mistake, until it is corrected.
+    pub wrong: Option<String>,
 }
 
 impl Order {
@@ -72,6 +74,8 @@ pub struct Told {
     pub body: String,
     /// Whether the caller got a success for it.
     pub acknowledged: bool,
+    /// Of a redemption that tells a total: of which order.
+    pub total: Option<usize>,
 }
 
 /// What callers know in the end.
@@ -107,10 +111,24 @@ impl Story {
                 2 | 3 => About::Ship(world.draw(|chance| chance.usize(1..=2))),
                 _ => About::Scenic,
             };
-            Order { number, about, plain: world.happens(0.5) }
+            let wrong = match about {
+                About::Ship(_) if world.happens(0.15) => {
+                    Some(format!("38{}", world.draw(|chance| chance.usize(0..=3))))
+                }
+                _ => None,
+            };
+            Order { number, about, plain: world.happens(0.5), wrong }
         };
         let orders = (0..count).map(order).collect();
         Arc::new(Self { lambda, orders, knowledge: Mutex::default(), busy: AtomicUsize::new(0) })
+    }
+
+    /// Whether another order, or a submitted call, was linked to a lane (`call/id`) that this one was linked to.
+    pub fn shares(&self, order: &Order, lane: &str) -> bool {
+        let id = lane.split_once('/').map_or(lane, |(_, id)| id);
+        let named = format!("\"alitrip_order_id\":\"{id}\"");
+        let knowledge = lock(&self.knowledge);
+        knowledge.links.iter().any(|told| told.order != order.number && told.body.contains(&named))
     }
 
     /// Whether every caller is done.
@@ -240,6 +258,8 @@ impl Story {
             if attempt > 0 {
                 world.saw("a partner sent again");
             }
+            // Each delivery is stamped anew.
+            let body = body.replace("2026-01-01 12:00:00", &world.now().china_time());
             world.note(|| format!("{} pushes {body}", order.partner()));
             let request = api_request("POST", path, json!({"token": TOKEN}), json!({}), Body::Text(&body));
             let answer = self.lambda.request(function, request).await;
@@ -257,7 +277,7 @@ impl Story {
         if !acknowledged {
             world.saw("a partner gave up");
         }
-        lock(&self.knowledge).notifications.push(Told { order: order.number, body, acknowledged });
+        lock(&self.knowledge).notifications.push(Told { order: order.number, body, acknowledged, total: None });
     }
 
     /// The booking system links an order, and perhaps links it otherwise later.
@@ -265,7 +285,13 @@ impl Story {
         let world = self.world();
         tokio::time::sleep(at).await;
         let mut links = vec![link_of(order, 0)];
-        if world.happens(0.25) {
+        if let Some(wrong) = &order.wrong {
+            world.saw("an order was linked to another lane");
+            if self.orders.iter().any(|other| other.number != order.number && other.alitrip_id() == *wrong) {
+                world.saw("two orders were linked to one lane");
+            }
+            links.insert(0, link_of(order, 0).replace(&format!("\"{}\"", order.alitrip_id()), &format!("\"{wrong}\"")));
+        } else if world.happens(0.25) {
             let early = match order.about {
                 About::Flight if world.happens(0.5) => {
                     r#"{"happytrip_flight":{"tes_head_id":"1","cwt_account_no":"2"}}"#.to_owned()
@@ -289,7 +315,7 @@ impl Story {
         let mut acknowledged = false;
         let index = {
             let links = &mut lock(&self.knowledge).links;
-            links.push(Told { order: order.number, body: link.to_owned(), acknowledged });
+            links.push(Told { order: order.number, body: link.to_owned(), acknowledged, total: None });
             links.len() - 1
         };
         for _ in 0..TRIES {
@@ -309,7 +335,8 @@ impl Story {
         tokio::time::sleep(at).await;
         let write_off_type = i64::from(world.happens(0.3));
         let key = format!("{}-{n}", order.number);
-        let body = redemption(&key, write_off_type);
+        let body = redemption(&key, write_off_type, order.number + 1);
+        let total = (write_off_type == 1).then_some(order.number + 1);
         let mut acknowledged = false;
         for _ in 0..TRIES {
             world.note(|| format!("booking system redeems {key}, write_off_type {write_off_type}"));
@@ -329,7 +356,7 @@ impl Story {
             }
         }
         world.saw("a call was submitted");
-        lock(&self.knowledge).redemptions.push(Told { order: order.number, body: key, acknowledged });
+        lock(&self.knowledge).redemptions.push(Told { order: order.number, body: key, acknowledged, total });
     }
 
     /// An operator looks, and has an order decided again.
@@ -339,7 +366,25 @@ impl Story {
         let query = HashMap::from([("limit".to_owned(), "3".to_owned())]);
         let request = api_request("GET", "/attention", json!({}), json!({}), Body::None);
         self.lambda.request("attention", request.with_query_string_parameters(query)).await;
-        self.replay(order).await;
+        match self.world().draw(|chance| chance.u8(..4)) {
+            0 => self.say(order, "dismiss").await,
+            1 => self.say(order, "withdraw").await,
+            2 => self.say(order, "close").await,
+            _ => drop(self.replay(order).await),
+        }
+    }
+
+    /// An operator says something about an order, if that is possible.
+    async fn say(&self, order: &Order, word: &'static str) {
+        self.world().note(|| format!("operator: {word} {}", order.id()));
+        let path = format!("/orders/{{partner}}/{{order_id}}/{word}");
+        if self.ask(order, "POST", &path, Body::Text(r#"{"note":"seen"}"#)).await == Some(202) {
+            self.world().saw(if word == "dismiss" {
+                "an operator dismissed an order"
+            } else {
+                "an operator withdrew or closed an order"
+            });
+        }
     }
 
     /// An operator has an order decided again.
@@ -388,19 +433,25 @@ impl Story {
         }
         let mut named: Vec<_> = shown
             .iter()
-            .map(|item| match item["call"].as_str() {
-                Some(call) => format!("call#{call}#{} call", text(item, "key")),
-                None => {
-                    let order = format!("order#{}#{}", text(item, "partner"), text(item, "order_id"));
-                    format!("{order} notification#{}#{}", text(item, "notification"), text(item, "digest"))
-                }
+            .map(|item| match item["kind"].as_str() {
+                Some("call") => format!("{}#{}", text(item, "call"), text(item, "key")),
+                _ => format!("order#{}#{}", text(item, "partner"), text(item, "order_id")),
             })
             .collect();
         named.sort_unstable();
-        let table = Snapshot::of(world);
-        let calls = table.calls.iter().filter(|call| call.state == "unknown").map(|call| format!("{} call", call.pk));
-        let notifications = table.notifications.iter().filter(|one| one.state == "attention");
-        let mut there: Vec<_> = calls.chain(notifications.map(|one| format!("{} {}", one.pk, one.sk))).collect();
+        let records = Snapshot::of(world).records;
+        let mut there: Vec<_> = records
+            .iter()
+            .filter(|record| record.attention.is_some())
+            .map(|record| match (&record.target, record.pk.strip_prefix("submission#")) {
+                (Some(_), Some(submission)) => {
+                    let call = submission.split('#').next().unwrap_or_default();
+                    format!("{call}#{}", record.key)
+                }
+                (None, Some(submission)) => submission.replace("#key#", "#"),
+                _ => record.pk.clone(),
+            })
+            .collect();
         there.sort_unstable();
         if named != there {
             world.violated(format!("what needs a person is {there:?}, and is shown as {named:?}"));
@@ -420,20 +471,32 @@ impl Story {
     /// more, and says what TOP says.
     pub async fn settle_unknown(&self) {
         let world = self.world();
-        for call in Snapshot::of(world).calls {
-            let asked_too_soon = EpochMillis(call.updated_at).plus(Duration::from_secs(120)) > world.now();
-            if call.state != "unknown" || asked_too_soon {
+        for record in Snapshot::of(world).records {
+            let asked_too_soon = EpochMillis(record.ended_at).plus(Duration::from_secs(151)) > world.now();
+            let Some(lane) = record.target.as_ref().filter(|_| record.end.as_deref() == Some("unknown")) else {
+                continue;
+            };
+            if asked_too_soon {
                 continue;
             }
-            let outcome = match crate::judge::effects_of(world, &call) {
-                0 if world.happens(0.7) => "retry",
-                0 => "rejected",
-                _ => "succeeded",
+            let (call, id) = lane.split_once('/').unwrap_or_default();
+            let open = record.submissions.iter().find(|(_, outcome, refused)| outcome.is_empty() && !refused);
+            let (key, outcome) = match (call, open) {
+                ("ticket-verify", Some((key, ..))) => {
+                    let outcome = match crate::judge::effects_of(world, key) {
+                        0 if world.happens(0.7) => "retry",
+                        0 => "rejected",
+                        _ => "succeeded",
+                    };
+                    (key.clone(), outcome)
+                }
+                _ if crate::judge::took_effect(world, &record) => (id.to_owned(), "succeeded"),
+                _ => (id.to_owned(), "retry"),
             };
-            world.note(|| format!("operator resolves {}/{} as {outcome}", call.call, call.key));
+            world.note(|| format!("operator resolves {call}/{key} as {outcome}"));
             world.saw("an operator resolved a call");
-            let body = json!({"outcome": outcome, "note": "asked TOP", "attempt": call.attempt}).to_string();
-            let parameters = json!({"call": call.call, "key": call.key});
+            let body = json!({"outcome": outcome, "note": "asked TOP", "attempt": record.attempt}).to_string();
+            let parameters = json!({"call": call, "key": key});
             let path = "/calls/{call}/{key}/resolve";
             let request = api_request("POST", path, parameters, json!({}), Body::Text(&body));
             self.lambda.request("submit-call", request).await;
@@ -455,8 +518,9 @@ fn link_of(order: &Order, n: usize) -> String {
 }
 
 /// A redemption whose confirmation code is its key, so that the ledger tells one from another.
-fn redemption(key: &str, write_off_type: i64) -> String {
-    let mut body: Value = serde_json::from_str(&bodies::redemption(1, write_off_type)).expect("a body of ours");
+fn redemption(key: &str, write_off_type: i64, order: usize) -> String {
+    let order = i64::try_from(order).unwrap_or_default();
+    let mut body: Value = serde_json::from_str(&bodies::redemption(order, write_off_type)).expect("a body of ours");
     body["voucher_infos"][0]["confirm_code"] = json!(key);
     body.to_string()
 }

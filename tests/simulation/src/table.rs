@@ -1,141 +1,100 @@
 //! The table as it is, read past the relay.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use crate::lambda::TABLE;
 use crate::world::World;
 
-/// A call's item.
+/// A record's item.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct Record {
     /// Its partition key.
     pub pk: String,
-    /// Which call.
-    pub call: String,
-    /// Under which key.
+    /// Its revision.
+    pub revision: i64,
+    /// How many facts are not decided.
+    pub undecided: usize,
+    /// Why a person must look.
+    pub attention: Option<Vec<String>>,
+    /// The reasons that a person dismissed.
+    pub dismissed: Vec<String>,
+    /// What it waits for.
+    pub waits: Option<String>,
+    /// Whether a person stopped it.
+    pub is_stopped: bool,
+    /// The lane of its target, `call/id`.
+    pub target: Option<String>,
+    /// The key of its target.
     pub key: String,
-    /// Its state.
-    pub state: String,
-    /// What it says.
+    /// What its target says, where that stands in the record.
     pub request: Value,
-    /// When it was asked for.
-    pub created_at: i64,
-    /// When it last changed.
-    pub updated_at: i64,
-    /// Whether it may be asked for again with the same request.
-    pub may_be_asked_again: bool,
-    /// How often it was claimed.
+    /// How its target ended: refused or unknown.
+    pub end: Option<String>,
+    /// How often the target was claimed.
     pub attempt: i64,
-    /// How its attempts ended.
-    pub outcomes: Vec<String>,
-    /// What the index and the time to live see of it.
-    pub marks: Marks,
-}
-
-/// A notification's item.
-#[derive(Debug, Clone)]
-pub struct Notification {
-    /// Its partition key.
-    pub pk: String,
-    /// Its sort key.
-    pub sk: String,
-    /// Its state.
-    pub state: String,
-    /// Why.
-    pub reason: String,
-    /// The body of the first delivery.
-    pub payload: Value,
-    /// When the first delivery came.
-    pub received_at: i64,
-    /// When the last one came that was counted.
-    pub delivered_at: i64,
-    /// When it was decided last.
-    pub decided_at: i64,
-    /// How often a person had it decided again.
-    pub replays: i64,
-    /// Who last did.
-    pub replayed_by: String,
-    /// The calls it led to.
-    pub calls: BTreeSet<String>,
-    /// What the index and the time to live see of it.
-    pub marks: Marks,
-}
-
-/// What the index and the time to live see of an item.
-#[derive(Debug, Clone)]
-pub struct Marks {
-    /// The index's partition.
-    pub unfinished: Option<String>,
-    /// When somebody must look.
+    /// Whether it is being sent.
+    pub is_sending: bool,
+    /// When the sweep looks, if it does.
     pub look_at: Option<i64>,
     /// Whether it expires.
     pub expires: bool,
-}
-
-/// A link's item.
-#[derive(Debug, Clone)]
-pub struct Link {
-    /// Its partition key.
-    pub pk: String,
-    /// What the booking system said.
-    pub link: Value,
-    /// When it said so.
-    pub updated_at: i64,
-}
-
-/// All items but the quarantined bodies.
-#[derive(Debug, Clone, Default)]
-pub struct Snapshot {
-    /// The calls.
-    pub calls: Vec<Call>,
-    /// The notifications.
-    pub notifications: Vec<Notification>,
-    /// The links.
-    pub links: Vec<Link>,
+    /// The submissions: key, outcome, and whether TOP refused it.
+    pub submissions: Vec<(String, String, bool)>,
+    /// Why its attempts ended as they did, with what TOP said.
+    pub failures: Vec<String>,
+    /// When the last of them ended.
+    pub ended_at: i64,
 }
 
 fn text(item: &Value, name: &str) -> String {
     item[name]["S"].as_str().unwrap_or_default().to_owned()
 }
 
+fn optional(item: &Value, name: &str) -> Option<String> {
+    item[name]["S"].as_str().map(str::to_owned)
+}
+
 fn number(item: &Value, name: &str) -> Option<i64> {
     item[name]["N"].as_str()?.parse().ok()
 }
 
-fn parsed(item: &Value, name: &str) -> Value {
-    serde_json::from_str(&text(item, name)).unwrap_or_default()
-}
-
-fn marks(item: &Value) -> Marks {
-    Marks {
-        unfinished: item["unfinished"]["S"].as_str().map(str::to_owned),
-        look_at: number(item, "look_at"),
-        expires: !item["expires_at"].is_null(),
-    }
+fn list(item: &Value, name: &str) -> Vec<String> {
+    let values = item[name]["L"].as_array().into_iter().flatten();
+    values.filter_map(|value| value["S"].as_str()).map(str::to_owned).collect()
 }
 
 /// The item that a message names.
 pub fn named_by(world: &World, message: &str) -> Option<Value> {
     let key: Value = serde_json::from_str(message).ok()?;
     let part = |name: &str| key[name].as_str();
-    let (pk, sk) = match part("call") {
-        Some(call) => (format!("call#{call}#{}", part("key")?), "call".to_owned()),
-        None => (
-            format!("order#{}#{}", part("partner")?, part("order_id")?),
-            format!("notification#{}#{}", part("kind")?, part("digest")?),
-        ),
+    let pk = match part("call") {
+        Some(call) => format!("submission#{call}#{}", part("id")?),
+        None => format!("order#{}#{}", part("partner")?, part("order_id")?),
     };
-    let get = json!({"TableName": TABLE, "Key": {"pk": {"S": pk}, "sk": {"S": sk}}});
+    let get = json!({"TableName": TABLE, "Key": {"pk": {"S": pk}, "sk": {"S": "record"}}});
     let got = world.database.get_item(serde_json::from_value(get).expect("a request")).expect("an answer");
     let got = serde_json::to_value(&got).expect("an answer");
     got.get("Item").filter(|item| !item.is_null()).cloned()
 }
 
-/// Whether an item is a record in which something must go on by itself.
-pub fn is_to_be_worked_on(item: &Value) -> bool {
-    ["received", "pending", "in_progress"].contains(&text(item, "state").as_str())
+/// Whether the function behind a queue has something to do for an item.
+pub fn is_to_be_worked_on(item: &Value, queue: &str) -> bool {
+    let has_facts = item["facts"].is_object();
+    if queue == "notifications" {
+        has_facts
+    } else {
+        // What a dead sender left that must not be sent again is given up by dispatch.
+        let is_left = !item["s_owner"].is_null() && text(item, "t_resend") == "never";
+        let is_due = !item["t_due"].is_null() && item["t_end"].is_null();
+        !has_facts && !is_left && text(item, "t_call") == queue && is_due
+    }
+}
+
+/// All records.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// The records.
+    pub records: Vec<Record>,
 }
 
 impl Snapshot {
@@ -145,56 +104,41 @@ impl Snapshot {
         let scanned = world.database.scan(request).expect("a scan of the embedded table");
         let scanned = serde_json::to_value(&scanned).expect("an answer");
         assert!(scanned["LastEvaluatedKey"].is_null(), "a run's table fits one page");
-        let mut snapshot = Self::default();
-        for item in scanned["Items"].as_array().into_iter().flatten() {
-            let (pk, sk) = (text(item, "pk"), text(item, "sk"));
-            if pk.starts_with("call#") {
-                let outcomes = item["history"]["L"].as_array().into_iter().flatten();
-                snapshot.calls.push(Call {
-                    pk,
-                    call: text(item, "call"),
-                    key: text(item, "key"),
-                    state: text(item, "state"),
-                    request: parsed(item, "request_json"),
-                    created_at: number(item, "created_at").unwrap_or_default(),
-                    updated_at: number(item, "updated_at").unwrap_or_default(),
-                    may_be_asked_again: item["may_be_asked_again"]["BOOL"] == true,
-                    attempt: number(item, "attempt").unwrap_or_default(),
-                    outcomes: outcomes.map(|entry| text(&entry["M"], "outcome")).collect(),
-                    marks: marks(item),
-                });
-            } else if sk == "link" {
-                let updated_at = number(item, "updated_at").unwrap_or_default();
-                snapshot.links.push(Link { pk, link: parsed(item, "link"), updated_at });
-            } else if sk.starts_with("notification#") {
-                let calls = item["calls"]["SS"].as_array().into_iter().flatten();
-                snapshot.notifications.push(Notification {
-                    pk,
-                    sk,
-                    state: text(item, "state"),
-                    reason: text(item, "reason"),
-                    payload: parsed(item, "payload"),
-                    received_at: number(item, "received_at").unwrap_or_default(),
-                    delivered_at: number(item, "last_received_at").unwrap_or_default(),
-                    decided_at: number(item, "decided_at").unwrap_or_default(),
-                    replays: number(item, "replays").unwrap_or_default(),
-                    replayed_by: text(item, "replayed_by"),
-                    calls: calls.filter_map(Value::as_str).map(str::to_owned).collect(),
-                    marks: marks(item),
-                });
-            }
-        }
-        snapshot
+        let items = scanned["Items"].as_array().into_iter().flatten();
+        Self { records: items.filter(|item| text(item, "sk") == "record").map(record).collect() }
     }
 
-    /// What the sweep has still to look at, each as its state, when it must, and when it was decided.
-    pub fn open(&self) -> impl Iterator<Item = (&str, i64, i64)> {
-        let is_open = |marks: &&Marks| marks.unfinished.as_deref().is_some_and(|mark| mark.starts_with("sweep#"));
-        let calls = self.calls.iter().map(|call| (call.state.as_str(), &call.marks, 0));
-        let notifications = self.notifications.iter().map(|one| (one.state.as_str(), &one.marks, one.decided_at));
-        calls
-            .chain(notifications)
-            .filter(move |(_, marks, _)| is_open(marks))
-            .filter_map(|(state, marks, decided_at)| Some((state, marks.look_at?, decided_at)))
+    /// The record with that partition key.
+    pub fn record(&self, pk: &str) -> Option<&Record> {
+        self.records.iter().find(|record| record.pk == pk)
+    }
+}
+
+fn record(item: &Value) -> Record {
+    let history: Vec<_> = item["history"]["L"].as_array().into_iter().flatten().map(|entry| &entry["M"]).collect();
+    let failed = history.iter().filter(|entry| !entry["failure"].is_null());
+    let submissions = item["submissions"]["L"].as_array().into_iter().flatten().map(|one| {
+        let one = &one["M"];
+        (text(one, "key"), text(one, "outcome"), one["refused"]["BOOL"] == true)
+    });
+    Record {
+        pk: text(item, "pk"),
+        revision: number(item, "revision").unwrap_or_default(),
+        undecided: item["facts"]["L"].as_array().map_or(0, Vec::len),
+        attention: item["attention"].is_object().then(|| list(item, "reasons")),
+        dismissed: list(item, "dismissed"),
+        waits: optional(item, "waits"),
+        is_stopped: !item["stopped"].is_null(),
+        target: optional(item, "t_call").map(|call| format!("{call}/{}", text(item, "t_id"))),
+        key: optional(item, "t_key").unwrap_or_else(|| text(item, "t_id")),
+        request: serde_json::from_str(&text(&item["t_request"]["M"], "inline")).unwrap_or_default(),
+        end: optional(item, "t_end"),
+        attempt: number(item, "attempt").unwrap_or_default(),
+        is_sending: !item["s_owner"].is_null(),
+        look_at: number(item, "look_at").filter(|_| !item["unfinished"].is_null()),
+        expires: !item["expires_at"].is_null(),
+        submissions: submissions.collect(),
+        failures: failed.clone().map(|entry| format!("{} {}", text(entry, "what"), entry["failure"])).collect(),
+        ended_at: failed.filter_map(|entry| number(entry, "at")).max().unwrap_or_default(),
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use top_simulator::Simulator;
 
 use crate::coverage::Coverage;
+use crate::facts::Facts;
 use crate::queues::Queues;
 
 /// When every run begins: noon in China, so that a day's quota is half a day away.
@@ -65,8 +66,8 @@ pub struct World {
     pub sending: Mutex<BTreeMap<String, usize>>,
     /// Until when which instance was told not to call which API.
     pub bans: Mutex<BTreeMap<(u64, String), EpochMillis>>,
-    /// The forms that reached TOP after their sender had given them up.
-    pub late: Mutex<Vec<String>>,
+    /// What reached the table, in its order.
+    pub facts: Mutex<Facts>,
     violations: Mutex<Vec<String>>,
     trace: Mutex<Trace>,
 }
@@ -101,7 +102,7 @@ impl World {
             coverage: Mutex::default(),
             sending: Mutex::default(),
             bans: Mutex::default(),
-            late: Mutex::default(),
+            facts: Mutex::default(),
             violations: Mutex::default(),
             trace: Mutex::new(Trace { lines: traced.then(Vec::new), ..Trace::default() }),
         })

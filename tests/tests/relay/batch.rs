@@ -9,28 +9,27 @@ use relay_tests::relay::Relay;
 use serde_json::json;
 use shared::call::CallKind;
 use shared::clock::Clock;
-use shared::delivery::CallMessage;
 use shared::queue::batch::{Handled, Invocation, Message};
-use shared::record::calls::CallState;
+use shared::record::RecordKey;
 
 #[tokio::test(start_paused = true)]
 async fn one_is_not_json_one_panics_one_is_refused_one_meets_the_time_limit_and_six_are_done() {
     let relay = Relay::new().await;
     for n in 1..=9 {
-        relay.submit("ship-notify", None, &ship_call(&format!("38{n}"), true)).await;
+        relay.submit_and_decide("ship-notify", None, &ship_call(&format!("38{n}"), true)).await;
     }
     relay.sqs.send_message().queue_url(relay.queue_url("ship-notify")).message_body("not JSON").send().await.unwrap();
     relay.cloud.order(WireFault::Panic, 1, |sent| sent.service == "top" && sent.body.contains("381"));
     relay.top_faults(json!([{"fault": "business_failure", "match": "382", "times": 1}]));
-    relay.cloud.order(WireFault::NoAnswer, 1, |sent| sent.service == "dynamodb" && sent.body.contains("#383-issued"));
-    relay.cloud.order(WireFault::NoAnswer, 2, |sent| sent.service == "dynamodb" && sent.body.contains("#383-issued"));
+    relay.cloud.order(WireFault::NoAnswer, 1, |sent| sent.service == "dynamodb" && sent.body.contains("#383"));
+    relay.cloud.order(WireFault::NoAnswer, 2, |sent| sent.service == "dynamodb" && sent.body.contains("#383"));
     let messages = relay.receive("ship-notify").await;
     assert_eq!(messages.len(), 10);
     let id_of = |text: &str| {
         let message = messages.iter().find(|message| message.body.as_ref().unwrap().contains(text)).unwrap();
         message.message_id.clone().unwrap()
     };
-    let mut expected = vec![id_of("not JSON"), id_of("381-issued"), id_of("383-issued")];
+    let mut expected = vec![id_of("not JSON"), id_of("381"), id_of("383")];
     relay.cloud.take_sent();
 
     let response = relay.invoke("ship-notify", relay.event(&messages)).await;
@@ -39,9 +38,9 @@ async fn one_is_not_json_one_panics_one_is_refused_one_meets_the_time_limit_and_
     failed.sort();
     expected.sort();
     assert_eq!(failed, expected);
-    assert_eq!(relay.call(CallKind::ShipNotify, "382-issued").await.state, CallState::Rejected);
+    assert_eq!(relay.call(CallKind::ShipNotify, "382").await["state"], "refused");
     for n in 4..=9 {
-        assert_eq!(relay.call(CallKind::ShipNotify, &format!("38{n}-issued")).await.state, CallState::Succeeded);
+        assert_eq!(relay.call(CallKind::ShipNotify, &format!("38{n}")).await["state"], "succeeded");
     }
     let postponed: Vec<_> =
         relay.cloud.take_sent().into_iter().filter(|sent| sent.operation == "ChangeMessageVisibilityBatch").collect();
@@ -57,7 +56,7 @@ async fn one_is_not_json_one_panics_one_is_refused_one_meets_the_time_limit_and_
         }
     }
     for n in [1, 3] {
-        assert_eq!(relay.call(CallKind::ShipNotify, &format!("38{n}-issued")).await.state, CallState::Succeeded);
+        assert_eq!(relay.call(CallKind::ShipNotify, &format!("38{n}")).await["state"], "succeeded");
     }
     assert_eq!(relay.effects(), 8);
 }
@@ -65,7 +64,7 @@ async fn one_is_not_json_one_panics_one_is_refused_one_meets_the_time_limit_and_
 /// Handles a batch of ship notifications in an invocation that has this much time left.
 async fn deliver_within(relay: &Relay, messages: &[aws_sdk_sqs::types::Message], left: Duration) -> SqsBatchResponse {
     let invocation = Invocation { request_id: "late".to_owned(), deadline: relay.clock.now().plus(left) };
-    let delivery = relay.deliveries.iter().find(|delivery| delivery.kind == CallKind::ShipNotify).unwrap();
+    let delivery = relay.senders.iter().find(|sender| sender.kind == CallKind::ShipNotify).unwrap();
     let payload = relay.event(messages).payload;
     relay.runner("ship-notify").run(payload, &invocation, |message| delivery.deliver(message, &invocation)).await
 }
@@ -73,37 +72,37 @@ async fn deliver_within(relay: &Relay, messages: &[aws_sdk_sqs::types::Message],
 #[tokio::test(start_paused = true)]
 async fn what_there_is_no_time_to_start_is_returned_untouched() {
     let relay = Relay::new().await;
-    relay.submit("ship-notify", None, &ship_call("38", true)).await;
+    relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
     let messages = relay.receive("ship-notify").await;
     relay.cloud.take_sent();
     let response = deliver_within(&relay, &messages, Duration::from_secs(4)).await;
     assert_eq!(response.batch_item_failures.len(), 1);
     assert!(relay.cloud.take_sent().iter().all(|sent| sent.service == "sqs"));
-    assert_eq!(relay.call(CallKind::ShipNotify, "38-issued").await.attempt, 0);
+    assert_eq!(relay.call(CallKind::ShipNotify, "38").await["attempt"], 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_hangs_is_stopped_before_the_invocation_ends() {
     let relay = Relay::new().await;
-    relay.submit("ship-notify", None, &ship_call("38", true)).await;
-    relay.submit("ship-notify", None, &ship_call("39", true)).await;
+    relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
+    relay.submit_and_decide("ship-notify", None, &ship_call("39", true)).await;
     relay.top_faults(json!([{"fault": "timeout_before_effect", "match": "38", "times": 1}]));
     let messages = relay.receive("ship-notify").await;
     let start = tokio::time::Instant::now();
     let response = relay.invoke("ship-notify", relay.event(&messages)).await;
     assert!(start.elapsed() < Duration::from_secs(27));
     assert_eq!(response.batch_item_failures.len(), 1);
-    assert_eq!(relay.call(CallKind::ShipNotify, "39-issued").await.state, CallState::Succeeded);
-    let stopped = relay.call(CallKind::ShipNotify, "38-issued").await;
-    assert_eq!((stopped.state, stopped.unsettled), (CallState::Pending, 1));
+    assert_eq!(relay.call(CallKind::ShipNotify, "39").await["state"], "succeeded");
+    let stopped = relay.call(CallKind::ShipNotify, "38").await;
+    assert_eq!((stopped["state"].as_str().unwrap(), stopped["unsettled"].as_i64().unwrap()), ("pending", 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_in_the_wrong_queue_and_a_key_without_a_record_fail_and_send_nothing() {
+async fn a_key_without_a_record_sends_nothing() {
     let relay = Relay::new().await;
     for body in [
-        json!({"call": "ticket-verify", "key": "k"}),
-        json!({"call": "ship-notify", "key": "none"}),
+        json!({"call": "ticket-verify", "id": "key#k"}),
+        json!({"call": "ship-notify", "id": "none"}),
         json!({"call": "ship-notify"}),
         json!([]),
     ] {
@@ -118,7 +117,7 @@ async fn a_message_in_the_wrong_queue_and_a_key_without_a_record_fail_and_send_n
     }
     let messages = relay.receive("ship-notify").await;
     let response = relay.invoke("ship-notify", relay.event(&messages)).await;
-    assert_eq!(response.batch_item_failures.len(), 4);
+    assert_eq!(response.batch_item_failures.len(), 2, "keys without a record are done, the others are no keys");
     assert_eq!(relay.ledger().len(), 0);
 }
 
@@ -138,7 +137,7 @@ async fn the_time_limit_stops_the_one_that_does_not_end_and_lets_the_others_be_d
     for skew in [0, 30, -30] {
         let relay = Relay::new().await;
         for n in 1..=3 {
-            relay.submit("ship-notify", None, &ship_call(&format!("38{n}"), true)).await;
+            relay.submit_and_decide("ship-notify", None, &ship_call(&format!("38{n}"), true)).await;
         }
         let messages = relay.receive("ship-notify").await;
         // Of a clock that lags behind Lambda's, or is ahead of it, the end seems too far away, or past.
@@ -146,8 +145,8 @@ async fn the_time_limit_stops_the_one_that_does_not_end_and_lets_the_others_be_d
         event.context.deadline = event.context.deadline.checked_add_signed(skew * 1000).unwrap();
         let invocation = Invocation::new(&event.context, relay.clock.now());
         let start = tokio::time::Instant::now();
-        let handle = async |message: Message<CallMessage>| {
-            if message.key.key.as_str() == "382-issued" { std::future::pending().await } else { Handled::Done }
+        let handle = async |message: Message<RecordKey>| {
+            if message.key.to_string().ends_with("/382") { std::future::pending().await } else { Handled::Done }
         };
         let response = relay.runner("ship-notify").run(event.payload, &invocation, handle).await;
         assert_eq!(response.batch_item_failures.len(), 1, "{skew}");
@@ -159,7 +158,7 @@ async fn the_time_limit_stops_the_one_that_does_not_end_and_lets_the_others_be_d
 #[tokio::test(start_paused = true)]
 async fn what_comes_again_for_lack_of_time_waits_longer_each_time() {
     let relay = Relay::new().await;
-    relay.submit("ship-notify", None, &ship_call("38", true)).await;
+    relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
     let mut messages = relay.receive("ship-notify").await;
     for (count, least) in [("1", 2), ("5", 32)] {
         let name = aws_sdk_sqs::types::MessageSystemAttributeName::ApproximateReceiveCount;
@@ -176,7 +175,7 @@ async fn what_comes_again_for_lack_of_time_waits_longer_each_time() {
 #[tokio::test(start_paused = true)]
 async fn an_emulator_that_tells_no_credible_end_gives_the_functions_whole_time() {
     let relay = Relay::new().await;
-    relay.submit("ship-notify", None, &ship_call("38", true)).await;
+    relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
     let messages = relay.receive("ship-notify").await;
     let mut event = relay.event(&messages);
     event.context.deadline = 600_000;

@@ -46,7 +46,7 @@ async fn outcomes_are_counted_in_the_embedded_format_and_what_needs_a_person_is_
     assert_eq!(lines(collector), Vec::<Value>::new());
 
     relay.top_faults(json!([{"fault": "timeout_after_effect", "times": 1}]));
-    let _accepted = relay.submit("ticket-verify", Some("k"), &redemption(1, 0)).await;
+    let _accepted = relay.submit_and_decide("ticket-verify", Some("k"), &redemption(1, 0)).await;
     relay.settle().await;
     assert!(relay.sweep.measure().await);
     let written = lines(collector);
@@ -56,11 +56,12 @@ async fn outcomes_are_counted_in_the_embedded_format_and_what_needs_a_person_is_
     // What a person says of it is told, and is no success or refusal of TOP's.
     let before = relay.cloud.changes().len();
     relay.resolve("ticket-verify", "k", r#"{"outcome": "succeeded"}"#).await;
+    relay.settle().await;
     let published = events.handle(StreamEvent { records: relay.cloud.changes().split_off(before) }).await.unwrap();
     assert_eq!(published.len(), 1);
     counts::count(&published);
     assert!(lines(collector).iter().all(|line| line["Call"].is_null()));
 
-    relay.cloud.order(WireFault::ServerError, 9, |sent| sent.operation == "Query");
+    relay.cloud.order(WireFault::ServerError, 100, |sent| sent.operation == "Query");
     assert!(!relay.sweep.measure().await, "what could not be measured is not to be written down");
 }

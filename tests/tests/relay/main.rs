@@ -13,6 +13,7 @@ mod events;
 mod flows;
 mod heal;
 mod order_events;
+mod orders;
 mod ownership;
 mod pushes;
 mod secrets;

@@ -5,169 +5,169 @@ use std::time::Duration;
 use relay_tests::bodies::{redemption, ship_call};
 use relay_tests::cloud::{Sent, WireFault};
 use relay_tests::relay::Relay;
-use serde_json::json;
-use shared::call::{CallId, CallKey, CallKind};
+use shared::call::CallKind;
 use shared::clock::{Clock, EpochMillis};
-use shared::record::calls::{CallState, Claim, Finish, Finished};
+use shared::decide::{self, Settings};
+use shared::record::RecordKey;
+use shared::record::order::{Attempted, Lane, OrderRecord};
+use shared::record::store::Claim;
 use shared::top::error::Failure;
 use shared::top::response::Reply;
 
 const LEASE: Duration = Duration::from_secs(90);
 
-fn id(call: CallKind, key: &str) -> CallId {
-    CallId { call, key: CallKey::try_from(key.to_owned()).unwrap() }
+fn key(id: &str) -> RecordKey {
+    RecordKey::Submission(Lane { call: CallKind::ShipNotify, id: id.to_owned() })
 }
 
-async fn with_ship_call() -> (Relay, CallId) {
+async fn with_ship_call() -> (Relay, RecordKey) {
     let relay = Relay::new().await;
-    relay.submit("ship-notify", None, &ship_call("38", true)).await;
+    relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
     relay.cloud.take_sent();
-    (relay, id(CallKind::ShipNotify, "38-issued"))
+    (relay, key("38"))
 }
 
-fn updates(sent: &Sent) -> bool {
-    sent.operation == "UpdateItem"
+async fn claim(relay: &Relay, key: &RecordKey, owner: &str) -> Claim {
+    claim_at(relay, key, owner, relay.clock.now(), LEASE).await
+}
+
+async fn claim_at(relay: &Relay, key: &RecordKey, owner: &str, now: EpochMillis, lease: Duration) -> Claim {
+    relay.table.claim(key, CallKind::ShipNotify, (owner, now.plus(lease)), now).await.unwrap()
+}
+
+fn claimed(claim: Claim) -> OrderRecord {
+    match claim {
+        Claim::Claimed(record) => *record,
+        Claim::Refused(record) => panic!("not claimed: {record:?}"),
+    }
+}
+
+async fn finish(relay: &Relay, claimed: &OrderRecord, attempted: &Attempted) -> bool {
+    let settings = Settings { failed_code: None, retention: LEASE };
+    let decided = decide::finish(claimed, attempted, relay.clock.now(), &settings).unwrap();
+    let owner = claimed.sending.as_ref().unwrap().owner.clone();
+    relay.table.replace(claimed, &decided.record, &owner).await.unwrap()
+}
+
+fn is_finish(sent: &Sent) -> bool {
+    sent.operation == "PutItem" || sent.body.contains("REMOVE s_owner")
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_claims_at_once_give_one_owner() {
-    let (relay, id) = with_ship_call().await;
-    let now = relay.clock.now();
+async fn of_twenty_claims_at_once_one_succeeds() {
+    let (relay, key) = with_ship_call().await;
     let owners: Vec<_> = (0..20).map(|n| format!("owner-{n}")).collect();
-    let claims =
-        futures_util::future::join_all(owners.iter().map(|owner| relay.table.claim(&id, owner, LEASE, now))).await;
-    let claims: Vec<_> = claims.into_iter().map(Result::unwrap).collect();
+    let claims = futures_util::future::join_all(owners.iter().map(|owner| claim(&relay, &key, owner))).await;
     assert_eq!(claims.iter().filter(|claim| matches!(claim, Claim::Claimed(_))).count(), 1);
-    assert_eq!(claims.iter().filter(|claim| **claim == Claim::Busy(now.plus(LEASE))).count(), 19);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_claim_whose_answer_was_lost_is_recognised_as_ones_own() {
-    let (relay, id) = with_ship_call().await;
-    relay.cloud.order(WireFault::AnswerLost, 1, updates);
-    let Claim::Claimed(record) = relay.table.claim(&id, "me", LEASE, relay.clock.now()).await.unwrap() else {
-        panic!("not claimed")
-    };
+async fn a_claim_whose_answer_was_lost_is_recognised() {
+    let (relay, key) = with_ship_call().await;
+    relay.cloud.order(WireFault::AnswerLost, 1, |sent| sent.operation == "UpdateItem");
+    let record = claimed(claim(&relay, &key, "me").await);
     assert_eq!(relay.cloud.take_sent().len(), 2, "the SDK sent it again");
-    assert_eq!((record.owner.as_deref(), record.attempt), (Some("me"), 1), "counted once");
+    assert_eq!((record.sending.unwrap().owner.as_str(), record.attempt), ("me", 1), "counted once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_finish_whose_answer_was_lost_is_recognised_as_ones_own() {
-    let (relay, id) = with_ship_call().await;
-    let now = relay.clock.now();
-    let Claim::Claimed(record) = relay.table.claim(&id, "me", LEASE, now).await.unwrap() else { panic!() };
-    relay.cloud.order(WireFault::AnswerLost, 1, updates);
-    let finish = Finish::Succeeded(Reply::default());
-    assert_eq!(relay.table.finish(&record, &finish, "succeeded", now).await.unwrap(), Finished::Written);
-    assert_eq!(relay.call(CallKind::ShipNotify, "38-issued").await.history.len(), 1);
+async fn a_finish_whose_answer_was_lost_is_recognised() {
+    let (relay, key) = with_ship_call().await;
+    let record = claimed(claim(&relay, &key, "me").await);
+    relay.cloud.order(WireFault::AnswerLost, 1, |sent| sent.operation == "PutItem");
+    assert!(finish(&relay, &record, &Attempted::Succeeded(Reply::default())).await);
+    assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "succeeded");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_finished_by_a_stale_owner_is_refused() {
-    let (relay, id) = with_ship_call().await;
-    let Claim::Claimed(stale) = relay.table.claim(&id, "slow", LEASE, relay.clock.now()).await.unwrap() else {
-        panic!()
-    };
+async fn an_outcome_handed_in_twice_counts_once() {
+    let (relay, key) = with_ship_call().await;
+    claimed(claim(&relay, &key, "me").await);
+    relay.cloud.order(WireFault::AnswerLost, 1, |sent| sent.operation == "UpdateItem");
+    let succeeded = Attempted::Succeeded(Reply::default());
+    assert!(relay.table.hand_in(&key, "me", &succeeded, relay.clock.now()).await.unwrap());
+    assert_eq!(relay.record("submission#ship-notify#38").await.facts.len(), 1);
+    assert!(!relay.table.hand_in(&key, "other", &succeeded, relay.clock.now()).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_owner_cannot_finish() {
+    let (relay, key) = with_ship_call().await;
+    let stale = claimed(claim(&relay, &key, "slow").await);
     relay.clock.advance(LEASE + Duration::from_secs(1));
-    let now = relay.clock.now();
-    let Claim::Claimed(second) = relay.table.claim(&id, "second", LEASE, now).await.unwrap() else { panic!() };
-    let rejected = Finish::Rejected(Failure::of("what the slow one was told"));
-    assert_eq!(relay.table.finish(&stale, &rejected, "rejected", now).await.unwrap(), Finished::Stale);
-    assert_eq!(relay.call(CallKind::ShipNotify, "38-issued").await.owner.as_deref(), Some("second"));
-    let succeeded = Finish::Succeeded(Reply::default());
-    assert_eq!(relay.table.finish(&second, &succeeded, "succeeded", now).await.unwrap(), Finished::Written);
-    assert_eq!(relay.table.finish(&stale, &rejected, "rejected", now).await.unwrap(), Finished::Stale);
-    assert_eq!(relay.call(CallKind::ShipNotify, "38-issued").await.state, CallState::Succeeded);
+    let second = claimed(claim(&relay, &key, "second").await);
+    let refused = Attempted::Refused(Failure::of("what the slow one was told"));
+    assert!(!finish(&relay, &stale, &refused).await);
+    assert!(!relay.table.hand_in(&key, "slow", &refused, relay.clock.now()).await.unwrap());
+    assert!(finish(&relay, &second, &Attempted::Succeeded(Reply::default())).await);
+    assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "succeeded");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_holds_until_it_runs_out_and_not_a_moment_less() {
-    let (relay, id) = with_ship_call().await;
-    let claimed = |claim| matches!(claim, Claim::Claimed(_));
-    assert!(claimed(relay.table.claim(&id, "first", LEASE, relay.clock.now()).await.unwrap()));
+async fn a_lease_holds_until_it_runs_out() {
+    let (relay, key) = with_ship_call().await;
+    claimed(claim(&relay, &key, "first").await);
     relay.clock.advance(LEASE);
-    assert!(!claimed(relay.table.claim(&id, "second", LEASE, relay.clock.now()).await.unwrap()));
+    assert!(matches!(claim(&relay, &key, "second").await, Claim::Refused(_)));
     relay.clock.advance(Duration::from_millis(1));
-    assert!(claimed(relay.table.claim(&id, "second", LEASE, relay.clock.now()).await.unwrap()));
+    claimed(claim(&relay, &key, "second").await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sender_that_dies_after_sending_a_ship_notification_is_followed_by_another() {
-    let (relay, id) = with_ship_call().await;
-    // TOP gets it; whoever sent it is gone before it can write that down.
-    relay.cloud.order(WireFault::NoAnswer, 3, |sent| updates(sent) && sent.body.contains("succeeded"));
-    let messages = relay.receive("ship-notify").await;
-    let response = relay.invoke("ship-notify", relay.event(&messages)).await;
-    assert_eq!(response.batch_item_failures.len(), 1);
-    // The write was performed each time, so that the record is done; the message that comes again finds it so.
-    let again = relay.invoke("ship-notify", relay.event(&messages)).await;
-    assert!(again.batch_item_failures.is_empty());
-    assert_eq!((relay.effects(), relay.table.call(&id).await.unwrap().unwrap().state), (1, CallState::Succeeded));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_ship_notification_whose_end_could_not_be_written_is_sent_again_when_the_lease_is_over() {
-    let (relay, id) = with_ship_call().await;
-    relay.cloud.order(WireFault::NotPerformed, 3, |sent| updates(sent) && sent.body.contains("succeeded"));
+async fn a_finish_that_got_no_answer_leaves_the_call_finished() {
+    let (relay, _) = with_ship_call().await;
+    relay.cloud.order(WireFault::NoAnswer, 3, is_finish);
     let messages = relay.receive("ship-notify").await;
     relay.invoke("ship-notify", relay.event(&messages)).await;
-    assert_eq!(relay.table.call(&id).await.unwrap().unwrap().state, CallState::InProgress);
+    let again = relay.invoke("ship-notify", relay.event(&messages)).await;
+    assert!(again.batch_item_failures.is_empty());
     assert_eq!(
-        relay.invoke("ship-notify", relay.event(&messages)).await.batch_item_failures.len(),
-        1,
-        "the lease holds"
+        (relay.effects(), relay.call(CallKind::ShipNotify, "38").await["state"].clone()),
+        (1, "succeeded".into())
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ship_notification_whose_end_was_not_recorded_is_sent_again_after_the_lease() {
+    let (relay, _) = with_ship_call().await;
+    relay.cloud.order(WireFault::NotPerformed, 3, is_finish);
+    let messages = relay.receive("ship-notify").await;
+    relay.invoke("ship-notify", relay.event(&messages)).await;
+    assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "in_progress");
+    let held = relay.invoke("ship-notify", relay.event(&messages)).await;
+    assert_eq!(held.batch_item_failures.len(), 1, "the lease holds");
     relay.clock.advance(Duration::from_secs(100));
     assert!(relay.invoke("ship-notify", relay.event(&messages)).await.batch_item_failures.is_empty());
     assert_eq!((relay.ledger().len(), relay.effects()), (2, 1));
-    assert_eq!(relay.table.call(&id).await.unwrap().unwrap().state, CallState::Succeeded);
+    assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "succeeded");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_off_whose_sender_died_is_not_sent_again_and_asks_for_a_person() {
+async fn a_redemption_whose_sender_died_needs_a_person() {
     let relay = Relay::new().await;
-    relay.submit("ticket-verify", Some("r-1"), &redemption(7, 0)).await;
-    relay.cloud.order(WireFault::NotPerformed, 3, |sent| updates(sent) && sent.body.contains("succeeded"));
+    relay.submit_and_decide("ticket-verify", Some("r-1"), &redemption(7, 0)).await;
+    relay.cloud.order(WireFault::NotPerformed, 3, is_finish);
     let messages = relay.receive("ticket-verify").await;
     relay.invoke("ticket-verify", relay.event(&messages)).await;
     relay.clock.advance(Duration::from_secs(100));
     assert!(relay.invoke("ticket-verify", relay.event(&messages)).await.batch_item_failures.is_empty());
-    let record = relay.call(CallKind::TicketVerify, "r-1").await;
-    assert_eq!((record.state, relay.ledger().len()), (CallState::Unknown, 1));
-    assert!(record.last_error.unwrap().message.contains("ask TOP whether it took effect"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_asking_whose_answer_was_lost_is_recognised_as_ones_own() {
-    let relay = Relay::new().await;
-    relay.cloud.order(WireFault::AnswerLost, 1, |sent| sent.operation == "PutItem");
-    assert_eq!(
-        relay.submit("ship-notify", None, &ship_call("38", true)).await.status(),
-        202,
-        "not 200: it is the first"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pending_call_that_may_have_taken_effect_takes_no_other_request() {
-    let (relay, _) = with_ship_call().await;
-    relay.top_faults(json!([{"fault": "timeout_after_effect", "times": 1}]));
-    relay.poll("ship-notify").await;
-    assert_eq!(relay.call(CallKind::ShipNotify, "38-issued").await.state, CallState::Pending);
-    relay.put_order("sctt", "T-1", &relay_tests::bodies::ship("38", 1)).await;
-    relay.post_sctt(&relay_tests::bodies::sctt("T-1", 2, 1).to_string()).await;
     relay.poll("notifications").await;
-    assert_eq!(relay.notification("sctt", "T-1").await.0, "attention");
-    relay.settle().await;
-    assert_eq!((relay.ledger().len(), relay.effects()), (2, 1));
-    assert_eq!(relay.call(CallKind::ShipNotify, "38-issued").await.request, ship_call("38", true));
+    let call = relay.call(CallKind::TicketVerify, "r-1").await;
+    assert_eq!((call["state"].as_str().unwrap(), relay.ledger().len()), ("unknown", 1));
+    assert!(call["last_error"]["message"].as_str().unwrap().contains("may have taken effect"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submission_whose_answer_was_lost_is_the_first() {
+    let relay = Relay::new().await;
+    relay.cloud.order(WireFault::AnswerLost, 1, |sent| sent.operation == "UpdateItem");
+    assert_eq!(relay.submit("ship-notify", None, &ship_call("38", true)).await.status(), 202, "not 200");
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_key_twice_in_a_batch_is_sent_once() {
     let (relay, _) = with_ship_call().await;
-    relay.submit("ship-notify", None, &ship_call("38", true)).await;
+    relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
     let messages = relay.receive("ship-notify").await;
     assert_eq!(messages.len(), 2);
     let response = relay.invoke("ship-notify", relay.event(&messages)).await;
@@ -176,17 +176,17 @@ async fn one_key_twice_in_a_batch_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_unfinished_expires_and_what_is_finished_does() {
+async fn an_unfinished_record_does_not_expire_and_a_finished_one_does() {
     let relay = Relay::new().await;
-    relay.submit("ticket-verify", Some("r-1"), &redemption(7, 1)).await;
-    assert!(!relay.expires("call#ticket-verify#r-1", "call").await);
+    relay.submit_and_decide("ticket-verify", Some("r-1"), &redemption(7, 1)).await;
+    assert!(!relay.expires("submission#ticket-verify#total#7", "record").await);
     relay.settle().await;
-    assert!(relay.expires("call#ticket-verify#r-1", "call").await);
+    assert!(relay.expires("submission#ticket-verify#total#7", "record").await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_thirty_seconds_ahead_does_not_take_a_call_from_a_sender_that_lives() {
-    let (relay, id) = with_ship_call().await;
+async fn a_clock_thirty_seconds_ahead_does_not_take_a_call_from_a_live_sender() {
+    let (relay, key) = with_ship_call().await;
     let messages = relay.receive("ship-notify").await;
     relay.clock.advance(Duration::from_secs(60));
     // The owner's clock is 30 s behind, its successor's 30 s ahead.
@@ -194,9 +194,8 @@ async fn a_clock_thirty_seconds_ahead_does_not_take_a_call_from_a_sender_that_li
     let event = relay.event(&messages);
     let lease_by_owner = EpochMillis(i64::try_from(event.context.deadline).unwrap()).plus(Duration::from_secs(60));
     let owner_clock = EpochMillis(start.0 - 30_000);
-    let lease = owner_clock.until(lease_by_owner);
-    assert!(matches!(relay.table.claim(&id, "owner", lease, owner_clock).await.unwrap(), Claim::Claimed(_)));
+    claimed(claim_at(&relay, &key, "owner", owner_clock, owner_clock.until(lease_by_owner)).await);
     let just_before_the_owners_end = EpochMillis(start.0 + 30_000 + 30_000 - 1);
-    let claim = relay.table.claim(&id, "ahead", LEASE, just_before_the_owners_end).await.unwrap();
-    assert!(matches!(claim, Claim::Busy(_)), "{claim:?}");
+    let claim = claim_at(&relay, &key, "ahead", just_before_the_owners_end, LEASE).await;
+    assert!(matches!(claim, Claim::Refused(_)), "{claim:?}");
 }

@@ -132,15 +132,36 @@ async fn a_push_of_which_one_order_could_not_be_recorded_is_answered_500_and_tak
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_push_of_which_one_order_cannot_be_read_is_refused_whole_and_kept() {
+async fn an_entry_that_cannot_be_read_is_quarantined_and_the_others_are_recorded() {
     let relay = Relay::new().await;
-    let push = r#"{"orderlist":[{"trade_number":"T-1","cancel_status":3},{"trade_number":"T-2"}]}"#;
-    let message = "field orderlist[1].cancel_status is missing";
+    let mut entries: Vec<_> = (0..299).map(|n| json!({"trade_number": format!("T-{n}"), "cancel_status": 3})).collect();
+    entries.insert(7, json!({"cancel_status": 3}));
+    let push = json!({"merchant_id": 1, "orderlist": entries}).to_string();
+    assert_eq!(relay.post(NotificationKind::CancelPush, &push).await, (200, SCTT_OK.to_owned()));
+    for n in [0, 150, 298] {
+        assert_eq!(relay.get_order("sctt", &format!("T-{n}")).await.0, 200, "{n}");
+    }
+    let (_, body) = relay.attention(None, None).await;
+    let page: Value = serde_json::from_str(&body).unwrap();
+    let problem = "field orderlist[7].trade_number is missing, and so is order_code: send one of them";
+    assert_eq!((&page["items"][0]["kind"], &page["items"][0]["reason"]), (&json!("unreadable"), &json!(problem)));
+    assert_eq!(page["items"].as_array().unwrap().len(), 1);
+    let useless = r#"{"orderlist":[{"trade_number":"T-1"},{"cancel_status":3}]}"#;
+    let message = "field orderlist[0].cancel_status is missing";
     let refused = json!({"code": 400, "msg": message, "data": null}).to_string();
-    assert_eq!(relay.post(NotificationKind::CancelPush, push).await, (400, refused));
-    assert_eq!(relay.get_order("sctt", "T-1").await.0, 404);
+    assert_eq!(relay.post(NotificationKind::CancelPush, useless).await, (400, refused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_of_three_thousand_orders_does_not_repeat_its_long_members() {
+    let relay = Relay::new().await;
+    let entries: Vec<_> = (0..3000).map(|n| json!({"trade_number": format!("T{n}"), "cancel_status": 1})).collect();
+    let push = json!({"merchant_id": 1, "notes": "x".repeat(120_000), "orderlist": entries}).to_string();
+    assert!(push.len() < 256 * 1024);
+    assert_eq!(relay.post(NotificationKind::CancelPush, &push).await.0, 200);
     let sent = relay.cloud.take_sent();
-    assert!(sent.iter().any(|sent| sent.operation == "PutItem" && sent.body.contains("quarantine#sctt")), "{sent:?}");
+    let written: usize = sent.iter().filter(|sent| sent.service == "dynamodb").map(|sent| sent.body.len()).sum();
+    assert!(written < 3000 * 1500, "{written} bytes in requests");
 }
 
 #[tokio::test(start_paused = true)]

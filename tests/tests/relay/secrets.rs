@@ -31,7 +31,7 @@ async fn planted_values_are_never_seen_again() {
     answers.push(relay.post_sctt(&sctt("T-1", 2, 2).to_string()).await.1);
     relay.cloud.order(WireFault::AnswerCut, 6, |sent| sent.operation == "Query" || sent.operation == "GetSecretValue");
     relay.cloud.order(WireFault::AnswerCut, 2, |sent| sent.operation == "GetItem");
-    answers.push(relay.get_call("ship-notify", "38-issued").await.1);
+    answers.push(relay.get_call("ship-notify", "38").await.1);
     relay.cloud.order(WireFault::Panic, 1, |sent| sent.service == "top");
     relay.top_faults(json!([
         {"fault": "error", "code": 27, "times": 1},
@@ -40,9 +40,9 @@ async fn planted_values_are_never_seen_again() {
         {"fault": "timeout_after_effect", "times": 1},
     ]));
     for (key, order) in [("r-1", 1), ("r-2", 2), ("r-3", 3)] {
-        relay.submit("ticket-verify", Some(key), &redemption(order, 0)).await;
+        relay.submit_and_decide("ticket-verify", Some(key), &redemption(order, 0)).await;
     }
-    relay.submit("ship-notify", None, &ship_call("39", true)).await;
+    relay.submit_and_decide("ship-notify", None, &ship_call("39", true)).await;
     answers.push(
         String::from_utf8(
             relay
@@ -58,7 +58,7 @@ async fn planted_values_are_never_seen_again() {
 
     let log = captured.text();
     assert!(
-        log.contains("call made") && log.contains("call failed") && log.contains("a panic stopped this message"),
+        log.contains("call sent") && log.contains("call failed") && log.contains("a panic stopped this message"),
         "{log}"
     );
     let messages = relay.messages.lock().unwrap().clone();

@@ -40,7 +40,7 @@ async fn a_trace_goes_from_the_endpoint_to_top() {
     daemon.set_nonblocking(true).unwrap();
     let mut relay = Relay::new().await;
     let address = daemon.local_addr().unwrap().to_string();
-    for delivery in &mut relay.deliveries {
+    for delivery in &mut relay.senders {
         delivery.traces = Daemon::of(&|name| (name == "AWS_XRAY_DAEMON_ADDRESS").then(|| address.clone()));
     }
     relay.put_order("tsy", "P-1", &flight()).await;

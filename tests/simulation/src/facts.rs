@@ -1,0 +1,104 @@
+//! What reached the table, in the order in which the table took it: read off the wire, past the relay. The judge derives
+//! from it what TOP may know, without any code of the relay.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+/// One fact about an order, or about a call that somebody submitted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// A partner delivered a notification.
+    Delivery {
+        /// What tells notifications of one order apart.
+        digest: String,
+        /// The body.
+        body: Value,
+        /// The delivery's `request_time`.
+        time: Option<String>,
+    },
+    /// The booking system put a link.
+    Link(Value),
+    /// A person said something: the word, and what goes with it.
+    Said(String, Value),
+    /// Somebody submitted a call: its key and its request.
+    Submitted(String, Value),
+}
+
+/// All facts, by the partition key of their record.
+#[derive(Debug, Default)]
+pub struct Facts {
+    by_record: BTreeMap<String, Vec<Fact>>,
+    bodies: BTreeMap<String, String>,
+    tokens: BTreeSet<String>,
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value[name]["S"].as_str().unwrap_or_default().to_owned()
+}
+
+fn parsed(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_default()
+}
+
+impl Facts {
+    /// The facts of a record, oldest first.
+    pub fn of(&self, pk: &str) -> &[Fact] {
+        self.by_record.get(pk).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Takes a write down that the table performed.
+    pub fn performed(&mut self, operation: &str, request: &Value) {
+        if operation == "PutItem" {
+            let item = &request["Item"];
+            if let Some(digest) = text(item, "sk").strip_prefix("body#") {
+                self.bodies.insert(digest.to_owned(), text(item, "json"));
+            }
+            return;
+        }
+        if operation != "UpdateItem" || request["Key"]["sk"]["S"] != "record" {
+            return;
+        }
+        let values = &request["ExpressionAttributeValues"];
+        let pk = text(&request["Key"], "pk");
+        if !values[":link"].is_null() {
+            let link = &values[":link"]["M"];
+            if self.tokens.insert(text(link, "token")) {
+                let body = parsed(&self.body(&link["body"]["M"]));
+                self.add(pk, Fact::Link(body));
+            }
+            return;
+        }
+        let fact = &values[":fact"]["L"][0]["M"];
+        let (delivery, said) = (&fact["delivery"]["M"], &fact["said"]["M"]);
+        if delivery.is_object() && self.tokens.insert(format!("{pk} {}", text(delivery, "token"))) {
+            let body = parsed(&self.body(&values[":notification"]["M"]["body"]["M"]));
+            let time = delivery["time"]["S"].as_str().map(str::to_owned);
+            self.add(pk, Fact::Delivery { digest: text(delivery, "digest"), body, time });
+        } else if said.is_object() && self.tokens.insert(text(said, "token")) {
+            let word = &said["word"];
+            let (name, with) = match word["M"].as_object().and_then(|word| word.iter().next()) {
+                Some((name, with)) => (name.clone(), with["M"].clone()),
+                None => (word["S"].as_str().unwrap_or_default().to_owned(), Value::Null),
+            };
+            let fact = if name == "submit" {
+                let request = parsed(&self.body(&with["request"]["M"]));
+                Fact::Submitted(text(&with, "key"), request)
+            } else {
+                Fact::Said(name, with)
+            };
+            self.add(pk, fact);
+        }
+    }
+
+    fn add(&mut self, pk: String, fact: Fact) {
+        self.by_record.entry(pk).or_default().push(fact);
+    }
+
+    fn body(&self, body: &Value) -> String {
+        match body["stored"]["S"].as_str() {
+            Some(digest) => self.bodies.get(digest).cloned().unwrap_or_default(),
+            None => text(body, "inline"),
+        }
+    }
+}

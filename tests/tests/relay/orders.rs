@@ -1,0 +1,259 @@
+//! One order, one record: what TOP knows in the end follows from all facts of an order, whatever races.
+
+use std::time::Duration;
+
+use relay_tests::bodies::{cancel, flight, redemption, sctt, ship, ship_call, tsy};
+use relay_tests::relay::Relay;
+use serde_json::{Value, json};
+use shared::call::CallKind;
+use shared::notification::NotificationKind;
+
+/// What TOP was told with effect, oldest first: the parameter that holds each request.
+fn told(relay: &Relay) -> Vec<Value> {
+    let request = |name: &str, params: &std::collections::BTreeMap<String, String>| -> Option<Value> {
+        serde_json::from_str(params.get(name)?).ok()
+    };
+    let effects = relay.ledger().into_iter().filter(|entry| entry.effect);
+    effects
+        .map(|entry| {
+            let params = entry.params.into_iter().collect();
+            request("confirm_book_r_q", &params)
+                .or_else(|| request("flight_itinerary_request", &params))
+                .unwrap_or_else(|| json!(params))
+        })
+        .collect()
+}
+
+async fn link(relay: &Relay, partner: &str, order: &str, body: &str) {
+    assert_eq!(relay.put_order(partner, order, body).await.0, 200);
+    relay.settle().await;
+}
+
+async fn push(relay: &Relay, body: &str) {
+    assert_eq!(relay.post_sctt(body).await.0, 200);
+    relay.settle().await;
+}
+
+async fn reasons(relay: &Relay) -> Vec<Vec<String>> {
+    let (_, body) = relay.attention(None, None).await;
+    let page: Value = serde_json::from_str(&body).unwrap();
+    let items = page["items"].as_array().unwrap();
+    items.iter().map(|item| serde_json::from_value(item["reasons"].clone()).unwrap()).collect()
+}
+
+fn at(body: &Value, time: &str) -> String {
+    let mut body = body.clone();
+    body["request_time"] = json!(time);
+    body.to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_booked_push_with_a_link_is_told_once() {
+    let relay = Relay::new().await;
+    link(&relay, "sctt", "T-1", &ship("38", 1)).await;
+    push(&relay, &sctt("T-1", 2, 1).to_string()).await;
+    let told = told(&relay);
+    assert_eq!((told.len(), &told[0]["success"]), (1, &json!(true)));
+    let order = relay.order("sctt", "T-1").await;
+    assert_eq!(order["calls"][0]["state"], "succeeded", "{order:#}");
+    assert_eq!(order["notifications"][0]["state"], "dispatched", "{order:#}");
+    assert!(relay.expires("order#sctt#T-1", "record").await);
+    push(&relay, &sctt("T-1", 2, 1).to_string()).await;
+    assert_eq!(relay.effects(), 1);
+    assert_eq!(reasons(&relay).await, Vec::<Vec<String>>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_after_the_opposite_is_for_a_person_unless_it_is_a_late_copy() {
+    let relay = Relay::new().await;
+    link(&relay, "sctt", "T-1", &ship("38", 1)).await;
+    let failed = sctt("T-1", 3, 0);
+    push(&relay, &at(&failed, "2026-01-01 12:00:00")).await;
+    push(&relay, &at(&sctt("T-1", 2, 1), "2026-01-01 12:01:00")).await;
+    push(&relay, &at(&failed, "2026-01-01 12:00:00")).await;
+    assert_eq!(reasons(&relay).await, Vec::<Vec<String>>::new(), "a late copy changes nothing");
+    push(&relay, &at(&failed, "2026-01-01 12:02:00")).await;
+    assert_eq!(reasons(&relay).await, [["came_again"]]);
+    assert_eq!(told(&relay).last().unwrap()["success"], json!(true));
+    assert_eq!(relay.say("dismiss", "sctt", "T-1", "known").await.0, 202);
+    relay.settle().await;
+    assert_eq!(reasons(&relay).await, Vec::<Vec<String>>::new());
+    push(&relay, &at(&failed, "2026-01-01 12:03:00")).await;
+    assert_eq!(reasons(&relay).await, [["came_again"]], "delivered again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_corrected_during_a_ban_is_the_one_that_is_told() {
+    let relay = Relay::new().await;
+    relay.top_faults(
+        json!([{"fault": "error", "code": 7, "sub_msg": "This ban will last for 600 more seconds", "times": 1}]),
+    );
+    link(&relay, "sctt", "T-1", &ship("38", 1)).await;
+    assert_eq!(relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await.0, 200);
+    relay.poll("notifications").await;
+    relay.poll("ship-notify").await;
+    assert_eq!(relay.put_order("sctt", "T-1", &ship("39", 1)).await.0, 200);
+    relay.settle().await;
+    let told = told(&relay);
+    assert_eq!((told.len(), &told[0]["alitrip_order_id"]), (1, &json!("39")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_was_told_stays_when_the_link_names_another() {
+    let relay = Relay::new().await;
+    link(&relay, "sctt", "T-1", &ship("38", 1)).await;
+    push(&relay, &sctt("T-1", 2, 1).to_string()).await;
+    link(&relay, "sctt", "T-1", &ship("39", 1)).await;
+    assert_eq!(reasons(&relay).await, [["other_lane"]]);
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_of_a_kind_that_leads_to_nothing_is_corrected() {
+    let relay = Relay::new().await;
+    link(&relay, "sctt", "T-1", &json!({"fliggy_ticket": {"order_id": 1}}).to_string()).await;
+    push(&relay, &sctt("T-1", 2, 1).to_string()).await;
+    assert_eq!(relay.effects(), 0);
+    link(&relay, "sctt", "T-1", &ship("38", 1)).await;
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submitted_call_and_an_order_never_replace_each_other() {
+    let relay = Relay::new().await;
+    assert_eq!(relay.submit("ship-notify", None, &ship_call("38", true)).await.status(), 202);
+    relay.poll("notifications").await;
+    link(&relay, "sctt", "T-1", &ship("38", 1)).await;
+    push(&relay, &sctt("T-1", 3, 0).to_string()).await;
+    relay.settle().await;
+    let told = told(&relay);
+    assert_eq!((told.len(), &told[0]["success"]), (1, &json!(true)), "{told:?}");
+    assert_eq!(reasons(&relay).await, [["lane_taken"]]);
+    assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn totals_are_told_one_after_the_other() {
+    let relay = Relay::new().await;
+    relay.top_faults(
+        json!([{"fault": "error", "code": 7, "sub_msg": "This ban will last for 60 more seconds", "times": 1}]),
+    );
+    for (key, count) in [("K-1", 1), ("K-2", 2), ("K-3", 3)] {
+        let body = redemption(77, 1).replace("\"used_quantity\":1", &format!("\"used_quantity\":{count}"));
+        assert_eq!(relay.submit("ticket-verify", Some(key), &body).await.status(), 202, "{body}");
+        relay.poll("notifications").await;
+        relay.poll("ticket-verify").await;
+    }
+    relay.settle().await;
+    let quantities: Vec<_> = relay
+        .ledger()
+        .into_iter()
+        .filter(|entry| entry.effect)
+        .map(|entry| serde_json::from_str::<Value>(&entry.params["voucher_infos"]).unwrap()[0]["used_quantity"].clone())
+        .collect();
+    assert_eq!(quantities, [json!(1), json!(2), json!(3)]);
+    for key in ["K-1", "K-2", "K-3"] {
+        assert_eq!(relay.call(CallKind::TicketVerify, key).await["state"], "succeeded", "{key}");
+    }
+    let other = redemption(77, 1).replace("\"used_quantity\":1", "\"used_quantity\":9");
+    assert_eq!(relay.submit("ticket-verify", Some("K-2"), &other).await.status(), 422);
+    assert_eq!(relay.submit("ticket-verify", Some("K-2"), &redemption(77, 0)).await.status(), 422);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_itinerary_goes_back_to_an_earlier_content() {
+    let relay = Relay::new().await;
+    assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
+    let ticket = |number: &str| flight().replace("23142134", number);
+    for number in ["A", "B", "A"] {
+        link(&relay, "tsy", "P-1", &ticket(number)).await;
+    }
+    let told: Vec<_> = told(&relay).into_iter().map(|told| told["ticket_no_list"][0].clone()).collect();
+    assert_eq!(told, ["A", "B", "A"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_that_comes_while_issued_waits_for_a_link_counts() {
+    let relay = Relay::new().await;
+    assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
+    relay.settle().await;
+    assert_eq!(relay.post_tsy(&tsy("P-1", "rejected")).await.0, 200);
+    link(&relay, "tsy", "P-1", &flight()).await;
+    assert_eq!(relay.effects(), 0);
+    assert_eq!(reasons(&relay).await, [["rejected"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_orders_on_one_lane_and_the_wrong_one_is_corrected() {
+    let relay = Relay::new().await;
+    relay.top_faults(
+        json!([{"fault": "error", "code": 7, "sub_msg": "This ban will last for 600 more seconds", "times": 1}]),
+    );
+    link(&relay, "sctt", "A", &ship("38", 1)).await;
+    assert_eq!(relay.post_sctt(&sctt("A", 2, 1).to_string()).await.0, 200);
+    relay.poll("notifications").await;
+    relay.poll("ship-notify").await;
+    assert_eq!(relay.put_order("sctt", "B", &ship("38", 2)).await.0, 200);
+    assert_eq!(relay.post_sctt(&sctt("B", 2, 2).to_string()).await.0, 200);
+    relay.poll("notifications").await;
+    assert_eq!(reasons(&relay).await, [["lane_taken"]]);
+    assert_eq!(relay.put_order("sctt", "A", &ship("39", 1)).await.0, 200);
+    relay.settle().await;
+    let mut lanes: Vec<_> =
+        told(&relay).into_iter().map(|told| (told["alitrip_order_id"].clone(), told["ticket_count"].clone())).collect();
+    lanes.sort_by_key(|lane| lane.0.to_string());
+    assert_eq!(lanes, [(json!("38"), json!(2)), (json!("39"), json!(1))]);
+    assert_eq!(reasons(&relay).await, Vec::<Vec<String>>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_withdraw_and_close() {
+    let relay = Relay::new().await;
+    relay.top_faults(
+        json!([{"fault": "error", "code": 7, "sub_msg": "This ban will last for 600 more seconds", "times": 1}]),
+    );
+    link(&relay, "sctt", "T-1", &ship("38", 1)).await;
+    assert_eq!(relay.say("withdraw", "sctt", "T-1", "x").await.0, 409, "there is nothing to withdraw");
+    assert_eq!(relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await.0, 200);
+    relay.poll("notifications").await;
+    relay.poll("ship-notify").await;
+    assert_eq!(relay.say("withdraw", "sctt", "T-1", "sold elsewhere").await.0, 202);
+    relay.settle().await;
+    assert_eq!(relay.effects(), 0);
+    assert!(relay.expires("order#sctt#T-1", "record").await);
+    push(&relay, &sctt("T-2", 2, 1).to_string()).await;
+    assert_eq!(relay.say("dismiss", "sctt", "T-2", "x").await.0, 409, "what waits is closed, not dismissed");
+    assert_eq!(relay.say("close", "sctt", "T-2", "a test order").await.0, 202);
+    relay.settle().await;
+    assert!(relay.expires("order#sctt#T-2", "record").await);
+    link(&relay, "sctt", "T-2", &ship("40", 1)).await;
+    assert_eq!(relay.effects(), 1, "a link opens it again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_after_success_is_for_a_person() {
+    let relay = Relay::new().await;
+    link(&relay, "sctt", "T-1", &ship("38", 1)).await;
+    push(&relay, &sctt("T-1", 2, 1).to_string()).await;
+    assert_eq!(relay.post(NotificationKind::CancelPush, &cancel(&[("T-1", 3)])).await.0, 200);
+    relay.settle().await;
+    assert_eq!(reasons(&relay).await, [["keeps_first"]]);
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_long_pushes_wait_for_dispatch_without_overflow() {
+    let relay = Relay::new().await;
+    link(&relay, "sctt", "T-1", &ship("38", 1)).await;
+    for n in 0..40 {
+        let mut body = sctt("T-1", 2, 1);
+        body["remark"] = json!(format!("{n}{}", "x".repeat(200_000)));
+        assert_eq!(relay.post_sctt(&body.to_string()).await.0, 200, "{n}");
+    }
+    relay.settle().await;
+    assert_eq!(relay.effects(), 1);
+    let record = relay.record("order#sctt#T-1").await;
+    assert_eq!(record.notifications.len(), 40);
+    assert!(record.facts.is_empty());
+    relay.clock.advance(Duration::from_secs(1));
+}
