@@ -329,7 +329,9 @@ class _Ordeal:
         if not unknown:
             return
         ledger = self.stage.simulator.ledger()
-        done = {(entry.call, entry.business_id) for entry in ledger if entry.effect and not _Effect.of_request(entry).failed}
+        done = {
+            (entry.call, entry.business_id) for entry in ledger if entry.effect and not _Effect.of_request(entry).failed
+        }
         for item in unknown:
             call, key = item["call"], item["key"]
             outcome = "succeeded" if (call, key) in done else "retry"
@@ -565,7 +567,9 @@ def _record(item: Mapping[str, Any]) -> _Record:
         return str(next(iter(item.get(name, {"S": ""}).values())))
 
     submissions = [one["M"] for one in item.get("submissions", {}).get("L", [])]
-    told = [lane for lane, one in item.get("told", {}).get("M", {}).items() if "rejected" not in one["M"]["outcome"]["S"]]
+    told = [
+        lane for lane, one in item.get("told", {}).get("M", {}).items() if "rejected" not in one["M"]["outcome"]["S"]
+    ]
     succeeded = [one["key"]["S"] for one in submissions if "succeeded" in one.get("outcome", {}).get("S", "")]
     return _Record(
         pk=value("pk"),

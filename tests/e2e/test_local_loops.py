@@ -48,7 +48,8 @@ _TOLD = (
     ("order-link-ship", "order-link", 200),
     ("order-link-get", "order-link", 200),
     ("order-link-replay", "order-link", 202),
-    ("order-link-settle", "order-link", 200),
+    # Nothing needs a person.
+    ("order-link-dismiss", "order-link", 409),
     ("dispatch", "dispatch", None),
     ("itinerary-postback", "itinerary-postback", None),
     ("ship-notify", "ship-notify", None),

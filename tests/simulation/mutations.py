@@ -75,7 +75,17 @@ def caught(mutation: dict[str, str]) -> tuple[str, bool]:
     path.write_text(whole.replace(mutation["find"], mutation["replace"]), encoding="utf-8")
     begun = time.monotonic()
     try:
-        cargo = ["cargo", "build", "--quiet", "--locked", "--profile", "local", "--workspace", "--bin", "relay-simulation"]
+        cargo = [
+            "cargo",
+            "build",
+            "--quiet",
+            "--locked",
+            "--profile",
+            "local",
+            "--workspace",
+            "--bin",
+            "relay-simulation",
+        ]
         env = {**os.environ, "CARGO_TARGET_DIR": str(WORK / "build")}
         built = subprocess.run(cargo, cwd=WORK / "tree", env=env, capture_output=True, text=True)
         if built.returncode != 0:

@@ -345,7 +345,13 @@ impl<'a> Deciding<'a> {
             request: Some(target.request.clone()),
             since: target.since,
         };
-        self.record.told.insert(target.lane().to_string(), told);
+        let lane = target.lane().to_string();
+        // What the lane was told before stays in the timeline.
+        if let Some(before) = self.record.told.insert(lane.clone(), told) {
+            let (generation, attempt) = (before.generation, before.attempts);
+            let entry = Entry { lane: Some(lane), generation, attempt, ..self.entry(before.at) };
+            self.note(before.outcome.as_str(), entry);
+        }
         (self.record.attempt, self.record.unsettled) = (0, 0);
     }
 
