@@ -6,6 +6,7 @@
 mod alarms;
 mod answers;
 mod batch;
+mod concurrent_links;
 mod contract;
 mod counts;
 mod documents;
