@@ -47,13 +47,13 @@ pub fn bad_body(error: &WireError) -> Response<Body> {
 /// The JSON object that a request of the company's own systems carries.
 ///
 /// # Errors
-/// The answer to give: 413, or 400 for what is no JSON object, or holds masks instead of values.
+/// The answer to give: 413, or 400 for what is no JSON object, has a key twice, or holds masks instead of values.
 pub fn json_body(request: &Request) -> Result<Value, Box<Response<Body>>> {
     let bytes = body(request);
     if bytes.len() > MAX_BODY_BYTES {
         return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, None, "the body is larger than 256 KiB").into());
     }
-    let json = wire::parse_object(bytes).map_err(|problem| bad_body(&problem))?;
+    let json = wire::parse_unambiguous_object(bytes).map_err(|problem| bad_body(&problem))?;
     // Whoever sends back what was shown would have TOP told the mask, for good.
     if std::str::from_utf8(bytes).is_ok_and(|text| text.contains(redact::QUOTED_MASK)) {
         let problem = WireError::body("holds [redacted], which was shown instead of a value: send the value itself");

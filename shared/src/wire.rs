@@ -1,9 +1,10 @@
 //! Reading JSON from outside: lenient where partners are, with errors that name the field and never repeat
 //! a value (it may be somebody's name or ticket password).
 
+use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
@@ -40,11 +41,22 @@ impl fmt::Display for WireError {
 
 impl std::error::Error for WireError {}
 
-/// Parses a body that must be one JSON object.
+/// The byte order mark that some systems write before UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A body without the byte order mark that it may begin with.
+#[must_use]
+pub fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+}
+
+/// Parses a body that must be one JSON object. A byte order mark before it is ignored. If a key occurs twice in an
+/// object, the last one counts.
 ///
 /// # Errors
 /// If the bytes are not UTF-8, not JSON, or JSON but no object. The position is told, the text is not.
 pub fn parse_object(body: &[u8]) -> Result<Value, WireError> {
+    let body = without_mark(body);
     if body.is_empty() {
         return Err(WireError::body("is empty: send a JSON object"));
     }
@@ -54,6 +66,111 @@ pub fn parse_object(body: &[u8]) -> Result<Value, WireError> {
         WireError::body(format!("is not valid JSON at line {}, column {}", error.line(), error.column()))
     })?;
     if value.is_object() { Ok(value) } else { Err(WireError::body("must be a JSON object")) }
+}
+
+/// As [`parse_object`], but no key may occur twice in an object: two readers could take different values.
+///
+/// # Errors
+/// As [`parse_object`]; names the first duplicate key.
+pub fn parse_unambiguous_object(body: &[u8]) -> Result<Value, WireError> {
+    let value = parse_object(body)?;
+    let mut duplicate = None;
+    let mut deserializer = serde_json::Deserializer::from_slice(without_mark(body));
+    let checked = UniqueKeys { at: &Place::Root, duplicate: &mut duplicate }.deserialize(&mut deserializer);
+    match (duplicate, checked) {
+        (Some(field), _) => Err(WireError::at(field, "occurs twice")),
+        // It is JSON: it was parsed before.
+        (None, _) => Ok(value),
+    }
+}
+
+/// Where a value is in a body.
+enum Place<'a> {
+    Root,
+    Member(&'a Self, &'a str),
+    Element(&'a Self, usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Member(Self::Root, name) => f.write_str(name),
+            Self::Member(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Element(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+/// Goes through JSON, builds nothing, and stops at the first key that occurs twice in an object.
+struct UniqueKeys<'a> {
+    at: &'a Place<'a>,
+    duplicate: &'a mut Option<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for UniqueKeys<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueKeys<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        for index in 0.. {
+            let at = Place::Element(self.at, index);
+            if elements.next_element_seed(UniqueKeys { at: &at, duplicate: &mut *self.duplicate })?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let at = Place::Member(self.at, &name);
+            if names.contains(&name) {
+                *self.duplicate = Some(at.to_string());
+                return Err(A::Error::custom("a key occurs twice"));
+            }
+            // A number of any size is a map, too: of one member that serde_json alone knows.
+            members.next_value_seed(UniqueKeys { at: &at, duplicate: &mut *self.duplicate })?;
+            names.insert(name);
+        }
+        Ok(())
+    }
 }
 
 /// Reads `value` as a `T`.
@@ -282,6 +399,31 @@ mod tests {
         for (text, message) in cases {
             assert_eq!(body(text).unwrap_err().to_string(), message, "{text}");
         }
+    }
+
+    #[test]
+    fn duplicate_keys_are_named_with_their_place_at_every_depth() {
+        let numbers = r#"{"a":1e400,"b":[12345678901234567890123,-0.10,true,null,""],"c":{"a":1},"d":[{"a":1},{"a":2}]}"#;
+        assert_eq!(parse_unambiguous_object(numbers.as_bytes()).unwrap(), parse_object(numbers.as_bytes()).unwrap());
+        for (text, field) in [
+            (r#"{"a":1,"a":1}"#, "a"),
+            (r#"{"a":1,"b":{"\u0061":1,"a":null}}"#, "b.a"),
+            (r#"{"a":[[],[{"b":{},"c":[],"b":[]}]]}"#, "a[1][0].b"),
+            ("\u{feff}{\"a\":1,\"a\":1}", "a"),
+        ] {
+            let message = format!("field {field} occurs twice");
+            assert_eq!(parse_unambiguous_object(text.as_bytes()).unwrap_err().to_string(), message, "{text}");
+            assert!(parse_object(text.as_bytes()).is_ok());
+        }
+        assert_eq!(parse_object(br#"{"a":1,"a":2}"#).unwrap()["a"], 2, "the last one counts");
+        assert!(parse_unambiguous_object(b"{").is_err());
+    }
+
+    #[test]
+    fn byte_order_mark_is_ignored_once_and_only_at_the_beginning() {
+        assert_eq!(parse_object("\u{feff}{\"a\":\"\u{feff}\"}".as_bytes()).unwrap()["a"], "\u{feff}");
+        assert_eq!(parse_object("\u{feff}".as_bytes()).unwrap_err(), WireError::body("is empty: send a JSON object"));
+        assert!(parse_object("\u{feff}\u{feff}{}".as_bytes()).is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod orders;
 mod ownership;
 mod pushes;
 mod secrets;
+mod strict_bodies;
 mod top_faults;
 mod traces;
 mod wire_costs;
