@@ -9,7 +9,7 @@ use lambda_http::{Body, Request, Response};
 use serde_json::Value;
 
 use crate::answer;
-use crate::clock::{EpochMillis, SharedClock, SharedRandom};
+use crate::clock::{EpochMillis, SharedClock, SharedRandom, is_china_time};
 use crate::digest::canonical_digest;
 use crate::notification::{CHANGES_ON_RESEND, NotificationKind};
 use crate::order::{OrderId, OrderKey, Partner};
@@ -70,6 +70,8 @@ impl Intake {
             tracing::warn!(kind = %self.kind, bytes = bytes.len(), "refused: the body is too large");
             return self.refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 256 KiB");
         }
+        // What is kept in quarantine has the mark, what is recorded does not.
+        let whole = wire::without_mark(bytes);
         let read = wire::parse_object(bytes).and_then(|json| Ok((self.kind.orders_of(&json)?, json)));
         let (orders, json) = match read {
             Ok(read) => read,
@@ -104,7 +106,7 @@ impl Intake {
         }
         let taken = stream::iter(parts)
             .map(|(order_id, part, digest)| async move {
-                let text = part.map_or_else(|| String::from_utf8_lossy(bytes).into_owned(), |part| part.to_string());
+                let text = part.map_or_else(|| String::from_utf8_lossy(whole).into_owned(), |part| part.to_string());
                 match order_id {
                     Ok(order_id) => self.take(order_id, &text, json, &digest, trace_header).await,
                     // It must not keep the others from being recorded.
@@ -146,7 +148,8 @@ impl Intake {
             kind: self.kind,
             digest,
             body: text,
-            request_time: json["request_time"].as_str(),
+            // Anything else tells no repeat from a late copy, and has no place in a record of bounded size.
+            request_time: json["request_time"].as_str().filter(|time| is_china_time(time)),
             token: &format!("{:08x}", (self.random)() >> 32),
         };
         match self.table.deliver(delivery, self.clock.now()).await {

@@ -143,7 +143,10 @@ pub fn says(kind: NotificationKind, body: &str) -> Says {
         Ok(Notification::Change) => Says::Nothing(Reason::NoCall),
         Ok(Notification::Voucher(push)) => match push.order_status {
             sctt::WAITING => Says::Nothing(Reason::NotBooked),
-            sctt::BOOKED if push.vouchers().next().is_none() => Says::Nothing(Reason::NoVouchers),
+            // Unreadable vouchers are decisive: what to do about them depends on the link.
+            sctt::BOOKED if push.vouchers().is_ok_and(|vouchers| vouchers.is_empty()) => {
+                Says::Nothing(Reason::NoVouchers)
+            }
             sctt::BOOKED | sctt::FAILED | sctt::CANCELLED => Says::Decisive,
             _ => Says::Odd(Reason::OddStatus),
         },

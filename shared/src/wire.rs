@@ -3,8 +3,9 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
@@ -21,6 +22,13 @@ impl WireError {
     /// A fault of the field at `field`.
     pub fn at(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
+    }
+
+    /// The fault, of a value that is itself at `parent`.
+    #[must_use]
+    pub fn within(self, parent: &str) -> Self {
+        let separator = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
+        Self { field: format!("{parent}{separator}{}", self.field), problem: self.problem }
     }
 
     /// A fault of the body as a whole.
@@ -242,6 +250,54 @@ pub fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     }
 }
 
+/// As [`text`]; anything else is as good as absent.
+///
+/// # Errors
+/// None of its own.
+pub fn text_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    })
+}
+
+/// A member that decides nothing: described as a `T`, taken whatever it holds, and never read. It stays in the body
+/// that is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread<T>(PhantomData<T>);
+
+impl<T> Default for Unread<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Unread<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self::default())
+    }
+}
+
+#[cfg(feature = "schema")]
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Unread<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        T::json_schema(generator)
+    }
+}
+
 /// A string that is not empty.
 ///
 /// # Errors
@@ -403,7 +459,8 @@ mod tests {
 
     #[test]
     fn duplicate_keys_are_named_with_their_place_at_every_depth() {
-        let numbers = r#"{"a":1e400,"b":[12345678901234567890123,-0.10,true,null,""],"c":{"a":1},"d":[{"a":1},{"a":2}]}"#;
+        let numbers =
+            r#"{"a":1e400,"b":[12345678901234567890123,-0.10,true,null,""],"c":{"a":1},"d":[{"a":1},{"a":2}]}"#;
         assert_eq!(parse_unambiguous_object(numbers.as_bytes()).unwrap(), parse_object(numbers.as_bytes()).unwrap());
         for (text, field) in [
             (r#"{"a":1,"a":1}"#, "a"),

@@ -6,7 +6,7 @@ use crate::call::CallRequest;
 use crate::decide::reason::Reason;
 use crate::notification::Notification;
 use crate::order::{FliggyShip, HappytripFlight, Link, OrderId};
-use crate::partner::sctt::{Voucher, VoucherCodes, VoucherPush};
+use crate::partner::sctt::{VoucherCodes, VoucherPush};
 use crate::top::itinerary_postback::FlightItineraryRequest;
 use crate::top::ship_notify::ConfirmBook;
 
@@ -72,7 +72,8 @@ fn ship(link: Option<&Link>, want: impl FnOnce(&FliggyShip) -> Want) -> Want {
 }
 
 fn booked(push: &VoucherPush, ship: &FliggyShip) -> Want {
-    let codes: Vec<VoucherCodes> = push.vouchers().filter_map(Voucher::codes).collect();
+    let Ok(vouchers) = push.vouchers() else { return Want::Person(Reason::VouchersUnreadable) };
+    let codes: Vec<VoucherCodes> = vouchers.iter().filter_map(|voucher| voucher.codes()).collect();
     let tickets = ship.ticket_count();
     if codes.len() != tickets && codes.len() != 1 {
         return Want::Person(Reason::VouchersMismatch);
@@ -113,8 +114,10 @@ fn urls(push: &VoucherPush) -> Option<String> {
     fn filled(text: Option<&String>) -> Option<Value> {
         text.filter(|text| !text.is_empty()).map(|text| json!(text))
     }
-    let confirmations = push.vouchers.iter().filter_map(|group| filled(group.confirmation_url.as_ref())).collect();
-    let vouchers = push.vouchers().filter_map(|voucher| filled(voucher.voucher_url.as_ref())).collect();
+    let groups = push.vouchers.as_deref().unwrap_or_default();
+    let confirmations = groups.iter().filter_map(|group| filled(group.confirmation_url.as_ref())).collect();
+    let vouchers = groups.iter().flat_map(|group| &group.voucherlist);
+    let vouchers = vouchers.filter_map(|voucher| filled(voucher.voucher_url.as_ref())).collect();
     let members: Map<String, Value> = [
         ("travel_itinerary_url", filled(push.travel_itinerary_url.as_ref())),
         ("confirmation_url", Some(Value::Array(confirmations))),

@@ -5,8 +5,10 @@ pub mod sctt;
 pub mod tsy;
 
 use lambda_http::http::StatusCode;
+use serde_json::Value;
 
-use crate::order::Partner;
+use crate::order::{OrderId, Partner, UNUSABLE_ID};
+use crate::wire::WireError;
 
 /// Largest notification body taken, in bytes. It must fit a DynamoDB item (400 KB) beside the rest of its record.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -32,6 +34,23 @@ impl Partner {
             Self::Sctt => format!(r#"{{"code":{code},"msg":{message},"data":null}}"#),
         }
     }
+}
+
+/// Whose order a body is about: ours by the first of `names`, or else, where that is absent or empty, the partner's by
+/// the second, which is not looked at otherwise.
+fn named_order(body: &Value, names: [&str; 2]) -> Result<OrderId, WireError> {
+    for name in names {
+        let id = match &body[name] {
+            Value::Null => continue,
+            Value::String(id) if id.is_empty() => continue,
+            Value::String(id) => id.clone(),
+            Value::Number(id) => id.to_string(),
+            _ => return Err(WireError::at(name, "must be a string")),
+        };
+        return OrderId::try_from(id).map_err(|_| WireError::at(name, UNUSABLE_ID));
+    }
+    let [ours, theirs] = names;
+    Err(WireError::at(ours, format!("is missing, and so is {theirs}: send one of them")))
 }
 
 #[cfg(test)]

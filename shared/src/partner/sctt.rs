@@ -3,16 +3,20 @@
 //!
 //! Source: SCTT's pages "voucher push" and "cancel push".
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
-use crate::order::{OrderId, UNUSABLE_ID};
-use crate::wire::{self, WireError};
+use crate::order::OrderId;
+use crate::partner::named_order;
+use crate::wire::{self, Unread, WireError};
 
 /// The voucher push in record keys.
 pub const VOUCHER_PUSH: &str = "voucher-push";
 /// The cancel push in record keys.
 pub const CANCEL_PUSH: &str = "cancel-push";
+
+/// The members that name an order: our number, and SCTT's.
+const NAMES: [&str; 2] = ["trade_number", "order_code"];
 
 /// `order_status`: the order waits to be booked.
 pub const WAITING: i64 = 1;
@@ -31,18 +35,19 @@ pub const CANCEL_WAITING: i64 = 2;
 pub const CANCEL_DONE: i64 = 3;
 
 /// How a push shows that it is SCTT's. The page's sample of the voucher push leaves all of it out, though its table
-/// lists it, so it is optional, and checked only where configured ([`super::authentication`]).
+/// lists it, so it is optional, and checked only where configured ([`super::authentication`]). A member of the wrong
+/// type is as good as absent.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Envelope {
     /// The company's number at SCTT.
-    #[serde(default, deserialize_with = "wire::optional_text")]
+    #[serde(default, deserialize_with = "wire::text_if_any")]
     pub merchant_id: Option<String>,
     /// When this delivery was sent: `yyyy-MM-dd HH:mm:ss`, taken to be GMT+8 (the page names no zone).
-    #[serde(default, deserialize_with = "wire::optional_text")]
+    #[serde(default, deserialize_with = "wire::text_if_any")]
     pub request_time: Option<String>,
     /// The signature, upper-case hex.
-    #[serde(default, deserialize_with = "wire::optional_text")]
+    #[serde(default, deserialize_with = "wire::text_if_any")]
     pub sign: Option<String>,
 }
 
@@ -57,48 +62,49 @@ impl Envelope {
 }
 
 /// What SCTT says of an order. Members that are not listed are kept with the record.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(extend("anyOf" = [{"required": ["trade_number"]}, {"required": ["order_code"]}])))]
 pub struct VoucherPush {
     /// Our order id.
-    #[serde(default, deserialize_with = "wire::optional_text")]
+    #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
-    pub trade_number: Option<String>,
+    pub trade_number: Unread<Option<String>>,
     /// SCTT's order number.
-    #[serde(default, deserialize_with = "wire::optional_text")]
+    #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
-    pub order_code: Option<String>,
+    pub order_code: Unread<Option<String>>,
     /// The order's price: a decimal amount of `order_currency`.
-    #[serde(default, deserialize_with = "wire::optional_decimal")]
-    pub total_price: Option<Number>,
+    #[serde(default)]
+    pub total_price: Unread<Option<Number>>,
     /// A three-letter code by the page, though its sample shows `A$`.
-    #[serde(default, deserialize_with = "wire::optional_text")]
-    pub order_currency: Option<String>,
+    #[serde(default)]
+    pub order_currency: Unread<Option<String>>,
     /// 1 waiting, 2 booked, 3 failed, 4 cancelled.
     #[serde(deserialize_with = "wire::integer")]
     pub order_status: i64,
     /// How vouchers are had; 1 is at once.
-    #[serde(default, deserialize_with = "wire::optional_integer")]
-    pub certificate_mode: Option<i64>,
+    #[serde(default)]
+    pub certificate_mode: Unread<Option<i64>>,
     /// Address of the itinerary.
-    #[serde(default, deserialize_with = "wire::optional_text")]
+    #[serde(default, deserialize_with = "wire::text_if_any")]
     pub travel_itinerary_url: Option<String>,
-    /// Groups of vouchers.
-    #[serde(default, deserialize_with = "wire::list")]
-    pub vouchers: Vec<VoucherGroup>,
+    /// Groups of vouchers. They decide only where the order is booked, so the push is taken even if they cannot be read.
+    #[serde(default = "no_vouchers", deserialize_with = "vouchers")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<VoucherGroup>"))]
+    pub vouchers: Result<Vec<VoucherGroup>, WireError>,
     /// What is left of the company's credit: a decimal amount.
-    #[serde(default, deserialize_with = "wire::optional_decimal")]
-    pub surplus_quota: Option<Number>,
+    #[serde(default)]
+    pub surplus_quota: Unread<Option<Number>>,
     /// 1 never, 2 by hand, 3 by rule, 4 no change, 5 free before a date is booked.
-    #[serde(default, deserialize_with = "wire::optional_integer")]
-    pub cancel_type: Option<i64>,
+    #[serde(default)]
+    pub cancel_type: Unread<Option<i64>>,
     /// Why it was refused.
-    #[serde(default, deserialize_with = "wire::optional_text")]
-    pub remark: Option<String>,
+    #[serde(default)]
+    pub remark: Unread<Option<String>>,
     /// Rules of cancelling.
-    #[serde(default, deserialize_with = "wire::list")]
-    pub cancels: Vec<CancelRule>,
+    #[serde(default)]
+    pub cancels: Unread<Vec<CancelRule>>,
 }
 
 /// A confirmation with its vouchers.
@@ -109,8 +115,8 @@ pub struct VoucherGroup {
     #[serde(default, deserialize_with = "wire::optional_text")]
     pub confirmation_url: Option<String>,
     /// Remarks on it.
-    #[serde(default, deserialize_with = "wire::optional_text")]
-    pub confirm_remarks: Option<String>,
+    #[serde(default)]
+    pub confirm_remarks: Unread<Option<String>>,
     /// Its vouchers.
     #[serde(default, deserialize_with = "wire::list")]
     pub voucherlist: Vec<Voucher>,
@@ -139,20 +145,20 @@ pub struct Voucher {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CancelRule {
     /// 1 to 5; what each means is not published.
-    #[serde(default, deserialize_with = "wire::optional_integer")]
-    pub canr_type: Option<i64>,
+    #[serde(default)]
+    pub canr_type: Unread<Option<i64>>,
     /// First day, or days before.
-    #[serde(default, deserialize_with = "wire::optional_text")]
-    pub canr_startday: Option<String>,
+    #[serde(default)]
+    pub canr_startday: Unread<Option<String>>,
     /// Last day.
-    #[serde(default, deserialize_with = "wire::optional_text")]
-    pub canr_endday: Option<String>,
+    #[serde(default)]
+    pub canr_endday: Unread<Option<String>>,
     /// Share kept.
-    #[serde(default, deserialize_with = "wire::optional_text")]
-    pub canr_percent: Option<String>,
+    #[serde(default)]
+    pub canr_percent: Unread<Option<String>>,
     /// In words.
-    #[serde(default, deserialize_with = "wire::optional_text")]
-    pub canr_text: Option<String>,
+    #[serde(default)]
+    pub canr_text: Unread<Option<String>>,
 }
 
 impl VoucherPush {
@@ -161,8 +167,7 @@ impl VoucherPush {
     /// # Errors
     /// Names the field that is missing, of the wrong type, or no usable id.
     pub fn from_json(body: &Value) -> Result<(OrderId, Self), WireError> {
-        let push: Self = wire::read(body)?;
-        Ok((order_id("", push.trade_number.as_ref(), push.order_code.as_ref())?, push))
+        Ok((named_order(body, NAMES)?, wire::read(body)?))
     }
 
     /// Whether the order failed or was cancelled.
@@ -172,9 +177,22 @@ impl VoucherPush {
     }
 
     /// All vouchers, over all groups, in the order of the push.
-    pub fn vouchers(&self) -> impl Iterator<Item = &Voucher> {
-        self.vouchers.iter().flat_map(|group| &group.voucherlist)
+    ///
+    /// # Errors
+    /// Names the field because of which they cannot be read.
+    pub fn vouchers(&self) -> Result<Vec<&Voucher>, &WireError> {
+        Ok(self.vouchers.as_ref()?.iter().flat_map(|group| &group.voucherlist).collect())
     }
+}
+
+fn no_vouchers() -> Result<Vec<VoucherGroup>, WireError> {
+    Ok(Vec::new())
+}
+
+fn vouchers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Result<Vec<VoucherGroup>, WireError>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let groups = wire::read::<Option<Vec<VoucherGroup>>>(&value).map(Option::unwrap_or_default);
+    Ok(groups.map_err(|error| error.within("vouchers")))
 }
 
 impl Voucher {
@@ -197,41 +215,28 @@ pub struct VoucherCodes {
     pub verification: Option<String>,
 }
 
-/// Whose order it is: ours by our number, else by SCTT's. `within` is the path of the members.
-fn order_id(within: &str, trade_number: Option<&String>, order_code: Option<&String>) -> Result<OrderId, WireError> {
-    let (field, id) = match (trade_number, order_code) {
-        (Some(number), _) if !number.is_empty() => ("trade_number", number),
-        (_, Some(code)) if !code.is_empty() => ("order_code", code),
-        _ => {
-            let problem = "is missing, and so is order_code: send one of them";
-            return Err(WireError::at(format!("{within}trade_number"), problem));
-        }
-    };
-    OrderId::try_from(id.clone()).map_err(|_| WireError::at(format!("{within}{field}"), UNUSABLE_ID))
-}
-
 /// What became of the cancellation of one order. Members that are not listed are kept with the record.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(extend("anyOf" = [{"required": ["trade_number"]}, {"required": ["order_code"]}])))]
 pub struct Cancellation {
     /// Our order id.
-    #[serde(default, deserialize_with = "wire::optional_text")]
+    #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
-    pub trade_number: Option<String>,
+    pub trade_number: Unread<Option<String>>,
     /// SCTT's order number.
-    #[serde(default, deserialize_with = "wire::optional_text")]
+    #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
-    pub order_code: Option<String>,
+    pub order_code: Unread<Option<String>>,
     /// What each value means is not published.
-    #[serde(default, deserialize_with = "wire::optional_integer")]
-    pub cancel_type: Option<i64>,
+    #[serde(default)]
+    pub cancel_type: Unread<Option<i64>>,
     /// 1 failed, 2 waiting, 3 done.
     #[serde(deserialize_with = "wire::integer")]
     pub cancel_status: i64,
     /// In words.
-    #[serde(default, deserialize_with = "wire::optional_text")]
-    pub remark: Option<String>,
+    #[serde(default)]
+    pub remark: Unread<Option<String>>,
 }
 
 /// What became of the cancellations of some orders.
@@ -262,12 +267,8 @@ impl Cancellation {
     pub fn orders_of(body: &Value) -> Result<Vec<Result<OrderId, WireError>>, WireError> {
         let CancelEntries { orderlist } = wire::read(body)?;
         let entry = |(index, entry): (usize, Value)| {
-            let within = format!("orderlist[{index}].");
-            let order: Self = wire::read(&entry).map_err(|problem| match problem.field.as_str() {
-                "" => WireError { field: within.trim_end_matches('.').to_owned(), ..problem },
-                field => WireError { field: format!("{within}{field}"), ..problem },
-            })?;
-            order_id(&within, order.trade_number.as_ref(), order.order_code.as_ref())
+            let read = wire::read::<Self>(&entry).and_then(|_| named_order(&entry, NAMES));
+            read.map_err(|problem| problem.within(&format!("orderlist[{index}]")))
         };
         let orders: Vec<_> = orderlist.into_iter().enumerate().map(entry).collect();
         if orders.is_empty() {
@@ -330,7 +331,7 @@ mod tests {
         for name in ["sctt_voucher_push", "sctt_voucher_push_seed_shape_without_auth_fields"] {
             let (order_id, push) = VoucherPush::from_json(&samples()[name]).unwrap();
             assert_eq!((order_id.as_str(), push.order_status), ("T-1", BOOKED));
-            let codes: Vec<_> = push.vouchers().filter_map(Voucher::codes).collect();
+            let codes: Vec<_> = push.vouchers().unwrap().into_iter().filter_map(Voucher::codes).collect();
             assert_eq!(codes, [VoucherCodes { confirmation: Some("1213".into()), verification: Some("31".into()) }]);
         }
     }
@@ -351,17 +352,28 @@ mod tests {
             (json!({"order_status": 2}), "field trade_number is missing, and so is order_code: send one of them"),
             (json!({"trade_number": "T"}), "field order_status is missing"),
             (json!({"trade_number": "T", "order_status": "two"}), "field order_status must be a whole number"),
-            (json!({"trade_number": "T", "order_status": 2, "vouchers": {}}), "field vouchers must be a list"),
-            (
-                json!({"trade_number": "T", "order_status": 2, "vouchers": [{"voucherlist": [{"voucher_type": []}]}]}),
-                "field vouchers[0].voucherlist[0].voucher_type must be a whole number",
-            ),
             (
                 json!({"trade_number": "a\tb", "order_status": 2}),
                 "field trade_number must be 1 to 256 bytes long without control characters",
             ),
         ] {
             assert_eq!(VoucherPush::from_json(&body).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn unreadable_vouchers_name_the_field_and_leave_the_push_readable() {
+        for (vouchers, message) in [
+            (json!({}), "field vouchers must be a list"),
+            (
+                json!([{"voucherlist": [{"voucher_type": []}]}]),
+                "field vouchers[0].voucherlist[0].voucher_type must be a whole number",
+            ),
+        ] {
+            let body = json!({"trade_number": "T", "order_status": 2, "vouchers": vouchers});
+            let (order_id, push) = VoucherPush::from_json(&body).unwrap();
+            assert_eq!(order_id.as_str(), "T");
+            assert_eq!(push.vouchers().unwrap_err().to_string(), message);
         }
     }
 

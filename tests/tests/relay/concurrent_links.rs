@@ -33,8 +33,11 @@ async fn eight_concurrent_puts_of_one_link_are_answered_200_or_409() {
         }
         let answers = put_eight_at_once(&relay, is_same).await;
         assert!(answers.iter().all(|(status, _)| matches!(status, 200 | 409)), "{answers:?}");
-        let taken: Vec<Value> =
-            answers.iter().filter(|(status, _)| *status == 200).map(|(_, body)| serde_json::from_str(body).unwrap()).collect();
+        let taken: Vec<Value> = answers
+            .iter()
+            .filter(|(status, _)| *status == 200)
+            .map(|(_, body)| serde_json::from_str(body).unwrap())
+            .collect();
         assert!(!taken.is_empty(), "{answers:?}");
         let mut versions: Vec<_> = taken.iter().map(|body| body["version"].as_i64().unwrap()).collect();
         versions.sort_unstable();

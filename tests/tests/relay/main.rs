@@ -19,6 +19,7 @@ mod ownership;
 mod pushes;
 mod secrets;
 mod strict_bodies;
+mod tolerance;
 mod top_faults;
 mod traces;
 mod wire_costs;

@@ -16,8 +16,18 @@ fn assert_refused((status, body): Answered, field: &str, sent: &str) {
 async fn submission_with_a_duplicate_key_is_refused() {
     let relay = Relay::new().await;
     for (call, key, body, field) in [
-        ("ship-notify", None, r#"{"agent_order_id":"A","alitrip_order_id":"1","success":true,"success":false}"#, "success"),
-        ("ship-notify", None, r#"{"agent_order_id":"A","alitrip_order_id":"1","success":true,"s\u0075ccess":true}"#, "success"),
+        (
+            "ship-notify",
+            None,
+            r#"{"agent_order_id":"A","alitrip_order_id":"1","success":true,"success":false}"#,
+            "success",
+        ),
+        (
+            "ship-notify",
+            None,
+            r#"{"agent_order_id":"A","alitrip_order_id":"1","success":true,"s\u0075ccess":true}"#,
+            "success",
+        ),
         (
             "ship-notify",
             None,
@@ -25,7 +35,12 @@ async fn submission_with_a_duplicate_key_is_refused() {
             "passenger_list[1].ticket_list[0].ticket_id",
         ),
         ("ticket-verify", Some("k"), r#"{"order_id":1,"order_id":2,"check_num":1}"#, "order_id"),
-        ("ticket-verify", Some("k"), r#"{"order_id":1,"voucher_infos":[{"confirm_code":"1","confirm_code":"1"}]}"#, "voucher_infos[0].confirm_code"),
+        (
+            "ticket-verify",
+            Some("k"),
+            r#"{"order_id":1,"voucher_infos":[{"confirm_code":"1","confirm_code":"1"}]}"#,
+            "voucher_infos[0].confirm_code",
+        ),
         (
             "itinerary-postback",
             None,
