@@ -16,7 +16,7 @@ use crate::order::{OrderId, OrderKey, Partner};
 use crate::partner::MAX_BODY_BYTES;
 use crate::partner::authentication::{NotAuthentic, ScttChecks, ScttSecret, TokenHashes};
 use crate::partner::sctt::Envelope;
-use crate::queue::Queue;
+use crate::queue::{MAX_ENTRIES, Queue};
 use crate::record::store::{Delivered, Delivery};
 use crate::record::{RecordKey, Table};
 use crate::secret::{CachedSecret, SecretError};
@@ -50,8 +50,21 @@ const SECRET_IS_FRESH_MILLIS: i64 = 10_000;
 /// How many hex digits of its SHA-256 name a notification among those of its order.
 const SHOWN_DIGITS: usize = 32;
 
-/// How many notifications of one body are recorded at a time.
+/// How many notifications of one body are recorded at a time. A push of 256 KiB may tell of some 7,000 orders.
 const AT_ONCE: usize = 16;
+
+/// How many batches of their keys are enqueued at a time.
+const BATCHES_AT_ONCE: usize = 2;
+
+/// What came of recording a notification.
+enum Recorded {
+    /// It is in the record with this key, which is to be enqueued.
+    As(RecordKey),
+    /// It is in quarantine.
+    Aside,
+    /// It is not recorded.
+    Not,
+}
 
 impl Intake {
     const fn partner(&self) -> Partner {
@@ -95,28 +108,33 @@ impl Intake {
         let trace_header = request.headers().get(trace::HEADER).and_then(|header| header.to_str().ok());
         // Equal entries of one push are one delivery.
         let mut told = HashSet::new();
-        let mut parts = Vec::new();
+        let (mut parts, mut unusable) = (Vec::new(), Vec::new());
         for (index, order_id) in orders.into_iter().enumerate() {
-            let part = self.kind.part_of(json, index);
-            let digest = digest_of(part.as_ref().unwrap_or(json));
-            if order_id.as_ref().is_ok_and(|order_id| !told.insert((order_id.clone(), digest.clone()))) {
-                continue;
+            match order_id {
+                Ok(order_id) => {
+                    let part = self.kind.part_of(json, &[index]);
+                    let digest = digest_of(part.as_ref().unwrap_or(json));
+                    if told.insert((order_id.clone(), digest.clone())) {
+                        parts.push((order_id, part, digest));
+                    }
+                }
+                Err(problem) => unusable.push((index, problem)),
             }
-            parts.push((order_id, part, digest));
         }
+        let kept = self.keep_unusable(json, &unusable).await;
         let taken = stream::iter(parts)
             .map(|(order_id, part, digest)| async move {
                 let text = part.map_or_else(|| String::from_utf8_lossy(whole).into_owned(), |part| part.to_string());
-                match order_id {
-                    Ok(order_id) => self.take(order_id, &text, json, &digest, trace_header).await,
-                    // It must not keep the others from being recorded.
-                    Err(problem) => self.keep(text.as_bytes(), &problem.to_string()).await,
-                }
+                self.record(order_id, &text, json, &digest).await
             })
             .buffer_unordered(AT_ONCE)
+            .chunks(MAX_ENTRIES)
+            .map(|recorded| self.enqueue(recorded, trace_header))
+            .buffer_unordered(BATCHES_AT_ONCE)
             .fold(true, async |all, taken| all & taken)
             .await;
-        if taken { answer::raw(StatusCode::OK, self.partner().acknowledgement()) } else { self.failed() }
+        let acknowledgement = || answer::raw(StatusCode::OK, self.partner().acknowledgement());
+        if kept && taken { acknowledgement() } else { self.failed() }
     }
 
     /// Checks what SCTT must show beside its token.
@@ -133,15 +151,8 @@ impl Intake {
         Ok(self.checks.check(envelope, json, Some(&fresh), now))
     }
 
-    /// Records a delivery and enqueues its order's key. Whether that is done.
-    async fn take(
-        &self,
-        order_id: OrderId,
-        text: &str,
-        json: &Value,
-        digest: &str,
-        trace_header: Option<&str>,
-    ) -> bool {
+    /// Records a delivery.
+    async fn record(&self, order_id: OrderId, text: &str, json: &Value, digest: &str) -> Recorded {
         let key = RecordKey::Order(OrderKey { partner: self.partner(), order_id });
         let delivery = Delivery {
             key: &key,
@@ -153,22 +164,54 @@ impl Intake {
             token: &format!("{:08x}", (self.random)() >> 32),
         };
         match self.table.deliver(delivery, self.clock.now()).await {
-            Ok(Delivered::Recorded) => {}
+            Ok(Delivered::Recorded) => {
+                tracing::info!(record = %key, kind = %self.kind, digest, "notification recorded");
+                Recorded::As(key)
+            }
             // Kept aside, and in the attention list: the partner's retries would change nothing.
             Ok(Delivered::Full) => {
-                return self.keep(text.as_bytes(), "too many deliveries of this order wait to be decided").await;
+                let problem = "too many deliveries of this order wait to be decided";
+                if self.keep(text.as_bytes(), problem).await { Recorded::Aside } else { Recorded::Not }
             }
             Err(error) => {
                 tracing::error!(record = %key, kind = %self.kind, %error, "notification not recorded: the partner must send again");
-                return false;
+                Recorded::Not
             }
         }
-        if let Err(error) = self.notifications.send(&key, trace_header).await {
-            tracing::error!(record = %key, kind = %self.kind, %error, "notification recorded, but not enqueued: the partner must send again");
-            return false;
+    }
+
+    /// Enqueues the keys of what was recorded, in one request. Whether all of it is recorded and enqueued.
+    async fn enqueue(&self, recorded: Vec<Recorded>, trace_header: Option<&str>) -> bool {
+        let is_whole = !recorded.iter().any(|one| matches!(one, Recorded::Not));
+        let key = |one| match one {
+            Recorded::As(key) => Some(key),
+            Recorded::Aside | Recorded::Not => None,
+        };
+        let keys: Vec<RecordKey> = recorded.into_iter().filter_map(key).collect();
+        let sent = match keys.as_slice() {
+            [] => Ok(()),
+            [key] => self.notifications.send(key, trace_header).await,
+            keys => self.notifications.send_all_in_trace(keys, trace_header).await,
+        };
+        if let Err(error) = &sent {
+            let record = keys.first().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(record, keys = keys.len(), kind = %self.kind, %error, "notifications recorded, but not enqueued: the partner must send again");
         }
-        tracing::info!(record = %key, kind = %self.kind, digest, "notification recorded");
-        true
+        is_whole && sent.is_ok()
+    }
+
+    /// Keeps the entries of a push that cannot be used, which must not keep the others from being recorded. All of them
+    /// are one item in quarantine, so a push cannot flood the attention list. Whether that is done.
+    async fn keep_unusable(&self, json: &Value, unusable: &[(usize, WireError)]) -> bool {
+        let Some((_, first)) = unusable.first() else { return true };
+        let indices: Vec<_> = unusable.iter().map(|(index, _)| *index).collect();
+        let part = self.kind.part_of(json, &indices).unwrap_or_default();
+        let others = match unusable.len() - 1 {
+            0 => String::new(),
+            1 => "; another entry cannot be used either".to_owned(),
+            others => format!("; {others} other entries cannot be used either"),
+        };
+        self.keep(part.to_string().as_bytes(), &format!("{first}{others}")).await
     }
 
     /// Keeps something that cannot be taken for people to look at. Whether that is done.

@@ -77,10 +77,10 @@ impl NotificationKind {
         Ok(vec![Ok(order_id)])
     }
 
-    /// What of a body is the notification of its order at `index`; nothing where all of it is.
+    /// What of a body tells of its orders at `indices`; nothing where a body tells of one order.
     #[must_use]
-    pub fn part_of(self, body: &Value, index: usize) -> Option<Value> {
-        (self == Self::CancelPush).then(|| Cancellation::part_of(body, index))
+    pub fn part_of(self, body: &Value, indices: &[usize]) -> Option<Value> {
+        (self == Self::CancelPush).then(|| Cancellation::part_of(body, indices))
     }
 }
 

@@ -293,14 +293,16 @@ fn orders_of(kind: NotificationKind, body: &Value) -> Vec<(String, Value)> {
         NotificationKind::VoucherPush => named(&["trade_number", "order_code"]),
         NotificationKind::CancelPush => {
             let part = |entry: &Value| {
-                let is_short = |value: &Value| match value {
-                    Value::Object(_) | Value::Array(_) => false,
-                    Value::String(text) => text.len() <= 256,
-                    _ => true,
-                };
+                // The first few short scalars around the list.
+                let mut kept = 0;
                 let mut part = body.clone();
-                let members = part.as_object_mut().expect("what is taken is an object");
-                members.retain(|name, value| name == "orderlist" || is_short(value));
+                part.as_object_mut().expect("what is taken is an object").retain(|name, value| {
+                    let is_scalar = !value.is_object() && !value.is_array();
+                    let is_kept =
+                        is_scalar && name.len() + value.to_string().len() <= 96 && name != "orderlist" && kept < 8;
+                    kept += usize::from(is_kept);
+                    is_kept
+                });
                 part["orderlist"] = json!([entry]);
                 // One that names no order, or has no status, is quarantined.
                 let id =

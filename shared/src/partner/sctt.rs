@@ -256,8 +256,10 @@ struct CancelEntries {
     orderlist: Vec<Value>,
 }
 
-/// Longest member of a cancel push that is kept with each of its orders, in bytes.
-const MAX_KEPT_BYTES: usize = 256;
+/// Longest member around the list that is recorded with each order: name and value as JSON, in bytes.
+const MAX_KEPT_BYTES: usize = 96;
+/// Most members around the list that are recorded with each order.
+const MAX_KEPT: usize = 8;
 
 impl Cancellation {
     /// Reads a push: whose orders it tells of, in its order; what is wrong with an entry that names no order or no status.
@@ -280,21 +282,19 @@ impl Cancellation {
         }
     }
 
-    /// Of a push, what is recorded of its order at `index`: the push as if it told of that one alone, so that it does
-    /// not depend on the others in it. Of the members around the list, only short ones are kept: 3,000 orders would
-    /// repeat a long one 3,000 times.
+    /// Of a push, what is recorded of its entries at `indices`: the push as if it told of those alone, so it does not
+    /// depend on the others. Of the members around the list, only the first few short scalars are kept: 3,000 orders
+    /// would repeat all the others 3,000 times.
     #[must_use]
-    pub fn part_of(body: &Value, index: usize) -> Value {
-        let member = |(name, value): (&String, &Value)| {
-            let value = match (name.as_str(), value) {
-                ("orderlist", list) => Value::Array(vec![list[index].clone()]),
-                (_, Value::Object(_) | Value::Array(_)) => return None,
-                (_, Value::String(text)) if text.len() > MAX_KEPT_BYTES => return None,
-                (_, short) => short.clone(),
-            };
-            Some((name.clone(), value))
+    pub fn part_of(body: &Value, indices: &[usize]) -> Value {
+        let is_short = |(name, value): &(&String, &Value)| {
+            let is_scalar = !value.is_object() && !value.is_array();
+            is_scalar && name.len() + value.to_string().len() <= MAX_KEPT_BYTES
         };
-        Value::Object(body.as_object().into_iter().flatten().filter_map(member).collect())
+        let around = body.as_object().into_iter().flatten().filter(|(name, _)| *name != "orderlist");
+        let kept = around.filter(is_short).take(MAX_KEPT).map(|(name, value)| (name.clone(), value.clone()));
+        let entries = indices.iter().map(|index| body["orderlist"][*index].clone()).collect();
+        Value::Object(kept.chain([("orderlist".to_owned(), Value::Array(entries))]).collect())
     }
 
     /// Reads what was recorded of one order.
@@ -385,7 +385,7 @@ mod tests {
             Cancellation::orders_of(body).unwrap().iter().map(|id| id.as_ref().unwrap().as_str().to_owned()).collect();
         assert_eq!(ids, ["T-1", "T-2"]);
         for (index, entry) in body["orderlist"].as_array().unwrap().iter().enumerate() {
-            let part = Cancellation::part_of(body, index);
+            let part = Cancellation::part_of(body, &[index]);
             assert_eq!(part["orderlist"], json!([entry]));
             assert_eq!(part["merchant_id"], body["merchant_id"]);
             assert_eq!(Cancellation::from_json(&part).unwrap().cancel_status, entry["cancel_status"].as_i64().unwrap());

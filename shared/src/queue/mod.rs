@@ -3,7 +3,6 @@
 pub mod backoff;
 pub mod batch;
 
-use aws_sdk_sqs::types::builders::MessageSystemAttributeValueBuilder;
 use aws_sdk_sqs::types::{
     MessageSystemAttributeNameForSends, MessageSystemAttributeValue, SendMessageBatchRequestEntry,
 };
@@ -13,7 +12,7 @@ use thiserror::Error;
 use crate::aws;
 
 /// Most messages in one request, by SQS.
-const MAX_ENTRIES: usize = 10;
+pub const MAX_ENTRIES: usize = 10;
 
 /// Why a key is not in its queue.
 #[derive(Debug, Error)]
@@ -47,10 +46,8 @@ impl Queue {
     /// If SQS did not take it or its answer was lost: then it may be in the queue, which does no harm.
     pub async fn send<K: Serialize>(&self, key: &K, trace_header: Option<&str>) -> Result<(), SendError> {
         let mut message = self.client.send_message().queue_url(&self.url).message_body(as_message(key));
-        let value =
-            trace_header.map(|header| MessageSystemAttributeValue::builder().data_type("String").string_value(header));
-        if let Some(Ok(value)) = value.map(MessageSystemAttributeValueBuilder::build) {
-            message = message.message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, value);
+        if let Some(trace) = trace_header.and_then(trace_attribute) {
+            message = message.message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, trace);
         }
         message.send().await.map(drop).map_err(|error| self.error(1, aws::cause(&error)))
     }
@@ -60,12 +57,31 @@ impl Queue {
     /// # Errors
     /// If SQS did not take all of them: then some may be in the queue, which does no harm.
     pub async fn send_all<K: Serialize>(&self, keys: &[K]) -> Result<(), SendError> {
+        self.send_all_in_trace(keys, None).await
+    }
+
+    /// As [`Self::send_all`], as a part of the trace of `trace_header`, where there is one.
+    ///
+    /// # Errors
+    /// As [`Self::send_all`].
+    pub async fn send_all_in_trace<K: Serialize>(
+        &self,
+        keys: &[K],
+        trace_header: Option<&str>,
+    ) -> Result<(), SendError> {
+        let trace = trace_header.and_then(trace_attribute);
         for keys in keys.chunks(MAX_ENTRIES) {
             let entries: Result<Vec<_>, _> = keys
                 .iter()
                 .enumerate()
                 .map(|(index, key)| {
-                    SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(as_message(key)).build()
+                    let mut entry =
+                        SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(as_message(key));
+                    if let Some(trace) = &trace {
+                        let name = MessageSystemAttributeNameForSends::AwsTraceHeader;
+                        entry = entry.message_system_attributes(name, trace.clone());
+                    }
+                    entry.build()
                 })
                 .collect();
             let entries = entries.map_err(|error| self.error(keys.len(), error.to_string()))?;
@@ -81,6 +97,11 @@ impl Queue {
     fn error(&self, count: usize, cause: String) -> SendError {
         SendError { count, queue_url: self.url.clone(), cause }
     }
+}
+
+/// A trace header as an attribute of a message.
+fn trace_attribute(header: &str) -> Option<MessageSystemAttributeValue> {
+    MessageSystemAttributeValue::builder().data_type("String").string_value(header).build().ok()
 }
 
 /// A key, or what else is sent as JSON, as a message. SQS and SNS refuse U+FFFE and U+FFFF, which an id may hold, so

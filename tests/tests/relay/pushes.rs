@@ -1,7 +1,9 @@
 //! The pushes beside the two that lead to calls most often: TSY's of changes, and SCTT's of cancellations.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use relay_tests::bodies::{cancel, flight, sctt, ship};
 use relay_tests::cloud::WireFault;
 use relay_tests::relay::{Answered, Relay, SCTT_SECRET};
@@ -117,7 +119,7 @@ async fn a_push_of_which_one_order_could_not_be_recorded_is_answered_500_and_tak
     for (operation, fault) in [("UpdateItem", WireFault::ServerError), ("SendMessage", WireFault::AnswerLost)] {
         let relay = Relay::new().await;
         // Of one order only, and for as long as the SDK tries.
-        relay.cloud.order(fault, 3, move |sent| sent.operation == operation && sent.body.contains("T-2"));
+        relay.cloud.order(fault, 3, move |sent| sent.operation.starts_with(operation) && sent.body.contains("T-2"));
         let push = cancel(&[("T-1", 3), ("T-2", 3), ("T-3", 3)]);
         let refused = json!({"code": 500, "msg": "could not be stored; send it again", "data": null}).to_string();
         let answer: Answered = relay.post(NotificationKind::CancelPush, &push).await;
@@ -152,6 +154,86 @@ async fn an_entry_that_cannot_be_read_is_quarantined_and_the_others_are_recorded
     assert_eq!(relay.post(NotificationKind::CancelPush, useless).await, (400, refused));
 }
 
+/// The bodies in quarantine, with the problem of each.
+async fn quarantined(relay: &Relay) -> Vec<(Value, String)> {
+    let query = relay.dynamodb.query().table_name("relay").key_condition_expression("pk = :pk");
+    let pk = AttributeValue::S("quarantine#sctt".to_owned());
+    let items = query.expression_attribute_values(":pk", pk).send().await.unwrap().items.unwrap_or_default();
+    let read = |item: HashMap<String, AttributeValue>| {
+        let body = serde_json::from_slice(item["body"].as_b().unwrap().as_ref()).unwrap();
+        (body, item["unreadable"].as_m().unwrap()["problem"].as_s().unwrap().clone())
+    };
+    items.into_iter().map(read).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn unusable_entry_of_a_cancel_push_is_quarantined_and_the_others_are_recorded() {
+    let relay = Relay::new().await;
+    let ids: Vec<_> = (0..300).map(|number| format!("T-{number}")).collect();
+    let orders: Vec<_> = ids.iter().map(|id| (id.as_str(), 2)).collect();
+    let mut push: Value = serde_json::from_str(&cancel(&orders)).unwrap();
+    push["orderlist"][7] = json!({"cancel_status": 3, "remark": "whose?"});
+    assert_eq!(relay.post(NotificationKind::CancelPush, &push.to_string()).await, (200, SCTT_OK.to_owned()));
+    relay.settle().await;
+    for (index, id) in ids.iter().enumerate() {
+        let status = relay.get_order("sctt", id).await.0;
+        assert_eq!(status, if index == 7 { 404 } else { 200 }, "{id}");
+    }
+    let mut entry = push.clone();
+    entry["orderlist"] = json!([{"cancel_status": 3, "remark": "whose?"}]);
+    let problem = "field orderlist[7].trade_number is missing, and so is order_code: send one of them";
+    assert_eq!(quarantined(&relay).await, [(entry, problem.to_owned())]);
+    assert!(relay.attention(None, None).await.1.contains("orderlist[7].trade_number"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_unusable_entries_of_a_cancel_push_are_one_item_in_quarantine() {
+    let relay = Relay::new().await;
+    let entries = json!([
+        {"trade_number": "T-1", "cancel_status": 3},
+        {"trade_number": "T-2"},
+        {"trade_number": "a\u{0}", "cancel_status": 3},
+        {"trade_number": [], "cancel_status": 3},
+        {"trade_number": "T-3", "cancel_status": "done"},
+        null,
+        {"order_code": "7", "cancel_status": "3"},
+    ]);
+    let push = json!({"orderlist": entries});
+    assert_eq!(relay.post(NotificationKind::CancelPush, &push.to_string()).await, (200, SCTT_OK.to_owned()));
+    relay.settle().await;
+    for (order_id, status) in [("T-1", 200), ("7", 200), ("T-2", 404), ("T-3", 404)] {
+        assert_eq!(relay.get_order("sctt", order_id).await.0, status, "{order_id}");
+    }
+    let kept = json!({"orderlist": [entries[1], entries[2], entries[3], entries[4], entries[5]]});
+    let problem = "field orderlist[1].cancel_status is missing; 4 other entries cannot be used either";
+    assert_eq!(quarantined(&relay).await, [(kept, problem.to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancel_push_without_a_usable_entry_is_refused_whole_and_quarantined() {
+    let relay = Relay::new().await;
+    for (push, message) in [
+        (json!({"orderlist": [{"trade_number": "T-2"}, null]}), "field orderlist[0].cancel_status is missing"),
+        (json!({"orderlist": []}), "field orderlist must name at least one order"),
+        (json!({"orderlist": [7]}), "field orderlist[0] must be an object"),
+    ] {
+        let refused = json!({"code": 400, "msg": message, "data": null}).to_string();
+        assert_eq!(relay.post(NotificationKind::CancelPush, &push.to_string()).await, (400, refused));
+        assert!(quarantined(&relay).await.contains(&(push, message.to_owned())));
+    }
+    assert!(relay.receive("notifications").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancel_push_whose_unusable_entry_cannot_be_kept_is_to_be_sent_again() {
+    let relay = Relay::new().await;
+    relay.cloud.order(WireFault::ServerError, 3, |sent| sent.body.contains("quarantine#sctt"));
+    let push = json!({"orderlist": [{"trade_number": "T-1", "cancel_status": 3}, {"cancel_status": 3}]}).to_string();
+    assert_eq!(relay.post(NotificationKind::CancelPush, &push).await.0, 500);
+    assert_eq!(relay.post(NotificationKind::CancelPush, &push).await, (200, SCTT_OK.to_owned()));
+    assert_eq!(quarantined(&relay).await.len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_push_of_three_thousand_orders_does_not_repeat_its_long_members() {
     let relay = Relay::new().await;
@@ -183,5 +265,44 @@ async fn as_many_orders_as_fit_into_a_push_are_recorded() {
     assert_eq!(relay.post(NotificationKind::CancelPush, &cancel(&orders)).await, (200, SCTT_OK.to_owned()));
     let sent = relay.cloud.take_sent();
     let count = |operation: &str| sent.iter().filter(|sent| sent.operation == operation).count();
-    assert_eq!((count("UpdateItem"), count("SendMessage")), (500, 500));
+    assert_eq!((count("UpdateItem"), count("SendMessageBatch")), (500, 50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_cancel_push_costs_what_its_entries_cost() {
+    const ORDERS: usize = 3000;
+    let relay = Relay::new().await;
+    let entries: Vec<_> = (0..ORDERS).map(|number| json!({"order_code": number, "cancel_status": 2})).collect();
+    let mut push =
+        json!({"merchant_id": 287729, "request_time": "2026-01-01 12:00:00", "sign": "D19A", "orderlist": entries});
+    push["blob"] = json!("x".repeat(90_000));
+    push["list"] = json!(vec![json!({"a": 1}); 3000]);
+    for number in 0..1000 {
+        push[format!("scalar-{number}")] = json!(number);
+    }
+    let push = push.to_string();
+    assert!(push.len() > 230_000 && push.len() <= 256 * 1024, "{}", push.len());
+    assert_eq!(relay.post(NotificationKind::CancelPush, &push).await, (200, SCTT_OK.to_owned()));
+    let sent = relay.cloud.take_sent();
+    let bytes =
+        |service: &str| sent.iter().filter(|sent| sent.service == service).map(|sent| sent.body.len()).sum::<usize>();
+    let count = |service: &str| sent.iter().filter(|sent| sent.service == service).count();
+    assert_eq!((count("dynamodb"), count("sqs")), (ORDERS, ORDERS / 10));
+    assert!(bytes("dynamodb") / ORDERS < 2500, "{} bytes for each order", bytes("dynamodb") / ORDERS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn part_of_a_cancel_push_keeps_the_small_scalars_of_its_envelope() {
+    let relay = Relay::new().await;
+    let mut push: Value = serde_json::from_str(&cancel(&[("T-1", 2), ("T-2", 2)])).unwrap();
+    push["batch"] = json!("b-7");
+    push["large"] = json!("x".repeat(1000));
+    push["nested"] = json!({"a": 1});
+    relay.post(NotificationKind::CancelPush, &push.to_string()).await;
+    relay.settle().await;
+    let order = relay.order("sctt", "T-2").await;
+    let payload = order["notifications"][0]["payload"].as_object().unwrap();
+    let names: Vec<_> = payload.keys().map(String::as_str).collect();
+    assert_eq!(names, ["merchant_id", "request_time", "sign", "batch", "orderlist"]);
+    assert_eq!(payload["orderlist"], json!([push["orderlist"][1]]));
 }
