@@ -22,7 +22,7 @@ FUZZ_TARGETS ?= $(sort $(notdir $(wildcard tests/fuzz/__fuzz__/*)))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up watch down status test lint test-rust test-e2e simulate soak mutations fuzz build openapi picture bench tools
+.PHONY: help demo up watch down status test lint test-rust test-e2e simulate explore explore-briefly soak mutations fuzz build openapi picture bench tools
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -40,6 +40,8 @@ help: ## say what there is
 	@printf '  %s\t%s\n' \
 	  SEED 'the one seed that `make simulate` runs, and tells everything that happens in it' \
 	  SEEDS 'how many seeds `make simulate` runs ($(SEEDS))' \
+	  SCENARIO 'the scenarios that `make explore` explores, by a part of their names (all)' \
+	  FAULTS 'the most faults in one of its schedules ($(FAULTS))' \
 	  SOAK_SEEDS 'how many `make soak` runs ($(SOAK_SEEDS))' \
 	  FROM 'the first of them ($(FROM))' | expand -t 24
 	@echo 'The benchmark heeds this:'
@@ -65,7 +67,7 @@ down: ## stop it
 status: ## say whether it runs, and what waits in its queues
 	$(STACK) status
 
-test: lint test-rust simulate test-e2e ## all that CI checks
+test: lint test-rust simulate explore-briefly test-e2e ## all that CI checks
 
 lint: tools $(JUDGES)/installed ## formatting, clippy, ruff, and three judges of the template
 	cargo fmt --all --check
@@ -104,6 +106,15 @@ SIMULATION := $(CARGO_TARGET_DIR)/local/relay-simulation
 simulate: ## the relay on a virtual clock with everything that can go wrong: 20,000 runs, or one that it tells of (SEED=7)
 	$(BUILD_SIMULATION)
 	$(SIMULATION) $(if $(SEED),--seed $(SEED),--from $(FROM) --seeds $(SEEDS))
+
+# What one schedule of `make explore` may meet, and which scenarios it explores.
+FAULTS ?= 1
+explore: ## every interleaving of small scenarios on the real code, with every fault at every request (SCENARIO=two, FAULTS=2)
+	$(SIMULATION) explore --faults $(FAULTS) $(if $(SCENARIO),--scenario $(SCENARIO))
+
+# What takes longer on two cores runs in `make explore` only; the table says what was left out.
+explore-briefly:
+	$(SIMULATION) explore --faults 1 --seconds 240
 
 soak: ## a million such runs, and how often each fault was exercised at each request
 	$(BUILD_SIMULATION)

@@ -8,3 +8,4 @@ pub mod cloud;
 pub mod events;
 pub mod log;
 pub mod relay;
+pub mod units;

@@ -37,6 +37,8 @@ pub const EVENTS: &[&str] = &[
     "an operator withdrew or closed an order",
     "two orders were linked to one lane",
     "an order was linked to another lane",
+    "a request arrived minutes after its sender had died",
+    "a read saw the table as it was",
     "a notification waited to the end",
     "a notification was for a person",
 ];

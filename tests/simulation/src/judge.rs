@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use top_simulator::{LedgerEntry, Outcome};
 
+use crate::callers::{Knowledge, OrderName, Told};
 use crate::facts::Fact;
-use crate::story::{Order, Story, Told};
 use crate::table::{Record, Snapshot};
 use crate::world::{World, lock};
 
@@ -109,7 +109,7 @@ impl State {
         }
     }
 
-    fn desire(&self, order: &Order) -> Desire {
+    fn desire(&self, order: &OrderName) -> Desire {
         let Some((_, body, _)) = &self.current else { return Desire::Nothing };
         if self.is_stopped {
             return Desire::Nothing;
@@ -121,7 +121,7 @@ impl State {
         let (flight, ship) = (&link["happytrip_flight"], &link["fliggy_ship"]);
         if body["type"] == "issued" {
             let tickets = flight["ticket_no_list"].as_array().map_or(0, Vec::len);
-            let id = flight["out_relation_order_id"].as_str().map_or_else(|| order.id(), str::to_owned);
+            let id = flight["out_relation_order_id"].as_str().map_or_else(|| order.id.clone(), str::to_owned);
             return match (flight.is_object(), tickets) {
                 (false, _) => Desire::Person("wrong_link"),
                 (true, 0) => Desire::Wait,
@@ -185,37 +185,43 @@ pub fn took_effect(world: &World, record: &Record) -> bool {
     lock(&world.top).ledger().iter().any(|entry| entry.effect && told(entry) == wanted)
 }
 
-/// How often the redemption with that confirmation code took effect.
-pub fn effects_of(world: &World, code: &str) -> usize {
-    let is_its = |entry: &&LedgerEntry| entry.effect && told(entry).is_some_and(|(_, said)| said == *code);
+/// How often a submitted call took effect: a redemption, whose confirmation code is its key, or a call on a lane.
+pub fn effects_of(world: &World, pk: &str, key: &str) -> usize {
+    let is_its = |entry: &&LedgerEntry| {
+        entry.effect
+            && told(entry).is_some_and(|(lane, said)| {
+                said == *key || pk.strip_prefix("submission#").is_some_and(|own| own == lane.replacen('/', "#", 1))
+            })
+    };
     lock(&world.top).ledger().iter().filter(is_its).count()
 }
 
 /// Judges a run that has come to rest. `mended`: operators have resolved and replayed everything since nothing goes wrong
 /// any more.
-pub fn judge(story: &Story, mended: bool) {
-    let world = &story.lambda.world;
-    let judge = Judge { world, story, table: Snapshot::of(world), mended };
+pub fn judge(world: &World, orders: &[OrderName], knowledge: &Knowledge, mended: bool) {
+    let judge = Judge { world, orders, knowledge, table: Snapshot::of(world), mended };
     judge.acknowledged();
-    judge.redemptions();
+    judge.submissions();
+    judge.totals();
     for record in &judge.table.records {
         judge.index(record);
     }
-    for order in &story.orders {
+    for order in orders {
         judge.order(order);
     }
 }
 
 struct Judge<'a> {
     world: &'a World,
-    story: &'a Story,
+    orders: &'a [OrderName],
+    knowledge: &'a Knowledge,
     table: Snapshot,
     mended: bool,
 }
 
 /// The partition key of an order's record.
-pub fn order_pk(order: &Order) -> String {
-    format!("order#{}#{}", order.partner(), order.id())
+pub fn order_pk(order: &OrderName) -> String {
+    format!("order#{}#{}", order.partner, order.id)
 }
 
 impl Judge<'_> {
@@ -224,83 +230,81 @@ impl Judge<'_> {
         self.world.violated(format!("{when}{}", what.into()));
     }
 
-    fn order_of(&self, told: &Told) -> &Order {
-        &self.story.orders[told.order]
-    }
-
     /// What was acknowledged is among the facts; the last link of those is the last one acknowledged, or a later one.
     fn acknowledged(&self) {
         let facts = lock(&self.world.facts);
-        let knowledge = lock(&self.story.knowledge);
+        let knowledge = self.knowledge;
         for told in knowledge.notifications.iter().filter(|told| told.acknowledged) {
             let body: Value = serde_json::from_str(&told.body).unwrap_or_default();
-            let pk = order_pk(self.order_of(told));
+            let pk = order_pk(&told.order);
             let is_it = |fact: &Fact| matches!(fact, Fact::Delivery { body: delivered, .. } if same(delivered, &body));
             if !facts.of(&pk).iter().any(is_it) {
                 self.violated(format!("an acknowledged notification of {pk} is lost: {}", told.body));
             }
         }
-        for order in &self.story.orders {
-            let put: Vec<_> = knowledge.links.iter().filter(|told| told.order == order.number).collect();
-            let Some(last) = put.iter().rposition(|told| told.acknowledged) else { continue };
+        for order in self.orders {
+            let put: Vec<_> = self.knowledge.links.iter().filter(|told| told.order == *order).collect();
+            if put.iter().all(|told| !told.acknowledged) {
+                continue;
+            }
             let link = facts.of(&order_pk(order)).iter().rev().find_map(|fact| match fact {
                 Fact::Link(link) => Some(link.clone()),
                 _ => None,
             });
             let link = link.unwrap_or_default();
-            let holds =
-                put[last..].iter().any(|told| contains(&link, &serde_json::from_str(&told.body).unwrap_or_default()));
-            if !holds {
-                self.violated(format!("the link of {} is none that was put last: {link}", order.id()));
+            let is_latest =
+                |told: &&&Told| !put.iter().any(|other| other.acknowledged && other.during.0 > told.during.1);
+            let of = |told: &&Told| serde_json::from_str(&told.body).unwrap_or_default();
+            if !put.iter().filter(is_latest).any(|told| contains(&link, &of(told))) {
+                self.violated(format!("the link of {} is none that was put last: {link}", order.id));
             }
         }
     }
 
-    /// A redemption that counts is told at most once; one that was acknowledged is told, or a person knows why not.
-    fn redemptions(&self) {
-        let knowledge = lock(&self.story.knowledge);
-        for told in &knowledge.redemptions {
-            let (key, total) = (&told.body, told.total);
-            let effects = effects_of(self.world, key);
-            let pk = match total {
-                Some(order) => format!("submission#ticket-verify#total#{order}"),
-                None => format!("submission#ticket-verify#key#{key}"),
-            };
-            let record = self.table.record(&pk);
+    /// A submitted call that counts is told at most once; one that was acknowledged is told, or a person knows why not.
+    fn submissions(&self) {
+        for submitted in &self.knowledge.submitted {
+            let (pk, key) = (&submitted.pk, &submitted.key);
+            let effects = effects_of(self.world, pk, key);
+            let record = self.table.record(pk);
             let one = record.and_then(|record| record.submissions.iter().find(|(known, ..)| known == key));
-            if total.is_none() && effects > 1 {
+            if pk.contains("#key#") && effects > 1 {
                 self.violated(format!("redemption {key} took effect {effects} times"));
             }
             let Some((record, (_, outcome, refused))) = record.zip(one) else {
-                if told.acknowledged {
-                    self.violated(format!("an acknowledged redemption is lost: {key}"));
+                if submitted.acknowledged {
+                    self.violated(format!("an acknowledged call is lost: {pk} {key}"));
                 }
                 continue;
             };
             let is_for_a_person = record.attention.is_some() || !record.dismissed.is_empty();
             match outcome.as_str() {
                 "succeeded" | "resolved_succeeded" if effects == 0 => {
-                    self.violated(format!("redemption {key} is {outcome}, and had no effect"));
+                    self.violated(format!("call {key} is {outcome}, and had no effect"));
                 }
                 "resolved_rejected" if effects > 0 => {
-                    self.violated(format!("redemption {key} was rejected by a person, and took effect"));
+                    self.violated(format!("call {key} was rejected by a person, and took effect"));
                 }
                 "" if *refused && effects > 0 => {
-                    self.violated(format!("redemption {key} is refused, and took effect"));
+                    self.violated(format!("call {key} is refused, and took effect"));
                 }
                 "" if *refused => {}
-                "" if !is_for_a_person => self.violated(format!("redemption {key} is neither told nor for a person")),
+                "" if !is_for_a_person => self.violated(format!("call {key} is neither told nor for a person")),
                 "" => self.person_is_needed(&record.pk, record),
                 _ => {}
             }
         }
-        // The totals of an order are told in the order in which they were submitted.
-        let orders: BTreeSet<_> = knowledge.redemptions.iter().filter_map(|told| told.total).collect();
-        for order in orders {
-            let pk = format!("submission#ticket-verify#total#{order}");
+    }
+
+    /// The totals of an order are told in the order in which they were submitted.
+    fn totals(&self) {
+        let of_total = |pk: &&String| pk.contains("#total#");
+        let pks: BTreeSet<_> =
+            self.knowledge.submitted.iter().map(|submitted| &submitted.pk).filter(of_total).collect();
+        for pk in pks {
             let facts = lock(&self.world.facts);
             let submitted: Vec<_> = facts
-                .of(&pk)
+                .of(pk)
                 .iter()
                 .filter_map(|fact| match fact {
                     Fact::Submitted(key, _) => Some(key.clone()),
@@ -316,7 +320,7 @@ impl Judge<'_> {
                 .filter_map(|(_, code)| place(&code))
                 .collect();
             if !places.is_sorted() {
-                self.violated(format!("the totals of {order} were told out of order: {places:?}"));
+                self.violated(format!("the totals of {pk} were told out of order: {places:?}"));
             }
         }
     }
@@ -333,6 +337,11 @@ impl Judge<'_> {
                     let once = pk.contains("ticket-verify#key#");
                     let was_refused = late && self.was_refused_by_top();
                     late && (once || never_again || was_refused)
+                }
+                "lane_taken" => {
+                    let lane = pk.strip_prefix("submission#ship-notify#").unwrap_or_default();
+                    let named = format!("\"alitrip_order_id\":\"{lane}\"");
+                    self.knowledge.links.iter().any(|told| told.body.contains(&named))
                 }
                 _ => false,
             };
@@ -370,7 +379,7 @@ impl Judge<'_> {
         }
     }
 
-    fn order(&self, order: &Order) {
+    fn order(&self, order: &OrderName) {
         let pk = order_pk(order);
         let Some(record) = self.table.record(&pk) else { return };
         let facts = lock(&self.world.facts).of(&pk).to_vec();
@@ -391,11 +400,11 @@ impl Judge<'_> {
                 _ => None,
             })
             .collect();
-        let shared = |lane: &String| self.story.shares(order, lane);
+        let shared = |lane: &String| self.knowledge.shares(order, lane);
         // Nothing was told that the facts never wanted.
         for (lane, said) in effects.iter().filter(|(lane, _)| own.contains(lane) && !shared(lane)) {
             if !desires.contains(&Desire::Tell(lane.clone(), said.clone())) {
-                self.violated(format!("TOP was told of {} what no fact wanted: {said}", order.id()));
+                self.violated(format!("TOP was told of {} what no fact wanted: {said}", order.id));
             }
         }
         let on = |lane: &str| {
@@ -404,32 +413,32 @@ impl Judge<'_> {
         let tried = |lane: &str| ledger.iter().filter_map(told).any(|(told, _)| told == lane);
         let lanes_told: Vec<_> = own.iter().filter(|lane| !on(lane).is_empty() && !shared(lane)).cloned().collect();
         if lanes_told.len() > 1 {
-            self.violated(format!("TOP was told of {} under {lanes_told:?}", order.id()));
+            self.violated(format!("TOP was told of {} under {lanes_told:?}", order.id));
         }
         let reasons = record.attention.clone().unwrap_or_default();
         let named = |reason: &str| reasons.iter().chain(&record.dismissed).any(|named| named == reason);
         self.reasons_are_true(order, record, &state, &desire, &own, &on, &tried);
         if state.odd && !named("odd_status") {
-            self.violated(format!("{} had an odd push, and nobody is told", order.id()));
+            self.violated(format!("{} had an odd push, and nobody is told", order.id));
         }
         if state.repeat.is_some() && !named("came_again") {
-            self.violated(format!("{} was told again what had changed, and nobody is told", order.id()));
+            self.violated(format!("{} was told again what had changed, and nobody is told", order.id));
         }
         match &desire {
             Desire::Nothing => {
                 if let Some(lane) = lanes_told.first().filter(|_| !named("opposite")) {
-                    self.violated(format!("{} wants nothing, {lane} was told, and nobody is told", order.id()));
+                    self.violated(format!("{} wants nothing, {lane} was told, and nobody is told", order.id));
                 }
             }
             Desire::Wait => {
                 self.world.saw("a notification waited to the end");
                 if record.waits.is_none() {
-                    self.violated(format!("{} should wait: {record:?}", order.id()));
+                    self.violated(format!("{} should wait: {record:?}", order.id));
                 }
             }
             Desire::Person(reason) => {
                 if !named(reason) {
-                    self.violated(format!("{} needs a person ({reason}): {:?}", order.id(), reasons));
+                    self.violated(format!("{} needs a person ({reason}): {:?}", order.id, reasons));
                 }
             }
             Desire::Tell(lane, said) => {
@@ -444,18 +453,18 @@ impl Judge<'_> {
                     .iter()
                     .any(|reason| named(reason));
                 if !knows && !excused && !record.is_stopped {
-                    self.violated(format!("{} wants {said} on {lane}; TOP knows {heard:?}; {record:?}", order.id()));
+                    self.violated(format!("{} wants {said} on {lane}; TOP knows {heard:?}; {record:?}", order.id));
                 }
                 if knows
                     && reasons.iter().any(|reason| ["keeps_first", "opposite"].contains(&reason.as_str()))
                     && !shared(lane)
                 {
-                    self.violated(format!("TOP knows what {} wants, and a person is asked: {reasons:?}", order.id()));
+                    self.violated(format!("TOP knows what {} wants, and a person is asked: {reasons:?}", order.id));
                 }
             }
         }
         if record.waits.is_some() && desire != Desire::Wait {
-            self.violated(format!("{} waits for {:?}, and wants {desire:?}", order.id(), record.waits));
+            self.violated(format!("{} waits for {:?}, and wants {desire:?}", order.id, record.waits));
         }
     }
 
@@ -463,7 +472,7 @@ impl Judge<'_> {
     #[expect(clippy::too_many_arguments, reason = "what is known of the order")]
     fn reasons_are_true(
         &self,
-        order: &Order,
+        order: &OrderName,
         record: &Record,
         state: &State,
         desire: &Desire,
@@ -483,7 +492,7 @@ impl Judge<'_> {
                 "rejected" | "wrong_link" | "vouchers_mismatch" => *desire == Desire::Person(reason_of(reason)),
                 "opposite" => own.iter().any(|lane| tried(lane)),
                 "other_lane" => own.iter().any(|lane| *lane != wanted && tried(lane)),
-                "lane_taken" => self.story.shares(order, &wanted),
+                "lane_taken" => self.knowledge.shares(order, &wanted),
                 "keeps_first" => on(&wanted).iter().any(|said| said["success"] == true),
                 "refused" => record.failures.iter().any(|failure| failure.starts_with("refused")),
                 "unknown" => !self.mended && record.failures.iter().any(|failure| failure.starts_with("unknown")),
@@ -492,7 +501,7 @@ impl Judge<'_> {
             if !right {
                 self.violated(format!(
                     "{} needs a person for no reason: {reason}; wants {desire:?}; {record:?}",
-                    order.id()
+                    order.id
                 ));
             }
         }

@@ -1,7 +1,7 @@
 //! Lambda: instances of the functions as they are shipped, invoked one event at a time, frozen in between, stopped at
 //! their time-out or wherever the seed kills them; and what polls the queues for them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use attention::Attention;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep, TokioSleep};
 use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 use dispatch::Dispatch;
@@ -62,6 +63,28 @@ thread_local! {
     static IDLE_CLIENTS: RefCell<Vec<Clients>> = const { RefCell::new(Vec::new()) };
 }
 
+thread_local! {
+    static PAUSES_ARE_SKIPPED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has the pauses between the SDK's retries take no time from now on, or their time.
+pub fn skip_pauses(skip: bool) {
+    PAUSES_ARE_SKIPPED.set(skip);
+}
+
+/// The SDK's timer. Its time-outs are whole seconds; its pauses between retries are drawn, and never are.
+#[derive(Debug)]
+struct Timer(TokioSleep);
+
+impl AsyncSleep for Timer {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        if PAUSES_ARE_SKIPPED.get() && duration.subsec_nanos() != 0 {
+            return Sleep::new(std::future::ready(()));
+        }
+        self.0.sleep(duration)
+    }
+}
+
 impl Clients {
     fn take() -> Self {
         IDLE_CLIENTS.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
@@ -77,6 +100,7 @@ impl Clients {
     fn build() -> Self {
         let line = Arc::new(Line::default());
         let sdk = relay_tests::relay::sdk_config(SharedHttpClient::new(Aws(line.clone())));
+        let sdk = sdk.to_builder().sleep_impl(Timer(TokioSleep::new())).build();
         // The tokens that the SDK saves up for retries are shared by all of a process: what one run does would
         // change another.
         let partition = || RetryPartition::custom("simulation").token_bucket(TokenBucket::unlimited()).build();
@@ -369,7 +393,8 @@ impl Lambda {
         }
     }
 
-    async fn handle(&self, queue: &'static str, function: &'static str, messages: &[Message]) {
+    /// Has a function handle messages, and deletes those that it is done with.
+    pub async fn handle(&self, queue: &'static str, function: &'static str, messages: &[Message]) {
         let before: Vec<_> = messages.iter().map(|message| table::named_by(&self.world, &message.body)).collect();
         let Some(response) = self.batch(function, messages).await else { return };
         let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();

@@ -6,13 +6,17 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a run stops where the simulation itself is wrong")]
 
+mod callers;
 pub mod coverage;
+pub mod explore;
 mod facts;
+mod gate;
 mod judge;
 mod lambda;
 mod network;
 mod queues;
 pub mod run;
+mod scenarios;
 mod story;
 mod table;
 mod top_says;

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use relay_simulation::coverage::Coverage;
+use relay_simulation::explore::{self, Options};
 use relay_simulation::run::{Report, run};
 
 /// A run is mostly small allocations.
@@ -18,6 +19,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Simulates ticket-relay under everything that can go wrong.
 #[derive(Parser)]
 struct Arguments {
+    #[command(subcommand)]
+    mode: Option<Mode>,
     /// How many seeds to run.
     #[arg(long, default_value_t = 20_000)]
     seeds: u64,
@@ -38,15 +41,79 @@ struct Arguments {
     quiet: bool,
 }
 
+#[derive(Subcommand)]
+enum Mode {
+    /// Explore every interleaving of small scenarios.
+    Explore(Explore),
+}
+
+#[derive(Args)]
+struct Explore {
+    /// Only the scenarios whose names contain this.
+    #[arg(long)]
+    scenario: Option<String>,
+    /// Maximum faults in one schedule.
+    #[arg(long, default_value_t = 1)]
+    faults: usize,
+    /// Stop after this many seconds.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Number of threads [default: number of cores].
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Print a schedule of every scenario: the first that fails, or the first of all.
+    #[arg(long)]
+    verbose: bool,
+}
+
 /// How many failing seeds are shown whole.
 const SHOWN: usize = 3;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.seed {
-        Some(seed) => one(seed),
-        None => many(&arguments),
+    match (&arguments.mode, arguments.seed) {
+        (Some(Mode::Explore(arguments)), _) => explore(arguments),
+        (None, Some(seed)) => one(seed),
+        (None, None) => many(&arguments),
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn explore(arguments: &Explore) -> ExitCode {
+    let begun = Instant::now();
+    let outcomes = explore::explore(&Options {
+        scenario: arguments.scenario.clone(),
+        faults: arguments.faults,
+        within: arguments.seconds.map(Duration::from_secs),
+        threads: arguments.threads.unwrap_or_else(cores).max(1),
+        verbose: arguments.verbose,
+    });
+    let faults: String = (0..=arguments.faults).map(|faults| format!(" {:>9}", format!("{faults} faults"))).collect();
+    println!("{:<48}{faults} {:>8} {:>8} {:>9}", "scenario", "explored", "failed", "time");
+    let mut failed = false;
+    for outcome in &outcomes {
+        println!("{}", outcome.line());
+        for (kind, count) in &outcome.kinds {
+            println!("    {count} x {kind}");
+        }
+        if arguments.verbose || outcome.failed > 0 {
+            outcome.first.iter().for_each(|line| println!("    {line}"));
+        }
+        failed |= outcome.failed > 0;
+    }
+    let schedules: u64 = outcomes.iter().flat_map(|outcome| &outcome.schedules).sum();
+    let cut_off = outcomes.iter().filter(|outcome| outcome.is_cut_off).count();
+    let broken = outcomes.iter().filter(|outcome| outcome.failed > 0).count();
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{schedules} schedules of {} scenarios in {seconds:.0} s, {:.0} a second; {cut_off} scenarios cut off, {broken} failed",
+        outcomes.len(),
+        schedules as f64 / seconds
+    );
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn one(seed: u64) -> ExitCode {

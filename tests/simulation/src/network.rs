@@ -19,8 +19,9 @@ use shared::clock::EpochMillis;
 use tokio::sync::{Notify, oneshot};
 use top_simulator::Answer;
 
-use crate::queues;
+use crate::gate::{self, Access, Footprint, GateFault};
 use crate::world::{World, lock};
+use crate::{queues, table};
 
 /// What goes wrong with one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +46,8 @@ pub enum Fault {
     KilledBefore,
     /// The function is killed when it was performed.
     KilledAfter,
+    /// The function is killed when it was sent, and it is performed minutes later, perhaps after a later run's end.
+    KilledAndLate,
 }
 
 impl Fault {
@@ -60,6 +63,7 @@ impl Fault {
         Self::Stalled,
         Self::KilledBefore,
         Self::KilledAfter,
+        Self::KilledAndLate,
     ];
 
     /// Its name in tables and traces.
@@ -75,6 +79,7 @@ impl Fault {
             Self::Stalled => "stalled",
             Self::KilledBefore => "killed<",
             Self::KilledAfter => "killed>",
+            Self::KilledAndLate => "killed>>",
         }
     }
 
@@ -242,13 +247,21 @@ impl HttpConnector for Top {
     }
 }
 
+fn gate_queue(request: &Request) -> String {
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    body["QueueUrl"].to_string()
+}
+
 fn draw_fault(world: &World, function: &'static str, name: &'static str) -> Option<Fault> {
     let weather = world.weather();
     let worse = if weather.worst == Some(function) { 4.0 } else { 1.0 };
+    if world.is_delayed(worse / 8.0) {
+        return Some(Fault::KilledAndLate);
+    }
     if !world.happens((weather.request * worse).min(0.6)) {
         return None;
     }
-    let possible: Vec<_> = Fault::of(name).collect();
+    let possible: Vec<_> = Fault::of(name).filter(|fault| *fault != Fault::KilledAndLate).collect();
     Some(possible[world.draw(|chance| chance.usize(..possible.len()))])
 }
 
@@ -275,12 +288,24 @@ fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
         let fault = fault.map(|fault| format!(" [{}]", fault.name())).unwrap_or_default();
         format!("{function}#{instance} -> {}{fault} {}", request.name, subject(&request))
     });
-    let sending = (request.service == "top").then(|| Sending::begin(&world, instance, &request));
+    // What a secret holds does not change, so nothing depends on when it is read.
+    let at_gate = match request.service {
+        "secretsmanager" => None,
+        _ => world.gate.arrive(request.name, &gate_subject(&request), || subject(&request)),
+    };
+    let sending = at_gate.is_none().then(|| Sending::of(&world, instance, &request));
     let far = Far { world: world.clone(), request };
     let line = line.clone();
     HttpConnectorFuture::new(async move {
         let (world, name) = (far.world.clone(), far.request.name);
-        let answer = meet(fault, far, &line).await;
+        let (sending, answer) = match (at_gate, sending) {
+            (Some(decision), _) => {
+                let decision = decision.await.map_err(|_| broken())?;
+                let sending = Sending::of(&world, instance, &far.request);
+                (sending, meet_at_gate(decision, far, &line).await)
+            }
+            (None, sending) => (sending.flatten(), meet(fault, far, &line).await),
+        };
         if let Ok(answer) = &answer {
             world.mark(answer.status().as_u16().to_string().as_str());
             if let Some(sending) = sending {
@@ -290,6 +315,54 @@ fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
         }
         answer
     })
+}
+
+/// What a request is about, the same in every interleaving.
+fn gate_subject(request: &Request) -> String {
+    match request.service {
+        "dynamodb" => gate::subject_of_dynamodb(&serde_json::from_slice(&request.body).unwrap_or_default()),
+        "sqs" => {
+            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            let entries = body["Entries"].as_array().into_iter().flatten();
+            let bodies: Vec<_> = entries.map(|entry| entry["MessageBody"].to_string()).collect();
+            format!("{} {} {bodies:?}", body["QueueUrl"], body["MessageBody"])
+        }
+        _ => String::new(),
+    }
+}
+
+/// Performs a request that the scheduler released, or has it meet a fault.
+async fn meet_at_gate(fault: Option<GateFault>, far: Far, line: &Line) -> Result<HttpResponse, ConnectorError> {
+    let world = far.world.clone();
+    if let Some(fault) = fault {
+        world.note(|| format!("  meets: {}", fault.name()));
+    }
+    match fault {
+        None => far.perform_at_gate().await,
+        Some(GateFault::NotPerformed) => Ok(match far.request.service {
+            "dynamodb" => respond(400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException"}"#),
+            "sqs" => respond(403, r#"{"__type":"com.amazonaws.sqs#AccessDenied"}"#),
+            _ => return Err(broken()),
+        }),
+        Some(GateFault::AnswerLost) => {
+            let _ = far.perform_at_gate().await;
+            Err(broken())
+        }
+        Some(GateFault::Late) => {
+            world.gate.keep_late(far, false);
+            Err(broken())
+        }
+        Some(GateFault::Killed) => {
+            let _ = far.perform_at_gate().await;
+            line.end_by(&line.killed);
+            std::future::pending().await
+        }
+        Some(GateFault::KilledAndLate) => {
+            world.gate.keep_late(far, true);
+            line.end_by(&line.killed);
+            std::future::pending().await
+        }
+    }
 }
 
 /// What becomes of a request that meets this fault.
@@ -320,6 +393,21 @@ async fn meet(fault: Option<Fault>, far: Far, line: &Line) -> Result<HttpRespons
                 let _ = tell.send(far.perform().await);
             });
             told.await.unwrap_or_else(|_| Err(broken()))
+        }
+        Some(Fault::KilledAndLate) => {
+            // TOP's gateway gives a cut-off request up sooner than a write of the SDK may be on its way.
+            let most = if far.request.service == "top" { 110_000 } else { 240_000 };
+            let late = far.world.delay(60_000, most);
+            let world = far.world.clone();
+            world.saw("a request arrived minutes after its sender had died");
+            world.on_their_way.fetch_add(1, Ordering::Relaxed);
+            tokio::task::spawn(async move {
+                tokio::time::sleep(late).await;
+                far.arrive_late().await;
+                world.on_their_way.fetch_sub(1, Ordering::Relaxed);
+            });
+            line.end_by(&line.killed);
+            std::future::pending().await
         }
         Some(Fault::AnswerLate) => {
             let late = lateness(&far.world);
@@ -354,6 +442,10 @@ struct Sending {
 }
 
 impl Sending {
+    fn of(world: &Arc<World>, instance: u64, request: &Request) -> Option<Self> {
+        (request.service == "top").then(|| Self::begin(world, instance, request))
+    }
+
     fn begin(world: &Arc<World>, instance: u64, request: &Request) -> Self {
         let what: Vec<_> = form_urlencoded::parse(&request.body)
             .filter(|(name, _)| !["timestamp", "sign"].contains(&&**name))
@@ -387,27 +479,86 @@ impl Drop for Sending {
 }
 
 /// A request and its far side.
-struct Far {
+pub struct Far {
     world: Arc<World>,
     request: Request,
 }
 
 impl Far {
+    /// Performs it after its sender has stopped waiting for it.
+    pub async fn arrive_late(self) {
+        self.world.note(|| format!("late: {} {}", self.request.name, subject(&self.request)));
+        self.perform_whatever().await;
+    }
+
+    /// Performs it and leaves its footprint at the gate.
+    async fn perform_at_gate(&self) -> Result<HttpResponse, ConnectorError> {
+        let mut footprint = Footprint::default();
+        match self.request.service {
+            "dynamodb" => {
+                let body: Value = serde_json::from_slice(&self.request.body).unwrap_or_default();
+                let key = if body["Key"].is_object() { &body["Key"] } else { &body["Item"] };
+                let image = || if key.is_object() { table::item(&self.world.database, key) } else { Value::Null };
+                let before = image();
+                let answer = self.perform().await;
+                let succeeded = answer.as_ref().is_ok_and(|answer| answer.status().is_success());
+                let footprint = gate::footprint_of_dynamodb(&body, &before, &image(), succeeded);
+                self.world.gate.leave_footprint(footprint);
+                return answer;
+            }
+            // Which message came first may decide which is received first.
+            "sqs" => footprint.add(("queue", gate_queue(&self.request)), Access::Write),
+            // TOP's bans and the faults that were ordered are those of one API.
+            _ => footprint.add(("top", self.request.name), Access::Write),
+        }
+        self.world.gate.leave_footprint(footprint);
+        self.perform().await
+    }
+
     async fn perform(&self) -> Result<HttpResponse, ConnectorError> {
         let body = String::from_utf8_lossy(&self.request.body);
         Ok(match self.request.service {
             "dynamodb" => {
-                let request = serde_json::from_str(&body).unwrap_or_default();
-                let (status, body) = dynamodb(&self.world.database, &self.request.operation, &body);
-                if status == 200 {
-                    lock(&self.world.facts).performed(&self.request.operation, &request);
-                }
+                let (status, body) = self.dynamodb(&body);
                 respond(status, body)
             }
             "sqs" => sqs(&self.world, &self.request.operation, &body, &|_| false),
             "secretsmanager" => respond(200, secret()),
             _ => return self.top().await,
         })
+    }
+
+    /// Performs a request to DynamoDB, on the table or on what a read may see instead.
+    fn dynamodb(&self, body: &str) -> (u16, String) {
+        let world = &self.world;
+        let operation = self.request.operation.as_str();
+        let request: Value = serde_json::from_str(body).unwrap_or_default();
+        let mut replica = lock(&world.replica);
+        if matches!(operation, "PutItem" | "UpdateItem") {
+            let answer = dynamodb(&world.database, operation, body);
+            if answer.0 == 200 {
+                lock(&world.facts).performed(operation, &request);
+                if let Some(replica) = &mut *replica {
+                    let key = if request["Key"].is_object() { &request["Key"] } else { &request["Item"] };
+                    replica.wrote(world.now(), key, table::item(&world.database, key));
+                }
+            }
+            return answer;
+        }
+        let Some(replica) = &mut *replica else { return dynamodb(&world.database, operation, body) };
+        let tables = request["RequestItems"].as_object();
+        let is_consistent = tables.map_or_else(
+            || request["ConsistentRead"] == true,
+            |tables| tables.values().all(|table| table["ConsistentRead"] == true),
+        );
+        if is_consistent || !world.is_delayed(1.0) {
+            return dynamodb(&world.database, operation, body);
+        }
+        world.saw("a read saw the table as it was");
+        let behind = i64::try_from(world.delay(100, 8_000).as_millis()).unwrap_or_default();
+        replica.catch_up(EpochMillis(world.now().0 - behind));
+        world.note(|| format!("  sees the table as it was {behind} ms ago, or later"));
+        dynamodb(&replica.database, operation, body)
     }
 
     /// Performs it, and does not wait for an answer that never comes.
@@ -453,7 +604,9 @@ impl Far {
         match answer {
             Answer::Hang => std::future::pending().await,
             Answer::Reply { status, body, after_ms } => {
-                tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                if after_ms > 0 {
+                    tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                }
                 Ok(respond(status, body))
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 use shared::clock::EpochMillis;
 use tokio::sync::Notify;
@@ -64,7 +65,7 @@ impl Queues {
     /// Takes a message in.
     pub fn send(&self, world: &World, queue: &'static str, body: &str) -> u64 {
         let id = self.number();
-        let fair = world.weather().is_fair();
+        let fair = world.weather().is_fair() && !world.faults_are_planned.load(Ordering::Relaxed);
         let message = Message { id, body: body.to_owned(), fair, received: 0, visible_at: world.now(), receipt: 0 };
         lock(&self.queues).entry(queue).or_default().messages.push(message);
         self.changed(queue).notify_waiters();
@@ -152,6 +153,26 @@ impl Queues {
             message.visible_at = EpochMillis(world.now().0 + seconds * 1000);
         }
         self.changed(queue).notify_waiters();
+    }
+
+    /// Has every message of a queue come once more.
+    pub fn copy_all(&self, world: &World, queue: &'static str) {
+        let bodies: Vec<_> =
+            lock(&self.queues).entry(queue).or_default().messages.iter().map(|one| one.body.clone()).collect();
+        for body in bodies {
+            self.send(world, queue, &body);
+        }
+    }
+
+    /// What is in the queues, whatever order it came in.
+    pub fn summary(&self) -> Vec<(&'static str, String, u32, i64)> {
+        let queues = lock(&self.queues);
+        let messages = queues.iter().flat_map(|(name, queue)| {
+            queue.messages.iter().map(|one| (*name, one.body.clone(), one.received, one.visible_at.0))
+        });
+        let mut messages: Vec<_> = messages.collect();
+        messages.sort_unstable();
+        messages
     }
 
     /// Whether there is no message left in any queue.

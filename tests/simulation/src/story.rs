@@ -3,20 +3,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lambda_http::{Request, RequestExt as _};
+use lambda_http::RequestExt as _;
 use relay_tests::bodies;
 use relay_tests::events::{Body, api_request};
 use serde_json::{Value, json};
 use shared::clock::EpochMillis;
 use shared::order::Partner;
 
-use crate::lambda::{Lambda, TOKEN, spawn};
+use crate::callers::{Callers, OrderName, Word};
+use crate::lambda::{Lambda, spawn};
 use crate::table::Snapshot;
-use crate::world::{World, lock};
+use crate::world::World;
 
 /// How often a caller tries before it gives up.
 const TRIES: usize = 5;
@@ -59,44 +59,23 @@ impl Order {
         format!("O#{}", self.number)
     }
 
+    /// What it is called.
+    pub fn name(&self) -> OrderName {
+        OrderName { partner: self.partner(), id: self.id() }
+    }
+
     /// Its id at Alitrip.
     pub fn alitrip_id(&self) -> String {
         format!("38{}", self.number)
     }
 }
 
-/// A caller's request, and what it knows of it.
-#[derive(Debug, Clone)]
-pub struct Told {
-    /// The order's number.
-    pub order: usize,
-    /// The body.
-    pub body: String,
-    /// Whether the caller got a success for it.
-    pub acknowledged: bool,
-    /// Of a redemption that tells a total: of which order.
-    pub total: Option<usize>,
-}
-
-/// What callers know in the end.
-#[derive(Debug, Default)]
-pub struct Knowledge {
-    /// Notifications, each once.
-    pub notifications: Vec<Told>,
-    /// Links, in the order in which the booking system put them.
-    pub links: Vec<Told>,
-    /// Submitted redemptions, by key.
-    pub redemptions: Vec<Told>,
-}
-
 /// The run's callers.
 pub struct Story {
-    /// What they call.
-    pub lambda: Arc<Lambda>,
+    /// Who they are.
+    pub callers: Callers,
     /// The orders.
     pub orders: Vec<Order>,
-    /// What they know.
-    pub knowledge: Mutex<Knowledge>,
     busy: AtomicUsize,
 }
 
@@ -120,15 +99,7 @@ impl Story {
             Order { number, about, plain: world.happens(0.5), wrong }
         };
         let orders = (0..count).map(order).collect();
-        Arc::new(Self { lambda, orders, knowledge: Mutex::default(), busy: AtomicUsize::new(0) })
-    }
-
-    /// Whether another order, or a submitted call, was linked to a lane (`call/id`) that this one was linked to.
-    pub fn shares(&self, order: &Order, lane: &str) -> bool {
-        let id = lane.split_once('/').map_or(lane, |(_, id)| id);
-        let named = format!("\"alitrip_order_id\":\"{id}\"");
-        let knowledge = lock(&self.knowledge);
-        knowledge.links.iter().any(|told| told.order != order.number && told.body.contains(&named))
+        Arc::new(Self { callers: Callers::new(lambda), orders, busy: AtomicUsize::new(0) })
     }
 
     /// Whether every caller is done.
@@ -137,7 +108,7 @@ impl Story {
     }
 
     fn world(&self) -> &Arc<World> {
-        &self.lambda.world
+        &self.callers.lambda.world
     }
 
     /// Starts somebody who acts for a while.
@@ -248,11 +219,6 @@ impl Story {
         let world = self.world();
         tokio::time::sleep(at).await;
         let mut once_more = world.happens(0.3);
-        let (function, path) = match order.partner() {
-            Partner::Tsy => ("tsy-issue-notify", "/tsy/{token}/issue-notify"),
-            Partner::Sctt if body.contains("orderlist") => ("sctt-cancel-push", "/sctt/{token}/cancel-push"),
-            Partner::Sctt => ("sctt-voucher-push", "/sctt/{token}/voucher-push"),
-        };
         let mut acknowledged = false;
         for attempt in 0..TRIES {
             if attempt > 0 {
@@ -261,13 +227,8 @@ impl Story {
             // Each delivery is stamped anew.
             let body = body.replace("2026-01-01 12:00:00", &world.now().china_time());
             world.note(|| format!("{} pushes {body}", order.partner()));
-            let request = api_request("POST", path, json!({"token": TOKEN}), json!({}), Body::Text(&body));
-            let answer = self.lambda.request(function, request).await;
-            if let Some((200, answer)) = &answer {
+            if let Some((200, _)) = self.callers.notify(&order.name(), &body).await {
                 acknowledged = true;
-                if *answer != order.partner().acknowledgement() {
-                    world.violated(format!("{} was answered 200 with {answer}", order.partner()));
-                }
                 if !std::mem::take(&mut once_more) {
                     break;
                 }
@@ -277,7 +238,7 @@ impl Story {
         if !acknowledged {
             world.saw("a partner gave up");
         }
-        lock(&self.knowledge).notifications.push(Told { order: order.number, body, acknowledged, total: None });
+        self.callers.notified(&order.name(), body, acknowledged);
     }
 
     /// The booking system links an order, and perhaps links it otherwise later.
@@ -302,31 +263,12 @@ impl Story {
             world.saw("a link was replaced");
         }
         for link in links {
-            self.put(order, &link).await;
+            let pause = async || tokio::time::sleep(world.between(100, 60_000)).await;
+            self.callers.link(&order.name(), &link, TRIES, pause).await;
             // Sometimes at once, when a write of the one before may still be on its way.
             let most = if world.happens(0.4) { 2_000 } else { 400_000 };
             tokio::time::sleep(world.between(0, most)).await;
         }
-    }
-
-    /// Puts one link, several times if need be.
-    pub async fn put(&self, order: &Order, link: &str) {
-        let world = self.world();
-        let mut acknowledged = false;
-        let index = {
-            let links = &mut lock(&self.knowledge).links;
-            links.push(Told { order: order.number, body: link.to_owned(), acknowledged, total: None });
-            links.len() - 1
-        };
-        for _ in 0..TRIES {
-            world.note(|| format!("booking system links {}: {link}", order.id()));
-            if self.ask(order, "PUT", "/orders/{partner}/{order_id}", Body::Text(link)).await == Some(200) {
-                acknowledged = true;
-                break;
-            }
-            tokio::time::sleep(world.between(100, 60_000)).await;
-        }
-        lock(&self.knowledge).links[index].acknowledged = acknowledged;
     }
 
     /// The booking system submits a redemption until it is taken.
@@ -336,14 +278,10 @@ impl Story {
         let write_off_type = i64::from(world.happens(0.3));
         let key = format!("{}-{n}", order.number);
         let body = redemption(&key, write_off_type, order.number + 1);
-        let total = (write_off_type == 1).then_some(order.number + 1);
         let mut acknowledged = false;
         for _ in 0..TRIES {
             world.note(|| format!("booking system redeems {key}, write_off_type {write_off_type}"));
-            let headers = json!({"Idempotency-Key": key});
-            let request =
-                api_request("POST", "/calls/{call}", json!({"call": "ticket-verify"}), headers, Body::Text(&body));
-            match self.lambda.request("submit-call", request).await {
+            match self.callers.submit("ticket-verify", Some(&key), &body).await {
                 Some((200 | 202, _)) => {
                     acknowledged = true;
                     break;
@@ -356,105 +294,35 @@ impl Story {
             }
         }
         world.saw("a call was submitted");
-        lock(&self.knowledge).redemptions.push(Told { order: order.number, body: key, acknowledged, total });
+        let pk = match write_off_type {
+            1 => format!("submission#ticket-verify#total#{}", order.number + 1),
+            _ => format!("submission#ticket-verify#key#{key}"),
+        };
+        self.callers.submitted(pk, &key, acknowledged);
     }
 
     /// An operator looks, and has an order decided again.
     async fn operate(&self, order: &Order, at: Duration) {
         tokio::time::sleep(at).await;
-        self.ask(order, "GET", "/orders/{partner}/{order_id}", Body::None).await;
+        self.callers.look(&order.name()).await;
         let query = HashMap::from([("limit".to_owned(), "3".to_owned())]);
         let request = api_request("GET", "/attention", json!({}), json!({}), Body::None);
-        self.lambda.request("attention", request.with_query_string_parameters(query)).await;
-        match self.world().draw(|chance| chance.u8(..4)) {
-            0 => self.say(order, "dismiss").await,
-            1 => self.say(order, "withdraw").await,
-            2 => self.say(order, "close").await,
-            _ => drop(self.replay(order).await),
-        }
-    }
-
-    /// An operator says something about an order, if that is possible.
-    async fn say(&self, order: &Order, word: &'static str) {
-        self.world().note(|| format!("operator: {word} {}", order.id()));
-        let path = format!("/orders/{{partner}}/{{order_id}}/{word}");
-        if self.ask(order, "POST", &path, Body::Text(r#"{"note":"seen"}"#)).await == Some(202) {
-            self.world().saw(if word == "dismiss" {
-                "an operator dismissed an order"
-            } else {
-                "an operator withdrew or closed an order"
-            });
-        }
-    }
-
-    /// An operator has an order decided again.
-    pub async fn replay(&self, order: &Order) -> Option<u16> {
-        self.world().note(|| format!("operator replays {}", order.id()));
-        self.world().saw("an operator replayed an order");
-        self.ask(order, "POST", "/orders/{partner}/{order_id}/replay", Body::None).await
-    }
-
-    async fn ask(&self, order: &Order, method: &str, path: &str, body: Body<'_>) -> Option<u16> {
-        let parameters = json!({"partner": order.partner().as_str(), "order_id": order.id()});
-        let request: Request = api_request(method, path, parameters, json!({}), body);
-        self.lambda.request("order-link", request).await.map(|(status, _)| status)
-    }
-
-    /// An operator reads all that needs a person, page by page: it must be what the table says, oldest first, each with
-    /// its reason.
-    pub async fn audit_attention(&self) {
-        let world = self.world();
-        let mut shown = Vec::new();
-        let mut after = None;
-        loop {
-            let limit = world.draw(|chance| chance.u8(1..=3)).to_string();
-            let query = [("limit", Some(limit)), ("after", after)];
-            let query: HashMap<_, _> =
-                query.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-            let request = api_request("GET", "/attention", json!({}), json!({}), Body::None);
-            let answer = self.lambda.request("attention", request.with_query_string_parameters(query)).await;
-            let page: Value = match &answer {
-                Some((200, page)) => serde_json::from_str(page).unwrap_or_default(),
-                other => {
-                    world.violated(format!("what needs a person is not told: {other:?}"));
-                    return;
-                }
-            };
-            shown.extend(page["items"].as_array().cloned().unwrap_or_default());
-            after = page["next"].as_str().map(str::to_owned);
-            if after.is_none() {
-                break;
+        self.callers.lambda.request("attention", request.with_query_string_parameters(query)).await;
+        let word = match self.world().draw(|chance| chance.u8(..4)) {
+            0 => Word::Dismiss,
+            1 => Word::Withdraw,
+            2 => Word::Close,
+            _ => Word::Replay,
+        };
+        let answer = self.callers.say(&order.name(), word).await;
+        let was_heard = answer.is_some_and(|(status, _)| status == 202);
+        match word {
+            Word::Replay => self.world().saw("an operator replayed an order"),
+            Word::Dismiss if was_heard => self.world().saw("an operator dismissed an order"),
+            Word::Withdraw | Word::Close if was_heard => {
+                self.world().saw("an operator withdrew or closed an order");
             }
-        }
-        let text = |item: &Value, name: &str| item[name].as_str().unwrap_or_default().to_owned();
-        let since: Vec<_> = shown.iter().map(|item| text(item, "since")).collect();
-        if !since.is_sorted() || shown.iter().any(|item| text(item, "reason").is_empty()) {
-            world.violated(format!("what needs a person is not shown as it should be: {shown:?}"));
-        }
-        let mut named: Vec<_> = shown
-            .iter()
-            .map(|item| match item["kind"].as_str() {
-                Some("call") => format!("{}#{}", text(item, "call"), text(item, "key")),
-                _ => format!("order#{}#{}", text(item, "partner"), text(item, "order_id")),
-            })
-            .collect();
-        named.sort_unstable();
-        let records = Snapshot::of(world).records;
-        let mut there: Vec<_> = records
-            .iter()
-            .filter(|record| record.attention.is_some())
-            .map(|record| match (&record.target, record.pk.strip_prefix("submission#")) {
-                (Some(_), Some(submission)) => {
-                    let call = submission.split('#').next().unwrap_or_default();
-                    format!("{call}#{}", record.key)
-                }
-                (None, Some(submission)) => submission.replace("#key#", "#"),
-                _ => record.pk.clone(),
-            })
-            .collect();
-        there.sort_unstable();
-        if named != there {
-            world.violated(format!("what needs a person is {there:?}, and is shown as {named:?}"));
+            _ => {}
         }
     }
 
@@ -483,7 +351,7 @@ impl Story {
             let open = record.submissions.iter().find(|(_, outcome, refused)| outcome.is_empty() && !refused);
             let (key, outcome) = match (call, open) {
                 ("ticket-verify", Some((key, ..))) => {
-                    let outcome = match crate::judge::effects_of(world, key) {
+                    let outcome = match crate::judge::effects_of(world, &record.pk, key) {
                         0 if world.happens(0.7) => "retry",
                         0 => "rejected",
                         _ => "succeeded",
@@ -493,14 +361,67 @@ impl Story {
                 _ if crate::judge::took_effect(world, &record) => (id.to_owned(), "succeeded"),
                 _ => (id.to_owned(), "retry"),
             };
-            world.note(|| format!("operator resolves {call}/{key} as {outcome}"));
             world.saw("an operator resolved a call");
-            let body = json!({"outcome": outcome, "note": "asked TOP", "attempt": record.attempt}).to_string();
-            let parameters = json!({"call": call, "key": key});
-            let path = "/calls/{call}/{key}/resolve";
-            let request = api_request("POST", path, parameters, json!({}), Body::Text(&body));
-            self.lambda.request("submit-call", request).await;
+            self.callers.resolve(call, &key, outcome, Some(record.attempt)).await;
         }
+    }
+}
+
+/// An operator reads all that needs a person, page by page: it must be what the table says, oldest first, each with
+/// its reason.
+pub async fn audit_attention(lambda: &Lambda) {
+    let world = &lambda.world;
+    let mut shown = Vec::new();
+    let mut after = None;
+    loop {
+        let limit = world.draw(|chance| chance.u8(1..=3)).to_string();
+        let query = [("limit", Some(limit)), ("after", after)];
+        let query: HashMap<_, _> =
+            query.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        let request = api_request("GET", "/attention", json!({}), json!({}), Body::None);
+        let answer = lambda.request("attention", request.with_query_string_parameters(query)).await;
+        let page: Value = match &answer {
+            Some((200, page)) => serde_json::from_str(page).unwrap_or_default(),
+            other => {
+                world.violated(format!("what needs a person is not told: {other:?}"));
+                return;
+            }
+        };
+        shown.extend(page["items"].as_array().cloned().unwrap_or_default());
+        after = page["next"].as_str().map(str::to_owned);
+        if after.is_none() {
+            break;
+        }
+    }
+    let text = |item: &Value, name: &str| item[name].as_str().unwrap_or_default().to_owned();
+    let since: Vec<_> = shown.iter().map(|item| text(item, "since")).collect();
+    if !since.is_sorted() || shown.iter().any(|item| text(item, "reason").is_empty()) {
+        world.violated(format!("what needs a person is not shown as it should be: {shown:?}"));
+    }
+    let mut named: Vec<_> = shown
+        .iter()
+        .map(|item| match item["kind"].as_str() {
+            Some("call") => format!("{}#{}", text(item, "call"), text(item, "key")),
+            _ => format!("order#{}#{}", text(item, "partner"), text(item, "order_id")),
+        })
+        .collect();
+    named.sort_unstable();
+    let records = Snapshot::of(world).records;
+    let mut there: Vec<_> = records
+        .iter()
+        .filter(|record| record.attention.is_some())
+        .map(|record| match (&record.target, record.pk.strip_prefix("submission#")) {
+            (Some(_), Some(submission)) => {
+                let call = submission.split('#').next().unwrap_or_default();
+                format!("{call}#{}", record.key)
+            }
+            (None, Some(submission)) => submission.replace("#key#", "#"),
+            _ => record.pk.clone(),
+        })
+        .collect();
+    there.sort_unstable();
+    if named != there {
+        world.violated(format!("what needs a person is {there:?}, and is shown as {named:?}"));
     }
 }
 

@@ -1,9 +1,16 @@
 //! The table as it is, read past the relay.
 
+use std::collections::{BTreeMap, VecDeque};
+
+use dynoxide::Database;
 use serde_json::{Value, json};
+use shared::clock::EpochMillis;
 
 use crate::lambda::TABLE;
 use crate::world::World;
+
+/// The indexes, each with the attribute that its partitions are named by.
+pub const INDEXES: &[(&str, &str)] = &[("unfinished", "unfinished"), ("attention", "attention")];
 
 /// A record's item.
 #[derive(Debug, Clone)]
@@ -71,10 +78,7 @@ pub fn named_by(world: &World, message: &str) -> Option<Value> {
         Some(call) => format!("submission#{call}#{}", part("id")?),
         None => format!("order#{}#{}", part("partner")?, part("order_id")?),
     };
-    let get = json!({"TableName": TABLE, "Key": {"pk": {"S": pk}, "sk": {"S": "record"}}});
-    let got = world.database.get_item(serde_json::from_value(get).expect("a request")).expect("an answer");
-    let got = serde_json::to_value(&got).expect("an answer");
-    got.get("Item").filter(|item| !item.is_null()).cloned()
+    Some(item(&world.database, &json!({"pk": {"S": pk}, "sk": {"S": "record"}}))).filter(|item| !item.is_null())
 }
 
 /// Whether the function behind a queue has something to do for an item.
@@ -97,15 +101,78 @@ pub struct Snapshot {
     pub records: Vec<Record>,
 }
 
+/// All items.
+pub fn items(database: &Database) -> Vec<Value> {
+    let request = serde_json::from_value(json!({"TableName": TABLE})).expect("a request");
+    let scanned = database.scan(request).expect("a scan of the embedded table");
+    let mut scanned = serde_json::to_value(&scanned).expect("an answer");
+    assert!(scanned["LastEvaluatedKey"].is_null(), "a run's table fits one page");
+    match scanned["Items"].take() {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    }
+}
+
+/// A value with its members in order: an item's come in any.
+pub fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let sorted: BTreeMap<_, _> =
+                members.iter().map(|(name, value)| (name.clone(), self::sorted(value))).collect();
+            Value::Object(sorted.into_iter().collect())
+        }
+        Value::Array(values) => Value::Array(values.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
+/// The item of a key; `Null` if there is none.
+pub fn item(database: &Database, key: &Value) -> Value {
+    let get = json!({"TableName": TABLE, "Key": {"pk": key["pk"], "sk": key["sk"]}});
+    let got = database.get_item(serde_json::from_value(get).expect("a request")).expect("an answer");
+    let mut got = serde_json::to_value(&got).expect("an answer");
+    got.get_mut("Item").map(Value::take).unwrap_or_default()
+}
+
+/// A copy of the table that is behind it, as an index is, or a read that need not be consistent.
+pub struct Replica {
+    /// The copy.
+    pub database: Database,
+    /// What was written and is not in the copy yet: when, the key, and the item.
+    pending: VecDeque<(i64, Value, Value)>,
+}
+
+impl Replica {
+    /// A replica of an empty table.
+    pub const fn new(database: Database) -> Self {
+        Self { database, pending: VecDeque::new() }
+    }
+
+    /// Records that the item of a key was written. `Null`: it was deleted.
+    pub fn wrote(&mut self, at: EpochMillis, key: &Value, item: Value) {
+        self.pending.push_back((at.0, json!({"pk": key["pk"], "sk": key["sk"]}), item));
+    }
+
+    /// Brings the copy to what the table was at that time. It never goes back.
+    pub fn catch_up(&mut self, to: EpochMillis) {
+        while self.pending.front().is_some_and(|(at, ..)| *at <= to.0) {
+            let Some((_, key, item)) = self.pending.pop_front() else { return };
+            if item.is_null() {
+                let delete = json!({"TableName": TABLE, "Key": key});
+                self.database.delete_item(serde_json::from_value(delete).expect("a request")).expect("a deletion");
+            } else {
+                let put = json!({"TableName": TABLE, "Item": item});
+                self.database.put_item(serde_json::from_value(put).expect("a request")).expect("a write");
+            }
+        }
+    }
+}
+
 impl Snapshot {
     /// Reads it.
     pub fn of(world: &World) -> Self {
-        let request = serde_json::from_value(json!({"TableName": TABLE})).expect("a request");
-        let scanned = world.database.scan(request).expect("a scan of the embedded table");
-        let scanned = serde_json::to_value(&scanned).expect("an answer");
-        assert!(scanned["LastEvaluatedKey"].is_null(), "a run's table fits one page");
-        let items = scanned["Items"].as_array().into_iter().flatten();
-        Self { records: items.filter(|item| text(item, "sk") == "record").map(record).collect() }
+        let items = items(&world.database);
+        Self { records: items.iter().filter(|item| text(item, "sk") == "record").map(record).collect() }
     }
 
     /// The record with that partition key.

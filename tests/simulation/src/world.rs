@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,9 @@ use top_simulator::Simulator;
 
 use crate::coverage::Coverage;
 use crate::facts::Facts;
+use crate::gate::Gate;
 use crate::queues::Queues;
+use crate::table::Replica;
 
 /// When every run begins: noon in China, so that a day's quota is half a day away.
 const BEGINNING: EpochMillis = EpochMillis(1_767_240_000_000);
@@ -28,6 +31,9 @@ pub struct Weather {
     pub queue: f64,
     /// How likely TOP answers otherwise than it should.
     pub top: f64,
+    /// How likely a read that need not be consistent sees the table as it was, and how likely a function dies after a
+    /// request that arrives minutes later. Drawn apart from the others, so that other seeds stay as they are.
+    pub delay: f64,
     /// A function that meets more faults than the others, by its name.
     pub worst: Option<&'static str>,
     /// Furthest that a function's clock is off.
@@ -45,29 +51,45 @@ impl Weather {
     /// Nothing goes wrong, and all clocks agree.
     pub const CALM: Self = Self { skew: Duration::ZERO, ..Self::FAIR };
     /// Nothing goes wrong any more; clocks stay as they are.
-    pub const FAIR: Self =
-        Self { request: 0.0, queue: 0.0, top: 0.0, worst: None, skew: Duration::from_secs(30), distance: 30 };
+    pub const FAIR: Self = Self {
+        request: 0.0,
+        queue: 0.0,
+        top: 0.0,
+        delay: 0.0,
+        worst: None,
+        skew: Duration::from_secs(30),
+        distance: 30,
+    };
 }
 
 /// One run's world.
 pub struct World {
     beginning: Instant,
     chance: Mutex<fastrand::Rng>,
+    chance_of_delays: Mutex<fastrand::Rng>,
     weather: Mutex<Weather>,
     /// The table.
     pub database: Database,
+    /// The table as reads may see it that need not be consistent. `None`: they see it as it is.
+    pub replica: Mutex<Option<Replica>>,
     /// SQS.
     pub queues: Queues,
     /// TOP.
     pub top: Mutex<Simulator>,
     /// What was exercised how often.
     pub coverage: Mutex<Coverage>,
+    /// Where requests stop while a scheduler chooses.
+    pub gate: Gate,
     /// The calls that are on their way to TOP now, each by what it says.
     pub sending: Mutex<BTreeMap<String, usize>>,
     /// Until when which instance was told not to call which API.
     pub bans: Mutex<BTreeMap<(u64, String), EpochMillis>>,
     /// What reached the table, in its order.
     pub facts: Mutex<Facts>,
+    /// Whether faults are planned at the gate, whatever the weather.
+    pub faults_are_planned: AtomicBool,
+    /// How many requests are on their way whose sender has died.
+    pub on_their_way: AtomicUsize,
     violations: Mutex<Vec<String>>,
     trace: Mutex<Trace>,
 }
@@ -95,14 +117,19 @@ impl World {
         Arc::new(Self {
             beginning: Instant::now(),
             chance: Mutex::new(fastrand::Rng::with_seed(seed)),
+            chance_of_delays: Mutex::new(fastrand::Rng::with_seed(!seed)),
+            replica: Mutex::default(),
             weather: Mutex::new(Weather::FAIR),
             database,
             queues: Queues::default(),
             top: Mutex::new(top),
             coverage: Mutex::default(),
+            gate: Gate::default(),
             sending: Mutex::default(),
             bans: Mutex::default(),
             facts: Mutex::default(),
+            faults_are_planned: AtomicBool::new(false),
+            on_their_way: AtomicUsize::new(0),
             violations: Mutex::default(),
             trace: Mutex::new(Trace { lines: traced.then(Vec::new), ..Trace::default() }),
         })
@@ -131,6 +158,17 @@ impl World {
     /// A duration between two, in milliseconds.
     pub fn between(&self, least: u64, most: u64) -> Duration {
         Duration::from_millis(self.draw(|chance| chance.u64(least..=most)))
+    }
+
+    /// Whether a delay of this weather happens.
+    pub fn is_delayed(&self, worse: f64) -> bool {
+        let probability = self.weather().delay * worse;
+        probability > 0.0 && lock(&self.chance_of_delays).f64() < probability
+    }
+
+    /// How long a delay of this weather is: a duration between two, in milliseconds.
+    pub fn delay(&self, least: u64, most: u64) -> Duration {
+        Duration::from_millis(lock(&self.chance_of_delays).u64(least..=most))
     }
 
     /// How bad it is now.

@@ -1,8 +1,12 @@
-//! What each step costs, counted in requests at the HTTP layer.
+//! What each step costs: requests, counted at the HTTP layer, and write units, counted from the items before and after.
+
+use std::collections::BTreeMap;
 
 use relay_tests::bodies::{flight, ship_call, tsy};
 use relay_tests::cloud::Sent;
 use relay_tests::relay::Relay;
+use relay_tests::units::{self, Units};
+use serde_json::Value;
 
 fn costs(sent: &[Sent]) -> Vec<(&'static str, &str)> {
     sent.iter().map(|sent| (sent.service, sent.operation.as_str())).collect()
@@ -67,4 +71,92 @@ async fn messages_carry_keys_and_nothing_else() {
         let members: Vec<_> = key.as_object().unwrap().keys().cloned().collect();
         assert!(members == ["partner", "order_id"] || members == ["call", "id"], "{message}");
     }
+}
+
+/// Requests by operation, in a form that a table can hold.
+type Requests = BTreeMap<String, usize>;
+
+/// What each step of an order costs: its link, its notification, dispatch, and its call.
+async fn steps(relay: &Relay, partner: &str, order_id: &str, link: &str, push: &str) -> Vec<(Requests, Units)> {
+    let queue = if partner == "tsy" { "itinerary-postback" } else { "ship-notify" };
+    let mut steps = Vec::new();
+    for step in ["link", "notification", "dispatch", "call"] {
+        let messages = match step {
+            "dispatch" => relay.receive("notifications").await,
+            "call" => relay.receive(queue).await,
+            _ => Vec::new(),
+        };
+        let before = relay.cloud.changes().len();
+        relay.cloud.take_sent();
+        match step {
+            "link" => assert_eq!(relay.put_order(partner, order_id, link).await.0, 200),
+            "notification" if partner == "tsy" => assert_eq!(relay.post_tsy(push).await.0, 200),
+            "notification" => assert_eq!(relay.post_sctt(push).await.0, 200),
+            "dispatch" => drop(relay.invoke("notifications", relay.event(&messages)).await),
+            _ => drop(relay.invoke(queue, relay.event(&messages)).await),
+        }
+        let mut requests = Requests::new();
+        for sent in relay.cloud.take_sent().iter().filter(|sent| sent.service != "secretsmanager") {
+            let name = if sent.service == "top" { "TOP".to_owned() } else { sent.operation.clone() };
+            *requests.entry(name).or_default() += 1;
+        }
+        steps.push((requests, units::written(&relay.cloud.changes()[before..])));
+    }
+    assert_eq!(relay.effects(), 1, "TOP was told");
+    steps
+}
+
+/// The body of a sample event.
+fn sample(event: &str) -> String {
+    let event: Value = serde_json::from_str(event).unwrap();
+    event["body"].as_str().unwrap().to_owned()
+}
+
+fn requests(of: &[(&str, usize)]) -> Requests {
+    of.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
+
+/// The requests of the four steps. None depends on how big the bodies are, as long as each fits the record.
+fn ordinary_requests() -> Vec<Requests> {
+    vec![
+        requests(&[("GetItem", 1), ("UpdateItem", 1)]),
+        requests(&[("UpdateItem", 1), ("SendMessage", 1)]),
+        requests(&[("Query", 1), ("UpdateItem", 1), ("PutItem", 1), ("SendMessage", 1)]),
+        requests(&[("UpdateItem", 1), ("TOP", 1), ("PutItem", 1)]),
+    ]
+}
+
+async fn assert_costs(partner: &str, order_id: &str, link: &str, push: &str, expected: [(usize, usize); 4]) {
+    let relay = Relay::new().await;
+    relay.followed().await;
+    let (requests, units): (Vec<_>, Vec<_>) = steps(&relay, partner, order_id, link, push).await.into_iter().unzip();
+    assert_eq!(requests, ordinary_requests());
+    assert_eq!(units, expected.map(|(table, indexes)| Units { table, indexes }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_of_small_bodies_costs_ten_write_units_and_one_for_its_link() {
+    assert_costs("tsy", "P-1", &flight(), &tsy("P-1", "issued"), [(1, 0), (1, 1), (3, 0), (4, 1)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_demo_orders_cost_ten_and_fourteen_write_units_and_one_each_for_their_links() {
+    let link = sample(include_str!("../../../events/order-link.json"));
+    let push = sample(include_str!("../../../events/tsy-issue-notify.json"));
+    assert_costs("tsy", "P-1001", &link, &push, [(1, 0), (1, 1), (3, 0), (4, 1)]).await;
+    let link = sample(include_str!("../../../events/order-link-ship.json"));
+    let push = sample(include_str!("../../../events/sctt-voucher-push.json"));
+    assert_costs("sctt", "T-1", &link, &push, [(1, 0), (2, 1), (4, 0), (6, 1)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_after_the_end_costs_a_delivery_and_a_dispatch() {
+    let relay = Relay::new().await;
+    relay.followed().await;
+    steps(&relay, "tsy", "P-1", &flight(), &tsy("P-1", "issued")).await;
+    let before = relay.cloud.changes().len();
+    relay.post_tsy(&tsy("P-1", "issued")).await;
+    relay.settle().await;
+    assert_eq!(units::written(&relay.cloud.changes()[before..]), Units { table: 4, indexes: 2 });
+    assert_eq!(relay.effects(), 1, "TOP was told once");
 }

@@ -1,0 +1,198 @@
+//! Who calls the relay: partners, the booking system and operators. What they were told stays with them, and the judge
+//! holds the relay to it.
+
+use std::sync::{Arc, Mutex};
+
+use lambda_http::Request;
+use relay_tests::events::{Body, api_request};
+use serde_json::json;
+use shared::order::Partner;
+
+use crate::lambda::{Lambda, TOKEN};
+use crate::world::lock;
+
+/// An answer: status and body. `None` if the caller got none.
+pub type Answer = Option<(u16, String)>;
+
+/// Whose order it is, and its id there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderName {
+    /// Whose.
+    pub partner: Partner,
+    /// The id.
+    pub id: String,
+}
+
+/// A notification or a link, and whether its sender got a success for it.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The order.
+    pub order: OrderName,
+    /// The body.
+    pub body: String,
+    /// Whether it was acknowledged.
+    pub acknowledged: bool,
+    /// When it was sent first, and when its sender got an answer or gave up: steps of the callers' common count.
+    pub during: (usize, usize),
+}
+
+/// A call that somebody submitted.
+#[derive(Debug, Clone)]
+pub struct Submitted {
+    /// The partition key of the record that the call belongs in.
+    pub pk: String,
+    /// Its key.
+    pub key: String,
+    /// Whether it was acknowledged.
+    pub acknowledged: bool,
+}
+
+/// What callers know in the end.
+#[derive(Debug, Default)]
+pub struct Knowledge {
+    /// Notifications.
+    pub notifications: Vec<Told>,
+    /// Links, in the order in which the booking system put them.
+    pub links: Vec<Told>,
+    /// Submitted calls.
+    pub submitted: Vec<Submitted>,
+    step: usize,
+}
+
+impl Knowledge {
+    const fn step(&mut self) -> usize {
+        self.step += 1;
+        self.step
+    }
+
+    /// Whether an order other than `order`, or a submitted call, was linked to a lane (`call/id`).
+    pub fn shares(&self, order: &OrderName, lane: &str) -> bool {
+        let (call, id) = lane.split_once('/').unwrap_or(("", lane));
+        let named = format!("\"alitrip_order_id\":\"{id}\"");
+        self.links.iter().any(|told| told.order != *order && told.body.contains(&named))
+            || self.submitted.iter().any(|submitted| submitted.pk == format!("submission#{call}#{id}"))
+    }
+}
+
+/// What an operator says of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// Decide it again.
+    Replay,
+    /// It needs no person.
+    Dismiss,
+    /// Send nothing of it that is not sent yet.
+    Withdraw,
+    /// Nothing is to be done about it any more.
+    Close,
+}
+
+/// Callers of one relay.
+pub struct Callers {
+    /// What they call.
+    pub lambda: Arc<Lambda>,
+    /// What they know.
+    pub knowledge: Mutex<Knowledge>,
+}
+
+fn about(order: &OrderName, method: &str, path: &str, body: Body<'_>) -> Request {
+    let parameters = json!({"partner": order.partner.as_str(), "order_id": order.id});
+    api_request(method, path, parameters, json!({}), body)
+}
+
+impl Callers {
+    /// Callers that did nothing yet.
+    pub fn new(lambda: Arc<Lambda>) -> Self {
+        Self { lambda, knowledge: Mutex::default() }
+    }
+
+    /// A partner delivers a notification once.
+    pub async fn notify(&self, order: &OrderName, body: &str) -> Answer {
+        let (function, path) = match order.partner {
+            Partner::Tsy => ("tsy-issue-notify", "/tsy/{token}/issue-notify"),
+            Partner::Sctt if body.contains("orderlist") => ("sctt-cancel-push", "/sctt/{token}/cancel-push"),
+            Partner::Sctt => ("sctt-voucher-push", "/sctt/{token}/voucher-push"),
+        };
+        let request = api_request("POST", path, json!({"token": TOKEN}), json!({}), Body::Text(body));
+        let answer = self.lambda.request(function, request).await;
+        if let Some((200, answer)) = &answer
+            && *answer != order.partner.acknowledgement()
+        {
+            self.lambda.world.violated(format!("{} was answered 200 with {answer}", order.partner));
+        }
+        answer
+    }
+
+    /// Remembers a notification, and whether one of its deliveries was acknowledged.
+    pub fn notified(&self, order: &OrderName, body: String, acknowledged: bool) {
+        let during = (0, 0);
+        lock(&self.knowledge).notifications.push(Told { order: order.clone(), body, acknowledged, during });
+    }
+
+    /// The booking system links an order: it puts the link until that succeeds, at most so often, with a pause between.
+    pub async fn link(&self, order: &OrderName, link: &str, tries: usize, pause: impl AsyncFn()) {
+        let index = {
+            let knowledge = &mut *lock(&self.knowledge);
+            let during = (knowledge.step(), usize::MAX);
+            knowledge.links.push(Told { order: order.clone(), body: link.to_owned(), acknowledged: false, during });
+            knowledge.links.len() - 1
+        };
+        let mut acknowledged = false;
+        for _ in 0..tries {
+            self.lambda.world.note(|| format!("booking system links {}: {link}", order.id));
+            let request = about(order, "PUT", "/orders/{partner}/{order_id}", Body::Text(link));
+            if let Some((200, _)) = self.lambda.request("order-link", request).await {
+                acknowledged = true;
+                break;
+            }
+            pause().await;
+        }
+        let knowledge = &mut *lock(&self.knowledge);
+        let step = knowledge.step();
+        let told = &mut knowledge.links[index];
+        (told.acknowledged, told.during.1) = (acknowledged, step);
+    }
+
+    /// Somebody looks at an order.
+    pub async fn look(&self, order: &OrderName) -> Answer {
+        let request = about(order, "GET", "/orders/{partner}/{order_id}", Body::None);
+        self.lambda.request("order-link", request).await
+    }
+
+    /// An operator says something of an order.
+    pub async fn say(&self, order: &OrderName, word: Word) -> Answer {
+        self.lambda.world.note(|| format!("operator: {word:?} {}", order.id));
+        let (path, body) = match word {
+            Word::Replay => ("/orders/{partner}/{order_id}/replay", Body::None),
+            Word::Dismiss => ("/orders/{partner}/{order_id}/dismiss", Body::Text(r#"{"note":"seen"}"#)),
+            Word::Withdraw => ("/orders/{partner}/{order_id}/withdraw", Body::Text(r#"{"note":"seen"}"#)),
+            Word::Close => ("/orders/{partner}/{order_id}/close", Body::Text(r#"{"note":"seen"}"#)),
+        };
+        self.lambda.request("order-link", about(order, "POST", path, body)).await
+    }
+
+    /// Somebody submits a call, which belongs in the record `pk`, once.
+    pub async fn submit(&self, call: &str, key: Option<&str>, body: &str) -> Answer {
+        let headers = key.map_or_else(|| json!({}), |key| json!({"Idempotency-Key": key}));
+        let request = api_request("POST", "/calls/{call}", json!({"call": call}), headers, Body::Text(body));
+        self.lambda.request("submit-call", request).await
+    }
+
+    /// Remembers a submitted call.
+    pub fn submitted(&self, pk: String, key: &str, acknowledged: bool) {
+        lock(&self.knowledge).submitted.push(Submitted { pk, key: key.to_owned(), acknowledged });
+    }
+
+    /// An operator says how a call ended.
+    pub async fn resolve(&self, call: &str, key: &str, outcome: &str, attempt: Option<i64>) -> Answer {
+        self.lambda.world.note(|| format!("operator resolves {call}/{key} as {outcome}"));
+        let mut body = json!({"outcome": outcome, "note": "asked TOP"});
+        if let Some(attempt) = attempt {
+            body["attempt"] = json!(attempt);
+        }
+        let parameters = json!({"call": call, "key": key});
+        let body = body.to_string();
+        let request = api_request("POST", "/calls/{call}/{key}/resolve", parameters, json!({}), Body::Text(&body));
+        self.lambda.request("submit-call", request).await
+    }
+}

@@ -1,0 +1,276 @@
+//! The gate at which the requests of running functions stop, so that a scheduler chooses which is performed next.
+//!
+//! While the gate is open, requests pass. While it is closed, each request waits for the scheduler's decision, and
+//! leaves its footprint: what it read and what it changed. Two requests whose footprints do not conflict commute.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::sync::Mutex;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use crate::network::Far;
+use crate::world::lock;
+use crate::{lambda, table};
+
+/// What a request meets at the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GateFault {
+    /// It is not performed. The sender gets an error that it does not retry; of TOP, the sender gets no answer.
+    NotPerformed,
+    /// It is performed, and its answer is lost. The SDK sends it again.
+    AnswerLost,
+    /// Its sender gets no answer, and it is performed after all runs have ended.
+    Late,
+    /// It is performed, and the function is killed before the answer.
+    Killed,
+    /// The function is killed after it sent the request, which is performed a minute later.
+    KilledAndLate,
+}
+
+impl GateFault {
+    /// Its name in lists of steps.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotPerformed => "not performed",
+            Self::AnswerLost => "answer lost",
+            Self::Late => "performed late",
+            Self::Killed => "performed, process killed",
+            Self::KilledAndLate => "process killed, performed late",
+        }
+    }
+
+    /// Those that make a difference to a request of this operation.
+    ///
+    /// A read changes nothing, so only its failure counts. A process that dies before a request has done what it would
+    /// have done had it died after its write before; so deaths after writes are all deaths. A message that a queue gets
+    /// late is like one whose sender is slow, which is an interleaving without a fault.
+    pub fn of(operation: &str) -> &'static [Self] {
+        match operation {
+            "dynamodb GetItem" | "dynamodb Query" | "dynamodb BatchGetItem" => &[Self::NotPerformed],
+            "sqs ChangeMessageVisibilityBatch" => &[Self::NotPerformed],
+            _ if operation.starts_with("sqs") => &[Self::NotPerformed, Self::AnswerLost, Self::Killed],
+            _ => &[Self::NotPerformed, Self::AnswerLost, Self::Late, Self::Killed, Self::KilledAndLate],
+        }
+    }
+}
+
+/// Names a request the same in every interleaving: which run sends it, what it is for, and the how-manieth such request
+/// of this run it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId {
+    /// The run.
+    pub run: usize,
+    subject: u64,
+    occurrence: u32,
+}
+
+/// How a request uses a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It reads it.
+    Read,
+    /// It changes a part of it that other parts do not depend on: an item of a partition.
+    Touch,
+    /// It changes it.
+    Write,
+}
+
+/// What a request read and changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Footprint(Vec<(u64, Access)>);
+
+impl Footprint {
+    /// Adds a resource.
+    pub fn add(&mut self, resource: impl Hash, access: Access) {
+        self.0.push((hash_of(resource), access));
+    }
+
+    /// Whether the order of the two requests may matter.
+    pub fn conflicts(&self, other: &Self) -> bool {
+        self.0.iter().any(|(resource, access)| {
+            let same = other.0.iter().filter(|(other, _)| other == resource);
+            same.into_iter().any(|(_, other)| {
+                !matches!((access, other), (Access::Read, Access::Read) | (Access::Touch, Access::Touch))
+            })
+        })
+    }
+}
+
+/// A stable hash.
+pub fn hash_of(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A request that waits.
+pub struct Waiting {
+    /// Its name.
+    pub id: EventId,
+    /// Its operation.
+    pub operation: &'static str,
+    /// What it is about, for people.
+    pub description: String,
+    /// How many requests had been performed when it came.
+    pub came_after: usize,
+    /// How many requests had been performed when time last passed before it came.
+    pub paused_after: usize,
+    go: oneshot::Sender<Option<GateFault>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    closed: bool,
+    running: usize,
+    counts: BTreeMap<(usize, u64), u32>,
+    waiting: Vec<Waiting>,
+    performed: usize,
+    paused_after: usize,
+    footprint: Footprint,
+    late: Vec<Far>,
+    later: Vec<Far>,
+}
+
+/// The gate.
+#[derive(Default)]
+pub struct Gate(Mutex<Inner>);
+
+impl Gate {
+    /// Closes it: requests wait from now on.
+    pub fn close(&self) {
+        lambda::skip_pauses(true);
+        *lock(&self.0) = Inner { closed: true, ..Inner::default() };
+    }
+
+    /// Opens it, and gives back the requests that arrive late: those for now, and those for a minute later.
+    pub fn open(&self) -> (Vec<Far>, Vec<Far>) {
+        lambda::skip_pauses(false);
+        let inner = std::mem::take(&mut *lock(&self.0));
+        (inner.late, inner.later)
+    }
+
+    /// Says which run makes its steps from now on.
+    pub fn runs(&self, run: usize) {
+        lock(&self.0).running = run;
+    }
+
+    /// Says that time has passed since the request that was released last.
+    pub fn time_passed(&self) {
+        let inner = &mut *lock(&self.0);
+        inner.paused_after = inner.performed;
+    }
+
+    /// Takes a request in; the answer is the scheduler's decision.
+    pub fn arrive(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        description: impl FnOnce() -> String,
+    ) -> Option<oneshot::Receiver<Option<GateFault>>> {
+        let inner = &mut *lock(&self.0);
+        if !inner.closed {
+            return None;
+        }
+        let (go, decision) = oneshot::channel();
+        let subject = hash_of((operation, subject));
+        let count = inner.counts.entry((inner.running, subject)).or_default();
+        *count += 1;
+        let id = EventId { run: inner.running, subject, occurrence: *count };
+        let (came_after, paused_after) = (inner.performed, inner.paused_after);
+        let description = description();
+        inner.waiting.push(Waiting { id, operation, description, came_after, paused_after, go });
+        Some(decision)
+    }
+
+    /// The requests that wait, in the order of their names: the order in which runs are polled must not matter.
+    pub fn waiting<T>(&self, look: impl FnOnce(&[Waiting]) -> T) -> T {
+        let inner = &mut *lock(&self.0);
+        // Those of a run that was killed wait for nothing.
+        inner.waiting.retain(|waiting| !waiting.go.is_closed());
+        inner.waiting.sort_by_key(|waiting| waiting.id);
+        look(&inner.waiting)
+    }
+
+    /// Lets the request of that name be performed. `false`: it does not wait.
+    pub fn release(&self, id: EventId, fault: Option<GateFault>) -> bool {
+        let inner = &mut *lock(&self.0);
+        let Some(position) = inner.waiting.iter().position(|waiting| waiting.id == id) else { return false };
+        let waiting = inner.waiting.remove(position);
+        inner.performed += 1;
+        inner.footprint = Footprint::default();
+        waiting.go.send(fault).is_ok()
+    }
+
+    /// Records what the request that was released last read and changed.
+    pub fn leave_footprint(&self, footprint: Footprint) {
+        lock(&self.0).footprint = footprint;
+    }
+
+    /// What the request that was released last read and changed.
+    pub fn footprint(&self) -> Footprint {
+        lock(&self.0).footprint.clone()
+    }
+
+    /// Keeps a request that is performed after all runs have ended, or a minute after that.
+    pub fn keep_late(&self, far: Far, a_minute_later: bool) {
+        let inner = &mut *lock(&self.0);
+        if a_minute_later { inner.later.push(far) } else { inner.late.push(far) }
+    }
+}
+
+/// What a request to DynamoDB uses. `before` and `after`: the item that it may have written, before it and after it.
+///
+/// A Query reads every item of its partition, or of its partition of the index. All strings among its values count as
+/// partitions: one too many makes requests conflict that commute, which costs time and hides nothing. A write whose
+/// condition failed only read the item.
+pub fn footprint_of_dynamodb(body: &Value, before: &Value, after: &Value, succeeded: bool) -> Footprint {
+    let mut footprint = Footprint::default();
+    let name = |key: &Value| format!("{} {}", key["pk"]["S"], key["sk"]["S"]);
+    let values = || body["ExpressionAttributeValues"].as_object().into_iter().flatten().map(|(_, value)| value);
+    if let Some(condition) = body["KeyConditionExpression"].as_str() {
+        let index = body["IndexName"].as_str().unwrap_or_default();
+        let texts: Vec<_> = values().filter_map(|value| value["S"].as_str()).collect();
+        assert!(!texts.is_empty(), "a Query without a partition: {condition}");
+        for text in texts {
+            footprint.add(("partition", index, text), Access::Read);
+        }
+    } else if let Some(tables) = body["RequestItems"].as_object() {
+        for key in tables.values().flat_map(|table| table["Keys"].as_array().into_iter().flatten()) {
+            footprint.add(("item", name(key)), Access::Read);
+        }
+    } else {
+        let is_write = body["Item"].is_object() || body["UpdateExpression"].is_string();
+        let key = if body["Key"].is_object() { &body["Key"] } else { &body["Item"] };
+        if !(is_write && succeeded) {
+            footprint.add(("item", name(key)), Access::Read);
+            return footprint;
+        }
+        footprint.add(("item", name(key)), Access::Write);
+        footprint.add(("partition", "", key["pk"]["S"].as_str().unwrap_or_default()), Access::Touch);
+        for (index, attribute) in table::INDEXES {
+            for item in [before, after] {
+                if let Some(partition) = item[*attribute]["S"].as_str() {
+                    footprint.add(("partition", *index, partition), Access::Touch);
+                }
+            }
+        }
+    }
+    footprint
+}
+
+/// What a request to DynamoDB is about, the same in every interleaving: neither times nor tokens.
+pub fn subject_of_dynamodb(body: &Value) -> String {
+    let name = |key: &Value| format!("{} {}", key["pk"]["S"], key["sk"]["S"]);
+    if let Some(tables) = body["RequestItems"].as_object() {
+        let keys = tables.values().flat_map(|table| table["Keys"].as_array().into_iter().flatten());
+        return keys.map(name).collect::<Vec<_>>().join(", ");
+    }
+    if body["KeyConditionExpression"].is_string() {
+        let values = body["ExpressionAttributeValues"].as_object().into_iter().flatten();
+        let texts: Vec<_> = values.filter_map(|(_, value)| value["S"].as_str()).collect();
+        return format!("{} {}", body["IndexName"].as_str().unwrap_or("table"), texts.join(" "));
+    }
+    name(if body["Key"].is_object() { &body["Key"] } else { &body["Item"] })
+}
