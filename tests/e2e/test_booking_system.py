@@ -60,6 +60,7 @@ def _ship_link(**changes: Any) -> dict[str, Any]:
     [
         ("tsy", b"", "empty"),
         ("tsy", b"{", "JSON"),
+        ("tsy", b'{"happytrip_flight": {"tes_head_id": 1, "tes_head_id": 2, "ticket_no_list": []}}', "tes_head_id"),
         ("tsy", [], "object"),
         ("tsy", {}, ""),
         ("tsy", {"train": {}}, "train"),
@@ -94,16 +95,35 @@ def test_a_submitted_call_is_answered_the_same_again_and_refused_with_another_bo
     assert len(stage.entries("ticket-verify", order_id)) == 1
 
 
-def test_a_refused_call_may_be_submitted_again_corrected(stage: Stage) -> None:
+@pytest.mark.parametrize("write_off_type", [0, 1], ids=["once", "total"])
+def test_a_refused_call_may_be_submitted_again_corrected(stage: Stage, write_off_type: int) -> None:
     order_id, key = stage.new_order("sctt"), stage.new_id("redemption")
+    redemption = _redemption(stage, order_id, write_off_type)
     stage.simulator.fail("ticket-verify", order_id, "business_failure")
-    stage.relay.submit("ticket-verify", scenarios.ticket_redemption(order_id), idempotency_key=key)
+    stage.relay.submit("ticket-verify", redemption, idempotency_key=key)
     stage.await_submitted("ticket-verify", key, "refused")
-    corrected = {**scenarios.ticket_redemption(order_id), "total_num": 2}
-    answer = stage.relay.submit("ticket-verify", corrected, idempotency_key=key)
+    answer = stage.relay.submit("ticket-verify", {**redemption, "total_num": 2}, idempotency_key=key)
     assert answer.status_code == 202, answer.text
     stage.await_submitted("ticket-verify", key, "succeeded")
     assert str(stage.sent("ticket-verify", order_id)["total_num"]) == "2"
+
+
+def test_a_key_of_a_total_is_refused_for_another_request(stage: Stage) -> None:
+    order_id, key = stage.new_order("sctt"), stage.new_id("redemption")
+    total = _redemption(stage, order_id, write_off_type=1)
+    stage.relay.submit("ticket-verify", total, idempotency_key=key)
+    stage.await_submitted("ticket-verify", key, "succeeded")
+    for change in ({"total_num": 2}, {"order_id": int(stage.new_alitrip_id())}, {"write_off_type": 0}):
+        answer = stage.relay.submit("ticket-verify", total | change, idempotency_key=key)
+        assert answer.status_code == 422, f"{change}: {answer.text}"
+    stage.settle()
+    assert len(stage.entries("ticket-verify", order_id)) == 1
+
+
+def _redemption(stage: Stage, order_id: str, write_off_type: int) -> dict[str, Any]:
+    """A redemption of an order of its own: TOP is told the totals of an order one after the other."""
+    own = {"order_id": int(stage.new_alitrip_id()), "write_off_type": write_off_type}
+    return scenarios.ticket_redemption(order_id) | own
 
 
 def test_a_ship_notification_may_be_submitted_under_its_business_key(stage: Stage) -> None:
@@ -127,6 +147,7 @@ def test_a_ship_notification_may_be_submitted_under_its_business_key(stage: Stag
         ("ticket-verify", {"surprise": 1}, "k-3", "surprise"),
         ("ticket-verify", b"", "k-4", "empty"),
         ("ticket-verify", b"[", "k-5", "JSON"),
+        ("ticket-verify", b'{"order_id": 1, "check_num": 1, "check_num": 2}', "k-7", "check_num"),
         ("ticket-verify", [], "k-6", "object"),
     ],
 )

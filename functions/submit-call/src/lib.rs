@@ -90,7 +90,7 @@ impl SubmitCall {
         let record_key = RecordKey::Submission(lane);
         if kind == CallKind::TicketVerify && call.resend() == Resend::Again {
             let own = RecordKey::Submission(Lane { call: kind, id: format!("key#{key}") });
-            if !self.table.point(&own, &record_key, &submission.digest, now).await? {
+            if !self.table.point(&own, &record_key, now).await? {
                 return Ok(another_body(kind, &key, None));
             }
         }
@@ -188,7 +188,7 @@ impl SubmitCall {
         }
         let own = RecordKey::Submission(Lane { call: kind, id: format!("key#{key}") });
         let Some(record) = self.table.record(&own).await? else { return Ok(None) };
-        match record.points_to.as_deref().and_then(|pointer| RecordKey::parse(pointer.rsplit_once(' ')?.0)) {
+        match record.points_to.as_deref().and_then(RecordKey::parse) {
             Some(total) => self.table.record(&total).await,
             None => Ok(Some(record)),
         }

@@ -211,23 +211,16 @@ impl Table {
     }
 
     /// Makes the record of a redemption's key point to the record of its total; `false` if the key was used for
-    /// another request.
+    /// another order, or for a redemption that counts.
     ///
     /// # Errors
     /// If DynamoDB did not do it or its answer was lost.
-    pub async fn point(
-        &self,
-        key: &RecordKey,
-        to: &RecordKey,
-        digest: &str,
-        now: EpochMillis,
-    ) -> Result<bool, StoreError> {
-        let pointer = format!("{} {digest}", to.pk());
+    pub async fn point(&self, key: &RecordKey, to: &RecordKey, now: EpochMillis) -> Result<bool, StoreError> {
         let result = self
             .update(&key.pk(), RECORD)
             .update_expression("SET points_to = :pointer, expires_at = :expires")
             .condition_expression("attribute_not_exists(pk) OR points_to = :pointer")
-            .expression_attribute_values(":pointer", s(pointer))
+            .expression_attribute_values(":pointer", s(to.pk()))
             .expression_attribute_values(":expires", n(now.plus(self.retention + SPARE).epoch_seconds()))
             .send()
             .await;
