@@ -88,6 +88,20 @@ struct WordRequest {
     revision: Option<i64>,
 }
 
+/// What a person may say with a replay.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "described, not read")]
+struct ReplayRequest {
+    /// Why: at most 1024 bytes.
+    #[serde(default)]
+    #[schemars(length(max = 1024))]
+    note: String,
+    /// The revision of the order that the person saw; the present one if absent.
+    #[serde(default)]
+    revision: Option<i64>,
+}
+
 /// What a person says who handled a call or an unreadable body.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -216,11 +230,12 @@ impl Describer {
             ("withdraw", "Withdraw a call that was certainly not sent"),
             ("close", "Close an order that will never be linked"),
         ] {
-            let mut request = self.request::<WordRequest>();
-            if word == "replay" {
+            let request = if word == "replay" {
                 // A replay needs no reason, and no body.
-                request = json!({"required": false, "content": request["content"]});
-            }
+                json!({"required": false, "content": self.body::<ReplayRequest>()})
+            } else {
+                self.request::<WordRequest>()
+            };
             let answers = vec![
                 ("202", self.answer::<Accepted>("Recorded; the order is decided next.")),
                 ("404", unknown.clone()),
