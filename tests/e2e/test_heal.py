@@ -165,7 +165,7 @@ def test_the_schedule_sweeps_and_so_lost_messages_are_not_the_end_of_an_order(st
     with unread(stage, "ship-notify"):
         stage.notify_sctt(partners.sctt_push(ship, partners.BOOKED, scenarios.vouchers(1)))
         stage.await_notifications("sctt", ship, "dispatched")
-        _lose(stage, "ship-notify", alitrip_id)
+        _lose(stage, "ship-notify", ship)
     with unread(stage, "notifications"):
         stage.notify_tsy(partners.tsy_issued(flight))
         _lose(stage, "notifications", flight)

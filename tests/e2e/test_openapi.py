@@ -53,8 +53,8 @@ _LENIENT_SCENARIOS = {
     CoverageScenario.STRING_BELOW_MIN_LENGTH,
 }
 _LENIENT_KEYWORDS = {"type", "pattern", "maxLength", "minLength"}
-#: Pushes of which only a part is read: an unusable entry or voucher does not keep the rest from being recorded.
-_PARTLY_READ = ("/voucher-push", "/cancel-push")
+#: Pushes of which only a part is read: another member, entry or voucher may be of any type or value.
+_PARTLY_READ = ("/voucher-push", "/cancel-push", "/change-price-push")
 
 
 def is_put_up_with(case: schemathesis.Case) -> bool:

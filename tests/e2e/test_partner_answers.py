@@ -32,19 +32,40 @@ _TSY_FAULTS = [
     pytest.param({"orderId": ["P-1"]}, "orderId", id="a list as order id"),
     pytest.param({"orderId": {"id": "P-1"}}, "orderId", id="an object as order id"),
     pytest.param({"orderId": "P\u00001"}, "orderId", id="a control character in the order id"),
-    pytest.param({"orderNo": None}, "orderNo", id="no order number"),
     pytest.param({"type": None}, "type", id="no type"),
     pytest.param({"type": True}, "type", id="a boolean as type"),
-    pytest.param({"msg": {}}, "msg", id="an object as message"),
 ]
 
 _SCTT_FAULTS = [
     pytest.param({"order_status": None}, "order_status", id="no status"),
     pytest.param({"order_status": "booked"}, "order_status", id="a word as status"),
     pytest.param({"order_status": 1.5}, "order_status", id="half a status"),
-    pytest.param({"vouchers": "none"}, "vouchers", id="a string as vouchers"),
-    pytest.param({"vouchers": [{"voucherlist": [{"voucher_type": "QR"}]}]}, "voucher_type", id="a word as type"),
     pytest.param({"trade_number": None, "order_code": None}, "order_code", id="no order"),
+]
+
+#: Members that the relay never reads, missing or of the wrong type.
+_TSY_ODDITIES = [
+    pytest.param({"orderNo": None}, id="no order number"),
+    pytest.param({"orderNo": ["1"]}, id="a list as order number"),
+    pytest.param({"msg": {}}, id="an object as message"),
+]
+
+_SCTT_ODDITIES = [
+    pytest.param({"total_price": "much"}, id="a word as price"),
+    pytest.param({"certificate_mode": {}}, id="an object as certificate mode"),
+    pytest.param({"travel_itinerary_url": 7}, id="a number as URL"),
+    pytest.param({"cancels": "never"}, id="a string as cancellation rules"),
+]
+
+_UNREADABLE_VOUCHERS = [
+    pytest.param("none", id="a string as vouchers"),
+    pytest.param([{"voucherlist": [{"voucher_type": "QR"}]}], id="a word as type"),
+]
+
+_CHANGE_PRICE_ODDITIES = [
+    pytest.param({"informType": None}, id="no type"),
+    pytest.param({"feeList": {}}, id="an object as list of fees"),
+    pytest.param({"feeList": [{"changeFee": "much"}]}, id="a word as fee"),
 ]
 
 
@@ -78,6 +99,14 @@ def test_a_body_that_is_no_notification_is_refused_and_kept(stage: Stage, body: 
     _refused_and_kept(stage, "sctt", lambda: stage.relay.push_sctt_as_is(body), named)
 
 
+def test_equal_unreadable_bodies_are_one_entry_that_counts_deliveries(stage: Stage) -> None:
+    body = json.dumps({"orderId": None, "msg": stage.new_id("unreadable")}).encode()
+    for _ in range(3):
+        _refused_and_kept(stage, "tsy", lambda: stage.relay.push_tsy(body), "orderId")
+    entries = [entry for entry in _quarantined(stage, "tsy").values() if entry["body"]["B"] == body]
+    assert [_deliveries(entry) for entry in entries] == [3]
+
+
 @pytest.mark.parametrize(("change", "field"), _TSY_FAULTS)
 def test_tsy_is_told_which_field_is_wrong(stage: Stage, change: dict[str, Any], field: str) -> None:
     body = _changed(partners.tsy_issued(stage.new_id("P")), change)
@@ -92,9 +121,7 @@ def test_sctt_is_told_which_field_is_wrong(stage: Stage, change: dict[str, Any],
 
 _CHANGE_PRICE_FAULTS = [
     pytest.param({"merchantOrder": None, "orderNum": None}, "merchantOrder", id="no order"),
-    pytest.param({"informType": None}, "informType", id="no type"),
-    pytest.param({"feeList": {}}, "feeList", id="an object as list of fees"),
-    pytest.param({"feeList": [{"changeFee": "much"}]}, "changeFee", id="a word as fee"),
+    pytest.param({"merchantOrder": ["P-1"], "orderNum": {}}, "merchantOrder", id="a list as order id"),
 ]
 
 _CANCEL_FAULTS = [
@@ -119,6 +146,58 @@ def test_sctt_is_told_what_is_wrong_with_a_cancel_push(stage: Stage, change: dic
     url = connection.beside(connection.sctt_url, "cancel-push")
     body = _changed(partners.sctt_cancel((stage.new_id("T"), partners.CANCEL_DONE)), change)
     _refused_and_kept(stage, "sctt", lambda: stage.relay.push_sctt(body, url), field)
+
+
+@pytest.mark.parametrize("change", _TSY_ODDITIES)
+def test_members_of_an_issue_notification_that_decide_nothing_are_not_checked(
+    stage: Stage, change: dict[str, Any]
+) -> None:
+    order_id = stage.new_order("tsy")
+    stage.link("tsy", order_id, scenarios.happytrip_flight())
+    stage.notify_tsy(_changed(partners.tsy_issued(order_id), change))
+    stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
+    assert [entry.effect for entry in stage.entries("itinerary-postback", order_id)] == [True]
+
+
+@pytest.mark.parametrize("change", _SCTT_ODDITIES)
+def test_members_of_a_voucher_push_that_decide_nothing_are_not_checked(stage: Stage, change: dict[str, Any]) -> None:
+    order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
+    stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=1))
+    stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(1)) | change)
+    stage.await_calls("sctt", order_id, "ship-notify", "succeeded")
+    assert [entry.request["success"] for entry in stage.entries("ship-notify", alitrip_id)] == [True]
+
+
+@pytest.mark.parametrize("vouchers", _UNREADABLE_VOUCHERS)
+def test_unreadable_vouchers_need_a_person_only_if_the_ship_order_is_booked(stage: Stage, vouchers: Any) -> None:
+    order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
+    stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=1))
+    stage.notify_sctt(partners.sctt_push(order_id, partners.WAITING) | {"vouchers": vouchers})
+    stage.await_notifications("sctt", order_id, "dispatched")
+    stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED) | {"vouchers": vouchers})
+    seen = stage.await_notifications("sctt", order_id, "attention", "dispatched")
+    [reason] = [one["reason"] for one in seen if one["state"] == "attention"]
+    assert "vouchers cannot be read" in reason
+    stage.settle()
+    assert stage.entries("ship-notify", alitrip_id) == []
+
+
+@pytest.mark.parametrize("change", _CHANGE_PRICE_ODDITIES)
+def test_only_the_order_of_a_change_price_push_is_read(stage: Stage, change: dict[str, Any]) -> None:
+    order_id, connection = stage.new_order("tsy"), stage.relay.connection
+    body = _changed(partners.tsy_change_price(order_id), change)
+    answer = stage.relay.push_tsy(body, connection.beside(connection.tsy_url, "change-price-push"))
+    assert (answer.status_code, answer.text) == (200, scenarios.TSY_ACKNOWLEDGEMENT)
+    [notification] = stage.await_notifications("tsy", order_id, "dispatched")
+    assert notification["kind"] == "change-price-push"
+    assert "no TOP call tells a change" in notification["reason"]
+
+
+def test_a_byte_order_mark_before_a_push_is_ignored(stage: Stage) -> None:
+    order_id = stage.new_order("tsy")
+    answer = stage.relay.push_tsy(b"\xef\xbb\xbf" + json.dumps(partners.tsy_issued(order_id)).encode())
+    assert (answer.status_code, answer.text) == (200, scenarios.TSY_ACKNOWLEDGEMENT)
+    stage.await_notifications("tsy", order_id, "waiting")
 
 
 def test_a_body_of_300_kib_is_too_large(stage: Stage) -> None:
@@ -197,11 +276,16 @@ def _changed(body: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 def _refused_and_kept(stage: Stage, partner: str, push: Callable[[], Any], named: str) -> None:
     """Asserts that a push is answered 400 naming what is wrong, quarantined, and leads to nothing."""
-    kept_before, sent_before = len(_quarantined(stage, partner)), len(stage.simulator.ledger())
+    kept_before, sent_before = _quarantined(stage, partner), len(stage.simulator.ledger())
     answer = push()
     _refused(answer, 400)
     assert named in answer.json()["msg"]
-    assert len(_quarantined(stage, partner)) == kept_before + 1
+    kept = _quarantined(stage, partner)
+    [entry] = [entry for sk, entry in kept.items() if _deliveries(entry) != _deliveries(kept_before.get(sk))]
+    assert _deliveries(entry) == _deliveries(kept_before.get(entry["sk"]["S"])) + 1
+    # The gateway replaces what is not UTF-8.
+    assert entry["body"]["B"].decode() == (answer.request.body or b"").decode(errors="replace")
+    assert "attention" in entry
     stage.settle()
     assert len(stage.simulator.ledger()) == sent_before
 
@@ -213,5 +297,11 @@ def _refused(answer: Any, status: int) -> None:
     assert int(refusal["code"]) == status
 
 
-def _quarantined(stage: Stage, partner: str) -> list[dict[str, Any]]:
-    return stage.relay.aws.records(stage.relay.connection.table, f"quarantine#{partner}")
+def _quarantined(stage: Stage, partner: str) -> dict[str, dict[str, Any]]:
+    """The unreadable bodies of a partner, by their sort keys. Equal bodies are one entry."""
+    entries = stage.relay.aws.records(stage.relay.connection.table, f"quarantine#{partner}")
+    return {entry["sk"]["S"]: entry for entry in entries}
+
+
+def _deliveries(entry: dict[str, Any] | None) -> int:
+    return int(entry["deliveries"]["N"]) if entry else 0
