@@ -250,6 +250,13 @@ pub fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     }
 }
 
+/// The digits of a number, as [`text`] takes them: JSON's `-0` is `0`.
+#[must_use]
+pub fn digits(number: &Number) -> String {
+    let digits = number.to_string();
+    if digits == "-0" { "0".to_owned() } else { digits }
+}
+
 /// As [`text`]; anything else is as good as absent.
 ///
 /// # Errors

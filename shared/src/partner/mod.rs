@@ -8,7 +8,7 @@ use lambda_http::http::StatusCode;
 use serde_json::Value;
 
 use crate::order::{OrderId, Partner, UNUSABLE_ID};
-use crate::wire::WireError;
+use crate::wire::{self, WireError};
 
 /// Largest notification body taken, in bytes. It must fit a DynamoDB item (400 KB) beside the rest of its record.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -44,7 +44,7 @@ fn named_order(body: &Value, names: [&str; 2]) -> Result<OrderId, WireError> {
             Value::Null => continue,
             Value::String(id) if id.is_empty() => continue,
             Value::String(id) => id.clone(),
-            Value::Number(id) => id.to_string(),
+            Value::Number(id) => wire::digits(id),
             _ => return Err(WireError::at(name, "must be a string")),
         };
         return OrderId::try_from(id).map_err(|_| WireError::at(name, UNUSABLE_ID));

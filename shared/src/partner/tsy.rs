@@ -125,7 +125,7 @@ impl ChangePricePush {
 pub fn order_of_change_result(body: &Value) -> Result<OrderId, WireError> {
     let usable = |field: &str| match &body[field] {
         Value::String(id) => OrderId::try_from(id.clone()).ok(),
-        Value::Number(id) => OrderId::try_from(id.to_string()).ok(),
+        Value::Number(id) => OrderId::try_from(wire::digits(id)).ok(),
         _ => None,
     };
     if let Some(order_id) = ["merchantOrder", "orderNum"].into_iter().find_map(usable) {
