@@ -162,7 +162,7 @@ class _Record:
     held_until_ms: int
     #: The states of its notifications.
     notifications: tuple[str, ...]
-    #: The keys of the submitted calls that TOP refused.
+    #: The keys of the submitted calls that TOP refused and nobody corrected.
     refused: tuple[str, ...]
     #: The lanes that TOP was told of, each `call/id`, and the submitted calls that succeeded.
     told: tuple[str, ...]
@@ -570,6 +570,8 @@ def _record(item: Mapping[str, Any]) -> _Record:
     told = [
         lane for lane, one in item.get("told", {}).get("M", {}).items() if "rejected" not in one["M"]["outcome"]["S"]
     ]
+    # A corrected submission follows the refused one of the same key.
+    newest = {one["key"]["S"]: one for one in submissions}
     succeeded = [one["key"]["S"] for one in submissions if "succeeded" in one.get("outcome", {}).get("S", "")]
     return _Record(
         pk=value("pk"),
@@ -582,7 +584,7 @@ def _record(item: Mapping[str, Any]) -> _Record:
         notifications=tuple(
             one["M"].get("state", {}).get("S", "received") for name, one in item.items() if name.startswith("n#")
         ),
-        refused=tuple(one["key"]["S"] for one in submissions if one.get("refused") and "outcome" not in one),
+        refused=tuple(key for key, one in newest.items() if one.get("refused") and "outcome" not in one),
         told=(*told, *(f"ticket-verify/{key}" for key in succeeded)),
     )
 
