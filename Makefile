@@ -110,11 +110,13 @@ simulate: ## the relay on a virtual clock with everything that can go wrong: 20,
 # What one schedule of `make explore` may meet, and which scenarios it explores.
 FAULTS ?= 1
 explore: ## every interleaving of small scenarios on the real code, with every fault at every request (SCENARIO=two, FAULTS=2)
+	$(BUILD_SIMULATION)
 	$(SIMULATION) explore --faults $(FAULTS) $(if $(SCENARIO),--scenario $(SCENARIO))
 
 # What takes longer on two cores runs in `make explore` only; the table says what was left out.
 explore-briefly:
-	$(SIMULATION) explore --faults 1 --seconds 240
+	$(BUILD_SIMULATION)
+	$(SIMULATION) explore --faults 1 --seconds 150
 
 soak: ## a million such runs, and how often each fault was exercised at each request
 	$(BUILD_SIMULATION)

@@ -65,6 +65,8 @@ pub struct Options {
     pub threads: usize,
     /// Also give the steps of the first schedule of a scenario that does not fail.
     pub verbose: bool,
+    /// Stop at the first schedule that fails.
+    pub stop_at_failure: bool,
 }
 
 /// What came of one scenario.
@@ -129,11 +131,12 @@ struct Shared<'a> {
     progress: Vec<Mutex<Progress>>,
     jobs: Mutex<(BinaryHeap<std::cmp::Reverse<Job>>, usize)>,
     end: Option<Instant>,
+    stop: AtomicBool,
 }
 
 impl Shared<'_> {
     fn is_time_up(&self) -> bool {
-        self.end.is_some_and(|end| Instant::now() >= end)
+        self.stop.load(Ordering::Relaxed) || self.end.is_some_and(|end| Instant::now() >= end)
     }
 }
 
@@ -150,7 +153,14 @@ pub fn explore(options: &Options) -> Vec<Outcome> {
         progress.push(Mutex::new(Progress { outcome, ..Progress::default() }));
     }
     let end = options.within.map(|within| Instant::now() + within);
-    let shared = Shared { options, scenarios: &scenarios, progress, jobs: Mutex::new((jobs, 0)), end };
+    let shared = Shared {
+        options,
+        scenarios: &scenarios,
+        progress,
+        jobs: Mutex::new((jobs, 0)),
+        end,
+        stop: AtomicBool::new(false),
+    };
     std::thread::scope(|scope| {
         for _ in 0..options.threads {
             scope.spawn(|| work(&shared));
@@ -215,6 +225,7 @@ fn explore_plan(shared: &Shared<'_>, job: &Job) {
             progress.outcome.schedules[job.faults] += 1;
             if !problems.is_empty() {
                 progress.outcome.failed += 1;
+                shared.stop.fetch_or(shared.options.stop_at_failure, Ordering::Relaxed);
                 let kinds: BTreeSet<_> = problems.iter().map(|problem| kind_of(problem)).collect();
                 kinds.into_iter().for_each(|kind| *progress.outcome.kinds.entry(kind).or_default() += 1);
                 if progress.first.as_ref().is_none_or(|first| first.plan.len() > job.faults) {

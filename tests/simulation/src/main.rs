@@ -64,6 +64,9 @@ struct Explore {
     /// Print a schedule of every scenario: the first that fails, or the first of all.
     #[arg(long)]
     verbose: bool,
+    /// Print nothing but the first failure, and stop there.
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// How many failing seeds are shown whole.
@@ -90,7 +93,17 @@ fn explore(arguments: &Explore) -> ExitCode {
         within: arguments.seconds.map(Duration::from_secs),
         threads: arguments.threads.unwrap_or_else(cores).max(1),
         verbose: arguments.verbose,
+        stop_at_failure: arguments.quiet,
     });
+    if arguments.quiet {
+        let schedules: u64 = outcomes.iter().flat_map(|outcome| &outcome.schedules).sum();
+        let failed = outcomes.iter().find(|outcome| outcome.failed > 0);
+        match failed {
+            Some(outcome) => println!("caught by scenario {} after {schedules} schedules", outcome.name),
+            None => println!("not found in {schedules} schedules"),
+        }
+        return if failed.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    }
     let faults: String = (0..=arguments.faults).map(|faults| format!(" {:>9}", format!("{faults} faults"))).collect();
     println!("{:<48}{faults} {:>8} {:>8} {:>9}", "scenario", "explored", "failed", "time");
     let mut failed = false;
@@ -186,7 +199,7 @@ fn many(arguments: &Arguments) -> ExitCode {
     if arguments.quiet {
         match failed.first() {
             Some(seed) => println!("caught by seed {seed} after {done} seeds"),
-            None => println!("not caught in {done} seeds"),
+            None => println!("not found in {done} seeds"),
         }
         return if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
