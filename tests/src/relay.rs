@@ -423,9 +423,14 @@ impl Relay {
 
     /// A person says what became of a call.
     pub async fn resolve(&self, call: &str, key: &str, body: &str) -> Answered {
+        self.say_of_call("resolve", call, key, body).await
+    }
+
+    /// A person says something about a call: `resolve` or `dismiss`.
+    pub async fn say_of_call(&self, word: &str, call: &str, key: &str, body: &str) -> Answered {
         let parameters = json!({"call": call, "key": key});
-        let resource = "/calls/{call}/{key}/resolve";
-        let request = api_request("POST", resource, parameters, json!({}), Body::Text(body));
+        let resource = format!("/calls/{{call}}/{{key}}/{word}");
+        let request = api_request("POST", &resource, parameters, json!({}), Body::Text(body));
         answered(self.submit_call.handle(&request).await)
     }
 

@@ -25,8 +25,11 @@ const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const REPLAYED: &str = "Idempotent-Replayed";
 /// How often a record is read again that changed before it was written.
 const MAX_TRIES: usize = 5;
-/// Most submissions of one record that have not ended.
-const MAX_OPEN: usize = 100;
+/// Most submissions of one record. All redemptions of an order's totals are in one, for as long as the record stays: a key
+/// that was used must not be taken for a new one. Of other calls, a decision keeps the newest only.
+const MAX_SUBMISSIONS: usize = 100;
+/// While a record has no more submissions than this, short requests stand in it; this bounds its size.
+const MAX_INLINE: usize = 16;
 
 /// What the function is made of.
 pub struct SubmitCall {
@@ -118,11 +121,15 @@ impl SubmitCall {
                 Judged::Written => false,
                 Judged::Conflict(state) => return Ok(another_body(lane.call, &submission.key, Some(state))),
                 Judged::Full => {
-                    let message = "too many calls of this key are not sent yet; try again later";
+                    let message = "100 calls about this were submitted already; no more are taken";
                     return Ok(answer::refusal(StatusCode::TOO_MANY_REQUESTS, None, message));
                 }
             };
             if is_new {
+                let mut submission = submission.clone();
+                if seen.submissions.len() + seen.facts.len() > MAX_INLINE {
+                    submission.request = RecordBody::Stored(submission.digest.clone());
+                }
                 if matches!(submission.request, RecordBody::Stored(_)) {
                     self.table.store_body(key, json, self.clock.now()).await?;
                 }
@@ -159,7 +166,7 @@ impl SubmitCall {
         let of_key = known.iter().rev().find(|one| one.key == submission.key);
         let state = |one: &Submission| state_of_submission(seen, one);
         match of_key {
-            None if known.iter().filter(|one| one.outcome.is_none() && !one.refused).count() >= MAX_OPEN => {
+            _ if known.len() >= MAX_SUBMISSIONS && of_key.is_none_or(|one| one.digest != submission.digest) => {
                 Judged::Full
             }
             None => Judged::Accept,
@@ -180,11 +187,13 @@ impl SubmitCall {
         }
         if kind != CallKind::TicketVerify {
             let lane = Lane { call: kind, id: key.to_owned() };
-            return match self.table.holder_of(&lane).await? {
-                Some(holder) if holder.holds(&lane.to_string()) => Ok(Some(holder)),
-                // Withdrawn, refused by a person, or not decided yet.
-                _ => self.table.record(&RecordKey::Submission(lane)).await,
-            };
+            let holder = self.table.holder_of(&lane).await?;
+            if holder.as_ref().is_some_and(|holder| holder.holds(&lane.to_string())) {
+                return Ok(holder);
+            }
+            // Withdrawn, rejected by a person, or not decided yet.
+            let submitted = self.table.record(&RecordKey::Submission(lane)).await?;
+            return Ok(submitted.or(holder));
         }
         let own = RecordKey::Submission(Lane { call: kind, id: format!("key#{key}") });
         let Some(record) = self.table.record(&own).await? else { return Ok(None) };
@@ -192,6 +201,14 @@ impl SubmitCall {
             Some(total) => self.table.record(&total).await,
             None => Ok(Some(record)),
         }
+    }
+
+    /// Finds the record of a submitted call. An order may have its lane: what needs a person there is the order's.
+    async fn submitted(&self, kind: CallKind, key: &str) -> Result<Option<OrderRecord>, StoreError> {
+        if kind == CallKind::TicketVerify || !is_usable_id(key) {
+            return self.find(kind, key).await;
+        }
+        self.table.record(&RecordKey::Submission(Lane { call: kind, id: key.to_owned() })).await
     }
 
     async fn get(&self, kind: CallKind, key: &str) -> Result<Response<Body>, StoreError> {
@@ -224,7 +241,7 @@ impl SubmitCall {
             Err(refusal) => return Ok(*refusal),
         };
         let by = answer::caller(request);
-        self.say(kind, key, (&by, &note), |found| {
+        self.say(kind, key, Meant::Call, (&by, &note), |found| {
             // An answer that was repeated, because its own answer was lost.
             let said = Word::Resolve { outcome, attempt: 0, generation: 0 };
             let last = found.history.iter().rev().find(|entry| entry.by.is_some());
@@ -268,7 +285,7 @@ impl SubmitCall {
             Err(refusal) => return Ok(*refusal),
         };
         let by = answer::caller(request);
-        self.say(kind, key, (&by, &note), |found| match &found.attention {
+        self.say(kind, key, Meant::Submission, (&by, &note), |found| match &found.attention {
             Some(attention) => Ok(Some(Word::Dismiss(attention.reasons.clone()))),
             None => Err(format!("{kind}/{key} is not in the attention list")),
         })
@@ -280,13 +297,18 @@ impl SubmitCall {
         &self,
         kind: CallKind,
         key: &str,
+        meant: Meant,
         (by, note): (&str, &str),
         word: impl Fn(&OrderRecord) -> Result<Option<Word>, String>,
     ) -> Result<Response<Body>, StoreError> {
         let conflict = |message: &str| Ok(answer::refusal(StatusCode::CONFLICT, None, message));
         let token = format!("{:016x}", (self.random)());
         for _ in 0..MAX_TRIES {
-            let Some(found) = self.find(kind, key).await? else { return Ok(no_such_call()) };
+            let found = match meant {
+                Meant::Call => self.find(kind, key).await?,
+                Meant::Submission => self.submitted(kind, key).await?,
+            };
+            let Some(found) = found else { return Ok(no_such_call()) };
             if !found.has_word(&token) {
                 if !found.facts.is_empty() {
                     return conflict("the record is being decided; read it again");
@@ -321,6 +343,15 @@ impl SubmitCall {
             }
         }
     }
+}
+
+/// Whose record a person speaks of.
+#[derive(Debug, Clone, Copy)]
+enum Meant {
+    /// The one that has the call, be it an order's.
+    Call,
+    /// The one of the submitted call.
+    Submission,
 }
 
 /// What a submission is to its record.

@@ -35,6 +35,8 @@ pub const RENEW_WITHIN: Duration = Duration::from_secs(30 * 24 * 3600);
 const MAX_FOLDED: usize = 30;
 /// Most notifications that are kept after they were summarised.
 const MAX_SUMMARISED: usize = 100;
+/// Most submissions of a call that is no redemption.
+const MAX_SUBMISSIONS: usize = 10;
 /// Largest request, in bytes: a DynamoDB item holds 400 KB.
 const MAX_REQUEST_BYTES: usize = 256 * 1024;
 
@@ -546,7 +548,8 @@ impl<'a> Deciding<'a> {
                 // A submission, or an order, that told TOP the same has done it for this one.
                 if told.as_deref() != Some(digest) {
                     self.reasons.insert(Reason::LaneTaken);
-                    return Ok(true);
+                    // Once a person has handled it, only the holder's giving up brings it back.
+                    return Ok(!self.record.dismissed.contains(&Reason::LaneTaken));
                 }
                 self.record.wanted = Some(Wanted::Nothing(Reason::ToldBySubmission));
                 return Ok(false);
@@ -691,15 +694,24 @@ impl<'a> Deciding<'a> {
 
     /// Keeps the record small: the newest notifications whole, the others in short, the newest history.
     fn bound(&mut self) {
-        // What people said stays longest.
-        let mut excess = self.record.history.len().saturating_sub(MAX_HISTORY);
-        self.record.history.retain(|entry| {
+        // What is newest stays, whatever it is: events are made from it. Of the rest, what people said stays longest.
+        let history = &mut self.record.history;
+        let newest = history.split_off(history.len().saturating_sub(MAX_HISTORY / 2));
+        let mut excess = (history.len() + newest.len()).saturating_sub(MAX_HISTORY);
+        history.retain(|entry| {
             let goes = excess > 0 && entry.by.is_none();
             excess -= usize::from(goes);
             !goes
         });
-        let excess = self.record.history.len().saturating_sub(MAX_HISTORY);
-        self.record.history.drain(..excess);
+        history.drain(..excess);
+        history.extend(newest);
+        // Redemptions are bounded when they are submitted. Of other calls, only the newest submission counts.
+        let is_redemption =
+            matches!(&self.record.key, RecordKey::Submission(lane) if lane.call == CallKind::TicketVerify);
+        if !is_redemption {
+            let excess = self.record.submissions.len().saturating_sub(MAX_SUBMISSIONS);
+            self.record.submissions.drain(..excess);
+        }
         let mut by_age: Vec<_> = self
             .record
             .notifications

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use relay_tests::bodies::{cancel, flight, redemption, sctt, ship, ship_call, tsy};
 use relay_tests::relay::Relay;
+use relay_tests::units;
 use serde_json::{Value, json};
 use shared::call::CallKind;
 use shared::notification::NotificationKind;
@@ -256,4 +257,71 @@ async fn many_long_pushes_wait_for_dispatch_without_overflow() {
     assert_eq!(record.notifications.len(), 40);
     assert!(record.facts.is_empty());
     relay.clock.advance(Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submitted_call_whose_lane_an_order_has_is_dismissed() {
+    let relay = Relay::new().await;
+    link(&relay, "sctt", "T-1", &ship("38", 1)).await;
+    push(&relay, &sctt("T-1", 2, 1).to_string()).await;
+    assert_eq!(relay.submit("ship-notify", None, &ship_call("38", true)).await.status(), 202);
+    relay.settle().await;
+    assert_eq!(reasons(&relay).await, [["lane_taken"]]);
+    let (status, answer) = relay.say_of_call("dismiss", "ship-notify", "38", r#"{"note":"the order told it"}"#).await;
+    assert_eq!(status, 202, "{answer}");
+    relay.settle().await;
+    assert_eq!(reasons(&relay).await, Vec::<Vec<String>>::new());
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_an_order_that_a_person_rejected_is_still_shown() {
+    let relay = Relay::new().await;
+    link(&relay, "sctt", "T-1", &ship("38", 1)).await;
+    relay.top_faults(json!([{"fault": "timeout_after_effect", "times": 1}, {"fault": "business_failure", "times": 1}]));
+    push(&relay, &sctt("T-1", 2, 1).to_string()).await;
+    relay.clock.advance(Duration::from_secs(3600));
+    relay.sweep().await.unwrap();
+    relay.settle().await;
+    assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "unknown");
+    let said = r#"{"outcome":"rejected","note":"asked TOP"}"#;
+    assert_eq!(relay.resolve("ship-notify", "38", said).await.0, 202);
+    relay.settle().await;
+    assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "refused");
+    assert_eq!(relay.resolve("ship-notify", "38", said).await.0, 202, "a repeated answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn redemptions_of_one_order_are_bounded_and_none_is_taken_twice() {
+    let relay = Relay::new().await;
+    relay.followed().await;
+    let total = |n: usize| redemption(77, 1).replace("\"used_quantity\":1", &format!("\"used_quantity\":{n}"));
+    for n in 1..=100 {
+        assert_eq!(relay.submit("ticket-verify", Some(&format!("K-{n}")), &total(n)).await.status(), 202);
+        relay.settle().await;
+    }
+    assert_eq!(relay.effects(), 100);
+    assert_eq!(relay.submit("ticket-verify", Some("K-101"), &total(101)).await.status(), 429);
+    assert_eq!(relay.submit("ticket-verify", Some("K-1"), &total(1)).await.status(), 200, "known");
+    relay.settle().await;
+    assert_eq!(relay.effects(), 100);
+    let changes = relay.cloud.changes();
+    let bytes = changes.iter().map(|change| units::size(&change["dynamodb"]["NewImage"])).max().unwrap();
+    assert!(bytes < 100_000, "{bytes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happened_last_is_in_the_history_however_much_people_said() {
+    let relay = Relay::new().await;
+    link(&relay, "sctt", "T-1", &ship("38", 1)).await;
+    push(&relay, &sctt("T-1", 1, 0).to_string()).await;
+    for _ in 0..60 {
+        assert_eq!(relay.replay("sctt", "T-1").await.0, 202);
+        relay.settle().await;
+    }
+    relay.top_faults(json!([{"fault": "business_failure", "times": 1}]));
+    push(&relay, &sctt("T-1", 2, 1).to_string()).await;
+    let record = relay.record("order#sctt#T-1").await;
+    assert!(record.history.len() <= 40);
+    assert_eq!(record.history.last().map(|entry| entry.what.as_str()), Some("refused"));
 }
