@@ -146,9 +146,9 @@ impl Workload {
                 sent["MessageBody"].as_str().expect("a message").to_owned()
             }
             (Kind::Ours, _) => {
-                let submitted = self.relay.submit("ship-notify", None, &ship_request(&order)).await;
+                let submitted = self.relay.submit_and_decide("ship-notify", None, &ship_request(&order)).await;
                 assert_eq!(submitted.status(), 202, "{:?}", submitted.body());
-                json!({"call": "ship-notify", "key": format!("{order}-issued")}).to_string()
+                json!({"call": "ship-notify", "id": order}).to_string()
             }
             (_, Function::Dispatch) => {
                 use aws_sdk_dynamodb::types::AttributeValue::S;

@@ -207,8 +207,7 @@ impl Sender {
                 let attempt = Attempt { lane: &lane, request: &request, invocation, trace_header };
                 self.attempt(attempt, credentials).await
             }
-            // Another version of this function reads it better, or DynamoDB answers again later.
-            Err(problem) => Outcome::Failed(ErrorClass::ConfigurationFault, Failure::of(problem)),
+            Err((class, problem)) => Outcome::Failed(class, Failure::of(problem)),
         };
         let is_configuration_fault = matches!(outcome, Outcome::Failed(ErrorClass::ConfigurationFault, _));
         let attempted = self.attempted(outcome, record);
@@ -234,12 +233,16 @@ impl Sender {
         }
     }
 
-    async fn request(&self, record: &OrderRecord) -> Result<CallRequest, String> {
-        let Some(target) = &record.target else { return Err("the record has no target".to_owned()) };
-        let json = self.table.body(&record.key, &target.request).await.map_err(|error| error.to_string())?;
-        let json = json.ok_or("the stored request is lost")?;
+    /// The request to send, or why there is none now: DynamoDB may answer later, and another version of this function may
+    /// read what this one cannot.
+    async fn request(&self, record: &OrderRecord) -> Result<CallRequest, (ErrorClass, String)> {
+        let fault = |problem: String| (ErrorClass::ConfigurationFault, problem);
+        let target = record.target.as_ref().ok_or_else(|| fault("the record has no target".to_owned()))?;
+        let json = self.table.body(&record.key, &target.request).await;
+        let json = json.map_err(|error| (ErrorClass::NotExecuted { ban: None }, error.to_string()))?;
+        let json = json.ok_or_else(|| fault("the stored request is lost".to_owned()))?;
         CallRequest::from_stored(target.call, &json)
-            .map_err(|problem| format!("the stored request cannot be read by this version: {problem}"))
+            .map_err(|problem| fault(format!("the stored request cannot be read by this version: {problem}")))
     }
 
     /// Writes down how an attempt ended, with everything that follows; where facts came meanwhile, or something follows

@@ -19,9 +19,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 #: The copies, and what they are built into: apart from the project's own, which must not be taken for theirs.
 WORK = ROOT / "target" / "mutations"
-SEEDS = 4_000
+SEEDS = 3_000
 #: How long the explorer looks before the simulation does, in seconds.
-SECONDS = 40
+SECONDS = 30
 
 
 def main() -> int:
@@ -29,22 +29,12 @@ def main() -> int:
     arguments = sys.argv[1:]
     with (HERE / "mutations.toml").open("rb") as listed:
         mutations = tomllib.load(listed)["mutation"]
-    stale = [
-        mutation["bug"]
-        for mutation in mutations
-        if source(mutation).count(mutation["find"]) != 1
-    ]
+    stale = [mutation["bug"] for mutation in mutations if source(mutation).count(mutation["find"]) != 1]
     for bug in stale:
-        print(
-            f"{bug}: what it replaces is not in the code exactly once; mend mutations.toml"
-        )
+        print(f"{bug}: what it replaces is not in the code exactly once; mend mutations.toml")
     if stale or arguments == ["--check"]:
         return 1 if stale else 0
-    chosen = [
-        mutation
-        for mutation in mutations
-        if all(word in mutation["bug"] for word in arguments)
-    ]
+    chosen = [mutation for mutation in mutations if all(word in mutation["bug"] for word in arguments)]
     prepare()
     rows = []
     for number, mutation in enumerate(chosen, start=1):
@@ -54,9 +44,7 @@ def main() -> int:
     for bug, verdict, _ in rows:
         print(f"| {bug} | {verdict} |")
     missed = [bug for bug, _, is_caught in rows if not is_caught]
-    print(
-        f"\n{len(rows) - len(missed)} of {len(rows)} caught within {SECONDS} s of exploring and {SEEDS} seeds each"
-    )
+    print(f"\n{len(rows) - len(missed)} of {len(rows)} caught within {SECONDS} s of exploring and {SEEDS} seeds each")
     return 1 if missed else 0
 
 
@@ -83,9 +71,7 @@ def prepare() -> None:
     built = WORK / "build" / "local"
     if not built.exists() and (ROOT / "target" / "local").exists():
         for part in ("deps", "build", ".fingerprint"):
-            shutil.copytree(
-                ROOT / "target" / "local" / part, built / part, symlinks=True
-            )
+            shutil.copytree(ROOT / "target" / "local" / part, built / part, symlinks=True)
 
 
 def caught(mutation: dict[str, str]) -> tuple[str, bool]:
@@ -93,9 +79,7 @@ def caught(mutation: dict[str, str]) -> tuple[str, bool]:
     path = WORK / "tree" / mutation["file"]
     # The copy's own text: the project may be edited while this runs.
     whole = path.read_text(encoding="utf-8")
-    path.write_text(
-        whole.replace(mutation["find"], mutation["replace"]), encoding="utf-8"
-    )
+    path.write_text(whole.replace(mutation["find"], mutation["replace"]), encoding="utf-8")
     begun = time.monotonic()
     try:
         cargo = [
@@ -110,9 +94,7 @@ def caught(mutation: dict[str, str]) -> tuple[str, bool]:
             "relay-simulation",
         ]
         env = {**os.environ, "CARGO_TARGET_DIR": str(WORK / "build")}
-        built = subprocess.run(
-            cargo, cwd=WORK / "tree", env=env, capture_output=True, text=True
-        )
+        built = subprocess.run(cargo, cwd=WORK / "tree", env=env, capture_output=True, text=True)
         if built.returncode != 0:
             print(built.stderr[-3000:])
             return "does not build", False

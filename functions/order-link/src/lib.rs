@@ -188,24 +188,24 @@ impl OrderLink {
             if seen.revision == 0 {
                 return Ok(answer::refusal(StatusCode::NOT_FOUND, None, "nothing is known of this order"));
             }
-            if seen.has_word(&token) {
-                break;
-            }
-            if said.revision.is_some_and(|revision| revision != seen.revision) {
-                return conflict("the order has changed since; read it again");
-            }
-            if seen.facts.iter().any(|fact| matches!(fact, Fact::Said { .. })) {
-                return conflict("another request of a person about this order is being processed; read it again");
-            }
-            let word = match action.word(&seen) {
-                Ok(word) => word,
-                Err(message) if action == Action::Replay => {
-                    return Ok(answer::refusal(StatusCode::NOT_FOUND, None, message));
+            // Recorded by the request before, whose answer was lost.
+            if !seen.has_word(&token) {
+                if said.revision.is_some_and(|revision| revision != seen.revision) {
+                    return conflict("the order has changed since; read it again");
                 }
-                Err(message) => return conflict(message),
-            };
-            if !self.table.say(&seen, word, &by, &said.note, &token, self.clock.now()).await? {
-                continue;
+                if seen.facts.iter().any(|fact| matches!(fact, Fact::Said { .. })) {
+                    return conflict("another request of a person about this order is being processed; read it again");
+                }
+                let word = match action.word(&seen) {
+                    Ok(word) => word,
+                    Err(message) if action == Action::Replay => {
+                        return Ok(answer::refusal(StatusCode::NOT_FOUND, None, message));
+                    }
+                    Err(message) => return conflict(message),
+                };
+                if !self.table.say(&seen, word, &by, &said.note, &token, self.clock.now()).await? {
+                    continue;
+                }
             }
             // If that fails, the sweep does it: the word is not to be said again.
             self.wake(&seen).await;

@@ -1,6 +1,6 @@
 //! The order record: everything that is known and done about one order, in one DynamoDB item.
 //!
-//! Every write but the sweep's raises `revision`. Whoever read the record first writes on condition that `revision` is
+//! Every write raises `revision`, except the sweep's, and the hint of a record that waits for a lane. Whoever read the record first writes on condition that `revision` is
 //! still what it read. Deliveries, claims and the fallback of a finish need no reading and have conditions of their own.
 //! Facts that are not decided yet stand in `facts`, in the order in which DynamoDB took them; each decision folds them
 //! into the record. While there are any, nobody claims a call.

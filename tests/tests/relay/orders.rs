@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use relay_tests::bodies::{cancel, flight, redemption, sctt, ship, ship_call, tsy};
+use relay_tests::cloud::{Sent, WireFault};
 use relay_tests::relay::Relay;
 use relay_tests::units;
 use serde_json::{Value, json};
 use shared::call::CallKind;
+use shared::clock::Clock;
 use shared::notification::NotificationKind;
 
 /// What TOP was told with effect, oldest first: the parameter that holds each request.
@@ -324,4 +326,20 @@ async fn what_happened_last_is_in_the_history_however_much_people_said() {
     let record = relay.record("order#sctt#T-1").await;
     assert!(record.history.len() <= 40);
     assert_eq!(record.history.last().map(|entry| entry.what.as_str()), Some("refused"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_be_read_now_is_sent_soon() {
+    let relay = Relay::new().await;
+    link(&relay, "sctt", "T-1", &ship("38", 12)).await;
+    let get_body = |sent: &Sent| sent.operation == "GetItem" && sent.body.contains("body#");
+    relay.cloud.order(WireFault::ServerError, 3, get_body);
+    assert_eq!(relay.post_sctt(&sctt("T-1", 2, 12).to_string()).await.0, 200);
+    relay.poll("notifications").await;
+    relay.poll("ship-notify").await;
+    assert_eq!(relay.effects(), 0);
+    let due = relay.record("order#sctt#T-1").await.target.unwrap().due.unwrap();
+    assert!(relay.clock.now().until(due) <= Duration::from_secs(120), "{due}");
+    relay.settle().await;
+    assert_eq!(relay.effects(), 1);
 }
