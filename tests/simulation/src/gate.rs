@@ -50,11 +50,15 @@ impl GateFault {
         match operation {
             "dynamodb GetItem" | "dynamodb Query" | "dynamodb BatchGetItem" => &[Self::NotPerformed],
             "sqs ChangeMessageVisibilityBatch" => &[Self::NotPerformed],
+            TIME => &[],
             _ if operation.starts_with("sqs") => &[Self::NotPerformed, Self::AnswerLost, Self::Killed],
             _ => &[Self::NotPerformed, Self::AnswerLost, Self::Late, Self::Killed, Self::KilledAndLate],
         }
     }
 }
+
+/// What stands at the gate in a request's place where time is to pass.
+pub const TIME: &str = "time";
 
 /// Names a request the same in every interleaving: which run sends it, what it is for, and the how-manieth such request
 /// of this run it is.
@@ -85,6 +89,13 @@ impl Footprint {
     /// Adds a resource.
     pub fn add(&mut self, resource: impl Hash, access: Access) {
         self.0.push((hash_of(resource), access));
+    }
+
+    /// That time passes, which matters to everything.
+    pub fn of_time() -> Self {
+        let mut footprint = Self::default();
+        footprint.add(TIME, Access::Write);
+        footprint
     }
 
     /// Whether the order of the two requests may matter.
@@ -123,6 +134,7 @@ pub struct Waiting {
 #[derive(Default)]
 struct Inner {
     closed: bool,
+    time_passes: bool,
     running: usize,
     counts: BTreeMap<(usize, u64), u32>,
     waiting: Vec<Waiting>,
@@ -154,6 +166,27 @@ impl Gate {
     /// Says which run makes its steps from now on.
     pub fn runs(&self, run: usize) {
         lock(&self.0).running = run;
+    }
+
+    /// Whether requests wait.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.0).closed
+    }
+
+    /// Lets time pass although requests wait, since that was chosen. Their senders may give up or die meanwhile.
+    pub fn begin_passing_time(&self) {
+        let inner = &mut *lock(&self.0);
+        (inner.time_passes, inner.footprint) = (true, Footprint::of_time());
+    }
+
+    /// Says that the time which was to pass has passed.
+    pub fn end_passing_time(&self) {
+        lock(&self.0).time_passes = false;
+    }
+
+    /// Whether time is to pass although requests wait.
+    pub fn time_passes(&self) -> bool {
+        lock(&self.0).time_passes
     }
 
     /// Says that time has passed since the request that was released last.
@@ -204,7 +237,8 @@ impl Gate {
     }
 
     /// Records what the request that was released last read and changed.
-    pub fn leave_footprint(&self, footprint: Footprint) {
+    pub fn leave_footprint(&self, mut footprint: Footprint) {
+        footprint.add(TIME, Access::Read);
         lock(&self.0).footprint = footprint;
     }
 

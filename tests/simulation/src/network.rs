@@ -300,7 +300,8 @@ fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
         let (world, name) = (far.world.clone(), far.request.name);
         let (sending, answer) = match (at_gate, sending) {
             (Some(decision), _) => {
-                let decision = decision.await.map_err(|_| broken())?;
+                let mut at_gate = AtGate(Some((decision, far)));
+                let (decision, far) = at_gate.decided().await.ok_or_else(broken)?;
                 let sending = Sending::of(&world, instance, &far.request);
                 (sending, meet_at_gate(decision, far, &line).await)
             }
@@ -315,6 +316,46 @@ fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
         }
         answer
     })
+}
+
+/// A request that waits at the gate. A write that was sent is performed some time, even if its sender does not live to
+/// see it.
+struct AtGate(Option<(oneshot::Receiver<Option<GateFault>>, Far)>);
+
+impl AtGate {
+    async fn decided(&mut self) -> Option<(Option<GateFault>, Far)> {
+        let decision = match &mut self.0 {
+            Some((decision, _)) => decision.await,
+            None => return None,
+        };
+        let (_, far) = self.0.take()?;
+        Some((decision.ok()?, far))
+    }
+}
+
+impl Drop for AtGate {
+    fn drop(&mut self) {
+        let Some((decision, far)) = self.0.take() else { return };
+        let is_read = GateFault::of(far.request.name) == [GateFault::NotPerformed];
+        if is_read || !far.world.gate.is_closed() {
+            return;
+        }
+        tokio::task::spawn(async move {
+            if let Ok(decision) = decision.await {
+                far.world.note(|| format!("late: {} {}", far.request.name, subject(&far.request)));
+                // Nobody hears of a fault.
+                if decision != Some(GateFault::NotPerformed) {
+                    let _ = far.perform_at_gate().await;
+                }
+                return;
+            }
+            far.world.on_their_way.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let world = far.world.clone();
+            far.arrive_late().await;
+            world.on_their_way.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
 }
 
 /// What a request is about, the same in every interleaving.

@@ -51,6 +51,8 @@ pub enum Action {
     },
     /// One action after the other.
     Chain(Vec<Self>),
+    /// Seconds pass, for everybody, though requests are on their way.
+    Wait(u64),
     /// Dispatch receives one message.
     Dispatch,
     /// The function of this call's queue receives one message.
@@ -165,9 +167,9 @@ pub fn all() -> Vec<Scenario> {
         "two-orders-one-corrected": [ship("A", "38", 1), ship("B", "38", 2), booked("A", "first", 1), booked("B", "second", 1)]
             together [Dispatch, Dispatch, ship("A", "39", 1)];
         "submitted-call-and-dispatch": [ship("A", "38", 1), booked("A", "first", 1)]
-            together [Dispatch, submit_ship("38")];
+            together [Dispatch, Chain(vec![submit_ship("38"), Dispatch])];
         "submitted-call-and-sender": [ship("A", "38", 1), booked("A", "first", 1), Dispatch]
-            together [Send("ship-notify"), submit_ship("38")];
+            together [Send("ship-notify"), Chain(vec![submit_ship("38"), Dispatch])];
 
         // Senders.
         "sender-and-dispatch": [ship("A", "38", 1), booked("A", "first", 1), Dispatch, booked("A", "second", 2)]
@@ -192,12 +194,14 @@ pub fn all() -> Vec<Scenario> {
 
         // Redemptions.
         "totals-1-2-3": [total("k1", 1), total("k2", 2), total("k3", 3)]
-            together [Send("ticket-verify"), Send("ticket-verify"), Send("ticket-verify")];
+            together [Chain(vec![Dispatch, Send("ticket-verify")]), Chain(vec![Dispatch, Send("ticket-verify")])];
+        "totals-sent-and-submitted": [total("k1", 1), Dispatch]
+            together [Send("ticket-verify"), Chain(vec![total("k2", 2), Dispatch])];
         "two-totals-submitted-at-once": [] together [total("k1", 1), total("k2", 2)];
-        "a-counted-redemption-sent-twice": [counted("k1"), Copy("ticket-verify")]
+        "a-counted-redemption-sent-twice": [counted("k1"), Dispatch, Copy("ticket-verify")]
             together [Send("ticket-verify"), Send("ticket-verify")];
-        "a-counted-redemption-submitted-again": [counted("k1")] together [Send("ticket-verify"), counted("k1")];
-        "resolve-while-sending": [counted("k1"), lost_redemption(), Deliver, Wait(180), Copy("ticket-verify")]
+        "a-counted-redemption-submitted-again": [counted("k1"), Dispatch] together [Send("ticket-verify"), counted("k1")];
+        "resolve-while-sending": [counted("k1"), Dispatch, Copy("ticket-verify"), lost_redemption(), Send("ticket-verify"), Wait(180)]
             together [resolve("ticket-verify", "k1", "succeeded"), Send("ticket-verify")];
         "resolve-twice": [counted("k1"), unanswered_redemption(), Deliver, Wait(180)]
             together [resolve("ticket-verify", "k1", "retry"), resolve("ticket-verify", "k1", "retry")];
@@ -240,13 +244,13 @@ pub fn all() -> Vec<Scenario> {
             together [ship("A", "39", 1), Dispatch] then [replay("A")];
         "case-04-link-of-a-kind-that-leads-to-nothing": [scenic("A"), booked("A", "first", 1), Deliver]
             together [ship("A", "38", 1)];
-        "case-05-submitted-call-is-pending": [submit_ship("38"), ship("A", "38", 1), booked("A", "first", 1)]
+        "case-05-submitted-call-is-pending": [submit_ship("38"), Dispatch, ship("A", "38", 1), booked("A", "first", 1)]
             together [Dispatch, Send("ship-notify")];
         "case-06-total-1-is-banned": [total("k1", 1), ban("taobao.travel.ticket.order.verify"), Deliver]
             together [total("k2", 2)];
         "case-06-total-1-is-tried-again": [total("k1", 1),
             top("taobao.travel.ticket.order.verify", json!({"fault": "http_500", "after_effect": false})), Deliver]
-            together [Chain(vec![total("k2", 2), Send("ticket-verify")])];
+            together [Chain(vec![total("k2", 2), Dispatch, Send("ticket-verify")])];
         "case-07-itinerary-a-b-a": [flight("A", "t1"), issued("A", ""), Deliver, flight("A", "t2"), issued("A", "again"), Deliver]
             together [flight("A", "t1")] then [replay_flight("A")];
         "case-08-stale-withdrawal": [ship("A", "38", 1), booked("A", "first", 1), cancelled("A", 2), booked("A", "second", 3)]
@@ -270,8 +274,19 @@ pub fn all() -> Vec<Scenario> {
         "case-f-lane-given-up-for-another-order": [ship("A", "38", 1), booked("A", "first", 1), Dispatch,
             ship("B", "38", 2), booked("B", "second", 1), Dispatch]
             together [ship("A", "39", 1), Send("ship-notify")] then [replay("A"), replay("B")];
-        "case-k-counted-redemption-and-submission": [counted("k1")]
+        "case-k-counted-redemption-and-submission": [counted("k1"), Dispatch]
             together [Send("ticket-verify"), counted("k1"), Sweep];
+
+        // Requests on their way for longer than their senders live.
+        "late-finish-and-next-sender": [ship("A", "38", 1), booked("A", "first", 1), Dispatch,
+            top("alitrip.ship.order.notify", json!({"fault": "business_failure"}))]
+            together [Send("ship-notify"), Chain(vec![Action::Wait(200), Send("ship-notify")])];
+        "late-claim-and-next-sender": [counted("k1"), Dispatch, Copy("ticket-verify")]
+            together [Send("ticket-verify"), Chain(vec![Action::Wait(200), Send("ticket-verify")])];
+        "late-decision-and-next-dispatch": [ship("A", "38", 1), booked("A", "first", 1)]
+            together [Dispatch, Chain(vec![Action::Wait(200), booked("A", "second", 2), Dispatch])];
+        "late-owner-and-next-dispatch": [ship("A", "38", 1), ship("B", "38", 2), booked("A", "first", 1), booked("B", "second", 1)]
+            together [Dispatch, Chain(vec![Action::Wait(200), ship("A", "39", 1), Dispatch])];
 
         // The other words of people.
         "withdraw-and-dispatch": [ship("A", "38", 1), booked("A", "first", 1)] together [withdraw("A"), Dispatch];
