@@ -455,6 +455,9 @@ impl Judge<'_> {
                 if !knows && !excused && !record.is_stopped {
                     self.violated(format!("{} wants {said} on {lane}; TOP knows {heard:?}; {record:?}", order.id));
                 }
+                if knows && record.end.as_deref() == Some("refused") && !shared(lane) {
+                    self.violated(format!("the call of {} is refused, and TOP knows it", order.id));
+                }
                 if knows
                     && reasons.iter().any(|reason| ["keeps_first", "opposite"].contains(&reason.as_str()))
                     && !shared(lane)

@@ -9,6 +9,7 @@ mod batch;
 mod concurrent_links;
 mod contract;
 mod counts;
+mod decisions;
 mod documents;
 mod events;
 mod flows;
