@@ -197,8 +197,9 @@ impl Table {
     ) -> Result<bool, StoreError> {
         let fact = Fact::Said { word, by: by.to_owned(), note: note.to_owned(), at: now, token: token.to_owned() };
         let update = self.with_fact(&seen.key, &fact, now)?.update_expression(format!("SET {FACT} REMOVE expires_at"));
+        // The record of a redemption's key may point to a total instead.
         let update = if seen.revision == 0 {
-            update.condition_expression("attribute_not_exists(revision)")
+            update.condition_expression("attribute_not_exists(revision) AND attribute_not_exists(points_to)")
         } else {
             update
                 .condition_expression("revision = :revision")

@@ -185,6 +185,12 @@ pub fn took_effect(world: &World, record: &Record) -> bool {
     lock(&world.top).ledger().iter().any(|entry| entry.effect && told(entry) == wanted)
 }
 
+/// The lanes (`call/id`) on which something took effect.
+pub fn lanes_with_effect(world: &World) -> BTreeSet<String> {
+    let top = lock(&world.top);
+    top.ledger().iter().filter(|entry| entry.effect).filter_map(told).map(|(lane, _)| lane).collect()
+}
+
 /// How often a submitted call took effect: a redemption, whose confirmation code is its key, or a call on a lane.
 pub fn effects_of(world: &World, pk: &str, key: &str) -> usize {
     let is_its = |entry: &&LedgerEntry| {

@@ -8,6 +8,7 @@
 
 mod callers;
 pub mod coverage;
+mod events;
 pub mod explore;
 mod facts;
 mod gate;

@@ -576,11 +576,15 @@ impl Far {
         let request: Value = serde_json::from_str(body).unwrap_or_default();
         let mut replica = lock(&world.replica);
         if matches!(operation, "PutItem" | "UpdateItem") {
+            let key = if request["Key"].is_object() { &request["Key"] } else { &request["Item"] };
+            let before = lock(&world.stream).is_some().then(|| table::item(&world.database, key));
             let answer = dynamodb(&world.database, operation, body);
             if answer.0 == 200 {
                 lock(&world.facts).performed(operation, &request);
+                if let (Some(stream), Some(before)) = (&mut *lock(&world.stream), before) {
+                    stream.push((before, table::item(&world.database, key)));
+                }
                 if let Some(replica) = &mut *replica {
-                    let key = if request["Key"].is_object() { &request["Key"] } else { &request["Item"] };
                     replica.wrote(world.now(), key, table::item(&world.database, key));
                 }
             }

@@ -14,6 +14,7 @@ use top_simulator::{Credentials, Simulator};
 
 use crate::callers::Word;
 use crate::coverage::Coverage;
+use crate::events;
 use crate::judge::judge;
 use crate::lambda::{Lambda, TABLE, spawn};
 use crate::queues;
@@ -102,6 +103,11 @@ const fn has_delays(seed: u64) -> bool {
     matches!(seed % 5, 0 | 2)
 }
 
+/// Whether order events of a seed are judged: in one of five.
+const fn has_events(seed: u64) -> bool {
+    seed % 5 == 1
+}
+
 /// Runs a seed. `traced`: takes down everything that happens.
 pub fn run(seed: u64, traced: bool) -> Report {
     // What the SDK draws for its pauses comes from here.
@@ -115,7 +121,11 @@ pub fn run(seed: u64, traced: bool) -> Report {
         if has_delays(seed) {
             *lock(&world.replica) = Some(Replica::new(take_database()));
         }
+        if has_events(seed) {
+            *lock(&world.stream) = Some(Vec::new());
+        }
         live(&world).await;
+        events::judge(&world);
         world
     });
     // What is left behind ends with its runtime.

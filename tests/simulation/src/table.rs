@@ -113,6 +113,16 @@ pub fn items(database: &Database) -> Vec<Value> {
     }
 }
 
+/// How many notifications all records have.
+pub fn notifications(world: &World) -> usize {
+    let items = items(&world.database);
+    items
+        .iter()
+        .flat_map(|item| item.as_object().into_iter().flatten())
+        .filter(|(name, _)| name.starts_with("n#"))
+        .count()
+}
+
 /// A value with its members in order: an item's come in any.
 pub fn sorted(value: &Value) -> Value {
     match value {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dynoxide::Database;
+use serde_json::Value;
 use shared::clock::{Clock, EpochMillis};
 use tokio::time::Instant;
 use top_simulator::Simulator;
@@ -86,6 +87,8 @@ pub struct World {
     pub bans: Mutex<BTreeMap<(u64, String), EpochMillis>>,
     /// What reached the table, in its order.
     pub facts: Mutex<Facts>,
+    /// Every change of the table: the item before and after. `None`: nobody follows it.
+    pub stream: Mutex<Option<Vec<(Value, Value)>>>,
     /// Whether faults are planned at the gate, whatever the weather.
     pub faults_are_planned: AtomicBool,
     /// How many requests are on their way whose sender has died.
@@ -128,6 +131,7 @@ impl World {
             sending: Mutex::default(),
             bans: Mutex::default(),
             facts: Mutex::default(),
+            stream: Mutex::default(),
             faults_are_planned: AtomicBool::new(false),
             on_their_way: AtomicUsize::new(0),
             violations: Mutex::default(),
