@@ -181,7 +181,7 @@ impl Order {
     }
 
     fn claim(&mut self) {
-        let target = self.record.target.as_ref().expect("there is a call to send");
+        let target = self.record.target.as_ref().unwrap();
         assert!(target.due.is_some_and(|due| due <= self.now), "it may be sent now: {target:?}");
         let until = self.now.plus(Duration::from_secs(3600));
         self.record.sending = Some(Sending { owner: "me".to_owned(), until, generation: target.generation });
@@ -281,8 +281,7 @@ fn the_table_holds() {
     let mut wrong = BTreeMap::new();
     let lines = TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     for line in lines {
-        let [happened, next, state]: [&str; 3] =
-            line.split('|').map(str::trim).collect::<Vec<_>>().try_into().expect("three columns");
+        let [happened, next, state]: [&str; 3] = line.split('|').map(str::trim).collect::<Vec<_>>().try_into().unwrap();
         let is_flight = ["issued", "rejected", "void"].iter().any(|kind| happened.contains(kind));
         let mut order = Order::new(if is_flight { Partner::Tsy } else { Partner::Sctt });
         for what in happened.split(", ") {
