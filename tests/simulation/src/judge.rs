@@ -211,6 +211,7 @@ pub fn judge(world: &World, orders: &[OrderName], knowledge: &Knowledge, mended:
     judge.totals();
     for record in &judge.table.records {
         judge.index(record);
+        judge.owner(record);
     }
     for order in orders {
         judge.order(order);
@@ -382,6 +383,17 @@ impl Judge<'_> {
         let soon = self.world.now().0 + 13 * 3_600_000;
         if waits && record.look_at.is_none_or(|look_at| look_at > soon) {
             self.violated(format!("{} is looked at far too late: {:?}", record.pk, record.look_at));
+        }
+    }
+
+    /// A record that told, or may tell, TOP something on a lane is the lane's owner. So it is the only one.
+    fn owner(&self, record: &Record) {
+        let lanes = record.told.iter().chain(&record.target).filter(|lane| !lane.starts_with("ticket-verify/"));
+        for lane in lanes {
+            let owner = self.table.owners.get(lane);
+            if owner != Some(&record.pk) {
+                self.violated(format!("{} uses {lane}, which {owner:?} owns", record.pk));
+            }
         }
     }
 

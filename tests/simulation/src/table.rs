@@ -35,6 +35,8 @@ pub struct Record {
     pub key: String,
     /// What its target says, where that stands in the record.
     pub request: Value,
+    /// The lanes on which it told TOP something, as far as it knows.
+    pub told: Vec<String>,
     /// How its target ended: refused or unknown.
     pub end: Option<String>,
     /// How often the target was claimed.
@@ -99,6 +101,8 @@ pub fn is_to_be_worked_on(item: &Value, queue: &str) -> bool {
 pub struct Snapshot {
     /// The records.
     pub records: Vec<Record>,
+    /// Who owns a lane (`call/id`): a record's partition key.
+    pub owners: BTreeMap<String, String>,
 }
 
 /// All items.
@@ -182,13 +186,24 @@ impl Snapshot {
     /// Reads it.
     pub fn of(world: &World) -> Self {
         let items = items(&world.database);
-        Self { records: items.iter().filter(|item| text(item, "sk") == "record").map(record).collect() }
+        let owner = |item: &Value| {
+            let lane = text(item, "pk").strip_prefix("lane#")?.replacen('#', "/", 1);
+            Some((lane, text(item, "holder"))).filter(|_| text(item, "sk") == "owner")
+        };
+        Self {
+            records: items.iter().filter(|item| text(item, "sk") == "record").map(record).collect(),
+            owners: items.iter().filter_map(owner).collect(),
+        }
     }
 
     /// The record with that partition key.
     pub fn record(&self, pk: &str) -> Option<&Record> {
         self.records.iter().find(|record| record.pk == pk)
     }
+}
+
+fn told_lane((lane, told): (&String, &Value)) -> Option<String> {
+    ["succeeded", "resolved_succeeded"].contains(&text(&told["M"], "outcome").as_str()).then(|| lane.clone())
 }
 
 fn record(item: &Value) -> Record {
@@ -209,6 +224,7 @@ fn record(item: &Value) -> Record {
         target: optional(item, "t_call").map(|call| format!("{call}/{}", text(item, "t_id"))),
         key: optional(item, "t_key").unwrap_or_else(|| text(item, "t_id")),
         request: serde_json::from_str(&text(&item["t_request"]["M"], "inline")).unwrap_or_default(),
+        told: item["told"]["M"].as_object().into_iter().flatten().filter_map(told_lane).collect(),
         end: optional(item, "t_end"),
         attempt: number(item, "attempt").unwrap_or_default(),
         is_sending: !item["s_owner"].is_null(),
