@@ -10,7 +10,7 @@ use crate::notification::NotificationState;
 use crate::record::RecordKey;
 use crate::record::index::{NeedsPerson, What};
 use crate::record::order::{
-    Body, End, Entry, Fact, Lane, LinkFact, Notification, OrderRecord, Outcome, Submission, Target, Told,
+    Body, End, Entry, Fact, Lane, LinkFact, Notification, OrderRecord, Outcome, Submission, Target, Told, Wanted,
 };
 use crate::redact::mask_personal;
 use crate::top::error::Failure;
@@ -74,6 +74,8 @@ pub fn state_of_submission(record: &OrderRecord, one: &Submission) -> CallState 
         }
         (None, _, Some(target)) if is_target(one, target) => state_of_target(record, target),
         (None, true, _) => CallState::Refused,
+        // Another record told TOP the same.
+        (None, false, _) if record.wanted == Some(Wanted::Nothing(Reason::ToldBySubmission)) => CallState::Succeeded,
         (None, false, _) if is_replaced(record, one) => CallState::Withdrawn,
         (None, false, _) => CallState::Pending,
     }

@@ -119,7 +119,9 @@ impl Dispatch {
                 if found == LaneFound::Undecided {
                     self.notifications.send(&holder, None).await?;
                 }
-                self.table.wait_for(&holder, &read.key).await?;
+                if let Err(error) = self.table.wait_for(&holder, &read.key).await {
+                    tracing::warn!(record = %read.key, %error, "the lane's holder will not wake this record; the sweep does");
+                }
                 Ok(LaneTaken::Decided(Box::new(decide(read, &found, bodies, now, &self.settings))))
             }
         }
@@ -132,7 +134,7 @@ impl Dispatch {
         mut record: OrderRecord,
         now: EpochMillis,
     ) -> Result<OrderRecord, StoreError> {
-        let kept_until = read.kept_until.unwrap_or_else(|| now.plus(self.settings.retention + SPARE));
+        let kept_until = read.kept_until_at_first(&self.settings);
         record.kept_until = Some(kept_until);
         let needed_until = match record.expires_at {
             Some(expires_at) => EpochMillis(expires_at * 1000),
@@ -144,6 +146,9 @@ impl Dispatch {
         let until = now.plus(self.settings.retention + SPARE);
         for digest in record.stored_bodies() {
             self.table.keep_body(&record.key, &digest, until).await?;
+        }
+        for key in record.pointing_keys() {
+            self.table.keep_pointer(&key, until).await?;
         }
         for lane in record.held_lanes().iter().filter_map(|lane| Lane::parse(lane)) {
             self.table.keep_lane(&lane, until).await?;

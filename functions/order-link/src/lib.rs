@@ -193,8 +193,10 @@ impl OrderLink {
                 if said.revision.is_some_and(|revision| revision != seen.revision) {
                     return conflict("the order has changed since; read it again");
                 }
-                if seen.facts.iter().any(|fact| matches!(fact, Fact::Said { .. })) {
-                    return conflict("another request of a person about this order is being processed; read it again");
+                // What the person saw may not be so any more once it is decided. A replay takes nothing away.
+                let waits = |fact: &Fact| action != Action::Replay || matches!(fact, Fact::Said { .. });
+                if seen.facts.iter().any(waits) {
+                    return conflict("the order is being decided; read it again");
                 }
                 let word = match action.word(&seen) {
                     Ok(word) => word,

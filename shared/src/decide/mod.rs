@@ -17,7 +17,7 @@ use crate::order::Link;
 use crate::record::RecordKey;
 use crate::record::order::{
     Attempted, Attention, Body, End, Entry, Fact, Lane, MAX_HISTORY, MAX_NOTIFICATIONS, OrderRecord, Outcome,
-    Resolution, Stopped, Target, Told, Wanted, Word, digest_of,
+    Resolution, Stopped, Submission, Target, Told, Wanted, Word, digest_of,
 };
 use crate::wire;
 
@@ -118,11 +118,17 @@ pub fn finish(
     now: EpochMillis,
     settings: &Settings,
 ) -> Result<Decided, MissingBody> {
+    // A fact came between a claim and the SDK's repeat of it: it may need a body.
+    if !claimed.facts.is_empty() {
+        return Err(MissingBody);
+    }
     let mut deciding = Deciding::new(claimed, None, now, settings);
     deciding.ended(attempted, now);
     let decided = deciding.whole(claimed, &LaneFound::Free)?;
-    // A finish has no time to take a lane.
-    if decided.takes.is_some() { Err(MissingBody) } else { Ok(decided) }
+    // A finish has no time to take a lane, or to renew what the record needs for longer.
+    let outlives =
+        decided.record.expires_at.is_some_and(|at| EpochMillis(at * 1000) > claimed.kept_until_at_first(settings));
+    if decided.takes.is_some() || outlives { Err(MissingBody) } else { Ok(decided) }
 }
 
 struct Deciding<'a> {
@@ -294,6 +300,8 @@ impl<'a> Deciding<'a> {
             Word::Resolve { outcome, attempt, generation } => {
                 let is_it = |target: &Target| target.generation == generation && target.end.is_some();
                 if self.record.attempt == attempt && self.record.target.as_ref().is_some_and(is_it) {
+                    // What comes of it is news.
+                    self.record.dismissed.clear();
                     self.resolve(outcome, at);
                 }
             }
@@ -318,7 +326,7 @@ impl<'a> Deciding<'a> {
     fn send_again(&mut self) {
         let Some(target) = &mut self.record.target else { return };
         (target.end, target.due) = (None, Some(self.now));
-        for one in self.record.submissions.iter_mut().filter(|one| Some(&one.key) == target.key.as_ref()) {
+        for one in submissions_of(&mut self.record.submissions, target) {
             one.refused = false;
         }
     }
@@ -330,13 +338,12 @@ impl<'a> Deciding<'a> {
             self.record.quiet = self.record.quiet.max(Some(self.now.plus(QUIET)));
         }
         let Some(target) = self.record.target.take() else { return };
-        if let Some(key) = &target.key {
-            let mut open = self.record.submissions.iter_mut().filter(|one| one.outcome.is_none());
-            if let Some(one) = open.find(|one| one.key == *key && one.digest == target.digest) {
-                (one.outcome, one.ended) = (Some(outcome), Some(at));
-            }
+        for one in submissions_of(&mut self.record.submissions, &target) {
+            (one.outcome, one.ended) = (Some(outcome), Some(at));
         }
+        let before = self.record.told.get(&target.lane().to_string());
         let told = Told {
+            earlier: before.is_some_and(Told::has_effect),
             generation: target.generation,
             digest: target.digest.clone(),
             outcome,
@@ -382,8 +389,7 @@ impl<'a> Deciding<'a> {
         let Some(target) = &mut self.record.target else { return };
         (target.due, target.end, target.failure) = (due, end, attempted.failure().cloned());
         if end == Some(End::Refused) {
-            let mut open = self.record.submissions.iter_mut().filter(|one| one.outcome.is_none());
-            if let Some(one) = open.find(|one| Some(&one.key) == target.key.as_ref() && one.digest == target.digest) {
+            for one in submissions_of(&mut self.record.submissions, target) {
                 one.refused = true;
             }
         }
@@ -512,8 +518,7 @@ impl<'a> Deciding<'a> {
                 waits_for_attempt = true;
             }
         }
-        is_elsewhere |=
-            self.record.told.iter().any(|(other, told)| Some(other) != lane.as_ref() && told.outcome.has_effect());
+        is_elsewhere |= self.record.told.iter().any(|(other, told)| Some(other) != lane.as_ref() && told.has_effect());
         self.record.waits = None;
         let mut slow = false;
         match wanted {
@@ -635,7 +640,11 @@ impl<'a> Deciding<'a> {
     // What people and the sweep see
 
     fn mark_notifications(&mut self) {
-        let dismissed = self.record.dismissed.clone();
+        let mut dismissed = self.record.dismissed.clone();
+        // Others wait behind it: they must not be forgotten with it.
+        if self.record.submissions.iter().filter(|one| one.outcome.is_none() && !one.refused).count() > 1 {
+            dismissed.remove(&Reason::Unknown);
+        }
         for one in self.record.notifications.values() {
             if let Some(Says::Odd(reason)) = one.says {
                 self.reasons.insert(reason);
@@ -722,7 +731,8 @@ impl<'a> Deciding<'a> {
         by_age.sort_unstable_by(|a, b| b.cmp(a));
         let keeps = [self.record.current.clone(), self.record.repeat.clone()];
         for (_, digest) in by_age.iter().skip(MAX_NOTIFICATIONS + MAX_SUMMARISED) {
-            if !keeps.contains(&Some(digest.clone())) {
+            let is_named = |fact: &Fact| matches!(fact, Fact::Delivery { digest: named, .. } if named == digest);
+            if !keeps.contains(&Some(digest.clone())) && !self.record.facts.iter().any(is_named) {
                 self.record.notifications.remove(digest);
                 self.record.summarised += 1;
             }
@@ -757,9 +767,10 @@ impl<'a> Deciding<'a> {
             Some(due.max(now).plus(GRACE))
         } else if slow {
             Some(next_look(record.touched.map_or(Duration::ZERO, |touched| touched.until(now)), now))
-        } else if record.attention.is_some() && record.kept_until.is_some() {
+        } else if record.attention.is_some() {
             // Nothing goes on by itself, but bodies and owners must be renewed in time.
-            record.kept_until.map(|until| EpochMillis(until.0 - i64::try_from(RENEW_WITHIN.as_millis()).unwrap_or(0)))
+            let until = record.kept_until_at_first(self.settings);
+            Some(EpochMillis(until.0 - i64::try_from(RENEW_WITHIN.as_millis()).unwrap_or(0)))
         } else {
             None
         };
@@ -775,6 +786,16 @@ impl<'a> Deciding<'a> {
             None
         };
     }
+}
+
+/// The submissions that have not ended and ask for just this target: the same call submitted again is one call.
+fn submissions_of<'a>(
+    submissions: &'a mut [Submission],
+    target: &'a Target,
+) -> impl Iterator<Item = &'a mut Submission> {
+    submissions
+        .iter_mut()
+        .filter(|one| one.outcome.is_none() && Some(&one.key) == target.key.as_ref() && one.digest == target.digest)
 }
 
 /// A request that could become the target.

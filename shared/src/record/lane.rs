@@ -14,6 +14,8 @@ use crate::record::order::{Lane, OrderRecord};
 use crate::record::{RecordKey, StoreError, Table, Updated, n, read, s, updated};
 
 const SK: &str = "owner";
+/// Most records that a holder wakes. The sweep finds the others.
+const MAX_WAITING: i64 = 50;
 /// How often a lane is tried whose owner changed in between.
 const MAX_TRIES: usize = 3;
 
@@ -150,8 +152,9 @@ impl Table {
         let result = self
             .update(&holder.pk(), super::order::RECORD)
             .update_expression("ADD waiting :key")
-            .condition_expression("attribute_exists(pk)")
+            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(waiting) OR size(waiting) < :most)")
             .expression_attribute_values(":key", AttributeValue::Ss(vec![key.pk()]))
+            .expression_attribute_values(":most", n(MAX_WAITING))
             .send()
             .await;
         super::written(result, "UpdateItem of a lane's holder").map(drop)

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::{CallKind, Resend};
 use crate::clock::EpochMillis;
 use crate::decide::reason::Reason;
+use crate::decide::{SPARE, Settings};
 use crate::digest::sha256_hex;
 use crate::notification::{NotificationKind, NotificationState, Says};
 use crate::record::{Item, RecordKey, StoreError, s};
@@ -71,6 +72,14 @@ pub struct LinkFact {
     /// Recognises the write after its answer was lost.
     #[serde(default)]
     pub token: String,
+}
+
+impl LinkFact {
+    /// The same, for the history.
+    #[must_use]
+    pub fn without_body(&self) -> Self {
+        Self { body: Body::Inline(String::new()), ..self.clone() }
+    }
 }
 
 /// One notification: what a partner said, however often.
@@ -246,6 +255,9 @@ pub struct Sending {
 /// What a lane ended with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
+    /// Whether TOP has something of an earlier target there.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub earlier: bool,
     /// The target's generation.
     pub generation: u32,
     /// The request's digest.
@@ -268,6 +280,14 @@ pub struct Told {
     /// When the target was decided.
     #[serde(default)]
     pub since: EpochMillis,
+}
+
+impl Told {
+    /// Whether TOP has something on this lane: from this target or an earlier one.
+    #[must_use]
+    pub const fn has_effect(&self) -> bool {
+        self.earlier || self.outcome.has_effect()
+    }
 }
 
 /// How a lane ended.
@@ -682,17 +702,36 @@ impl OrderRecord {
         }
     }
 
+    /// Until when bodies and owners are kept: for a record that was not decided yet, until its oldest body expires.
+    #[must_use]
+    pub fn kept_until_at_first(&self, settings: &Settings) -> EpochMillis {
+        let first = self.notifications.values().map(|one| one.first).chain(self.link.iter().map(|link| link.at)).min();
+        let first = first.or(self.touched).unwrap_or_default();
+        self.kept_until.unwrap_or_else(|| first.plus(settings.retention + SPARE))
+    }
+
+    /// The keys of the redemptions whose records point to this one.
+    #[must_use]
+    pub fn pointing_keys(&self) -> Vec<RecordKey> {
+        let RecordKey::Submission(lane) = &self.key else { return Vec::new() };
+        if !lane.id.starts_with("total#") {
+            return Vec::new();
+        }
+        let key = |one: &Submission| RecordKey::Submission(Lane { call: lane.call, id: format!("key#{}", one.key) });
+        self.submissions.iter().map(key).collect()
+    }
+
     /// Whether this record, and no other, may tell TOP about a lane.
     #[must_use]
     pub fn holds(&self, lane: &str) -> bool {
         self.target.as_ref().is_some_and(|target| target.lane().to_string() == lane)
-            || self.told.get(lane).is_some_and(|told| told.outcome.has_effect())
+            || self.told.get(lane).is_some_and(Told::has_effect)
     }
 
     /// The lanes that this record holds, each as `call/id`.
     #[must_use]
     pub fn held_lanes(&self) -> BTreeSet<String> {
-        let told = self.told.iter().filter(|(_, told)| told.outcome.has_effect()).map(|(lane, _)| lane.clone());
+        let told = self.told.iter().filter(|(_, told)| told.has_effect()).map(|(lane, _)| lane.clone());
         told.chain(self.target.as_ref().map(|target| target.lane().to_string())).collect()
     }
 

@@ -94,8 +94,9 @@ impl Table {
         if matches!(body, Body::Inline(_)) && self.record_delivery(delivery, body, MAX_INLINE_UNDECIDED, now).await? {
             return Ok(Delivered::Recorded);
         }
-        self.store_body(delivery.key, delivery.body, now).await?;
-        let body = Body::Stored(digest_of(delivery.body));
+        // Under what it says: a repeat, signed anew, is no other body.
+        self.store(delivery.key, delivery.digest, delivery.body, now).await?;
+        let body = Body::Stored(delivery.digest.to_owned());
         let recorded = self.record_delivery(delivery, body, MAX_UNDECIDED, now).await?;
         Ok(if recorded { Delivered::Recorded } else { Delivered::Full })
     }
@@ -147,7 +148,7 @@ impl Table {
         let decide = !(seen.notifications.is_empty() && seen.facts.is_empty());
         let update = if decide {
             let update = self
-                .with_fact(&seen.key, &Fact::Linked { was: seen.link.clone() }, now)?
+                .with_fact(&seen.key, &Fact::Linked { was: seen.link.as_ref().map(LinkFact::without_body) }, now)?
                 .update_expression(format!("SET link = :link, {FACT} REMOVE expires_at"));
             match version {
                 0 => update.condition_expression("attribute_not_exists(link)"),
@@ -266,9 +267,19 @@ impl Table {
             }
             start = page.last_evaluated_key;
             if start.is_none() {
-                return Ok(record.map(|record| (record, bodies)));
+                break;
             }
         }
+        let Some(record) = record else { return Ok(None) };
+        // The pages are no snapshot: a body may have come after its page was read.
+        for digest in
+            record.stored_bodies().into_iter().filter(|digest| !bodies.contains_key(digest)).collect::<Vec<_>>()
+        {
+            if let Some(json) = self.body(key, &Body::Stored(digest.clone())).await? {
+                bodies.insert(digest, json);
+            }
+        }
+        Ok(Some((record, bodies)))
     }
 
     /// The text of a body; `None` if it is lost.
@@ -293,11 +304,15 @@ impl Table {
     /// # Errors
     /// If DynamoDB did not do it or its answer was lost.
     pub async fn store_body(&self, key: &RecordKey, json: &str, now: EpochMillis) -> Result<(), StoreError> {
+        self.store(key, &digest_of(json), json, now).await
+    }
+
+    async fn store(&self, key: &RecordKey, digest: &str, json: &str, now: EpochMillis) -> Result<(), StoreError> {
         self.client
             .put_item()
             .table_name(&self.name)
             .item("pk", s(key.pk()))
-            .item("sk", s(format!("{BODY}{}", digest_of(json))))
+            .item("sk", s(format!("{BODY}{digest}")))
             .item("json", s(json))
             .item("expires_at", n(now.plus(self.retention + SPARE).epoch_seconds()))
             .send()
@@ -315,6 +330,14 @@ impl Table {
             .send()
             .await;
         written(result, "UpdateItem of an expiry").map(drop)
+    }
+
+    /// Keeps the pointer of a redemption's key for as long as the record of its total needs it.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn keep_pointer(&self, key: &RecordKey, until: EpochMillis) -> Result<(), StoreError> {
+        self.keep(&key.pk(), RECORD, until).await
     }
 
     /// Keeps a body for as long as its record needs it.

@@ -294,3 +294,18 @@ fn the_table_holds() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+#[test]
+fn a_finish_leaves_facts_that_it_has_no_bodies_for_to_dispatch() {
+    let mut order = Order::new(Partner::Sctt);
+    for what in ["link 38", "failed", "sent"] {
+        order.happens(what);
+    }
+    let (kind, body) = push_of("booked x").unwrap();
+    let notification = Notification::received(kind, Body::Stored(digest_of(&body)), order.now);
+    order.record.notifications.insert("d".to_owned(), notification);
+    let fact = Fact::Delivery { digest: "d".to_owned(), at: order.now, time: None, token: "t".to_owned() };
+    order.record.facts.push(fact);
+    let attempted = Attempted::Succeeded(Reply::default());
+    assert!(finish(&order.record, &attempted, order.now, &order.settings).is_err());
+}

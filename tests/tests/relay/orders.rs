@@ -343,3 +343,129 @@ async fn a_request_that_cannot_be_read_now_is_sent_soon() {
     relay.settle().await;
     assert_eq!(relay.effects(), 1);
 }
+
+/// A redemption that counts, of this many tickets.
+fn counted(quantity: usize) -> String {
+    redemption(77, 0).replace("\"used_quantity\":1", &format!("\"used_quantity\":{quantity}"))
+}
+
+fn quantities(relay: &Relay) -> Vec<Value> {
+    let infos =
+        |entry: top_simulator::LedgerEntry| -> Value { serde_json::from_str(&entry.params["voucher_infos"]).unwrap() };
+    relay
+        .ledger()
+        .into_iter()
+        .filter(|entry| entry.effect)
+        .map(|entry| infos(entry)[0]["used_quantity"].clone())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redemption_that_was_corrected_and_taken_back_is_sent_once() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([{"fault": "business_failure", "times": 2}]));
+    for quantity in [1, 2, 1] {
+        assert_eq!(relay.submit("ticket-verify", Some("K"), &counted(quantity)).await.status(), 202);
+        relay.settle().await;
+    }
+    assert_eq!(quantities(&relay), [1]);
+    assert_eq!(relay.call(CallKind::TicketVerify, "K").await["state"], "succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_sends_what_was_refused_last_and_nothing_before_it() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([{"fault": "business_failure", "times": 2}]));
+    for quantity in [1, 2] {
+        assert_eq!(relay.submit("ticket-verify", Some("K"), &counted(quantity)).await.status(), 202);
+        relay.settle().await;
+    }
+    assert_eq!(relay.resolve("ticket-verify", "K", r#"{"outcome":"retry","note":"once more"}"#).await.0, 202);
+    relay.settle().await;
+    assert_eq!(quantities(&relay), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_of_a_retry_is_told_though_the_call_was_dismissed_before() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([{"fault": "http_500", "after_effect": false, "times": 2}]));
+    assert_eq!(relay.submit("ticket-verify", Some("K"), &counted(1)).await.status(), 202);
+    relay.settle().await;
+    assert_eq!(reasons(&relay).await, [["unknown"]]);
+    assert_eq!(relay.say_of_call("dismiss", "ticket-verify", "K", r#"{"note":"asking TOP"}"#).await.0, 202);
+    relay.settle().await;
+    assert_eq!(reasons(&relay).await, Vec::<Vec<String>>::new());
+    assert_eq!(relay.resolve("ticket-verify", "K", r#"{"outcome":"retry","note":"TOP has nothing"}"#).await.0, 202);
+    relay.settle().await;
+    assert_eq!(reasons(&relay).await, [["unknown"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_total_that_others_wait_for_stays_in_the_list() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([
+        {"fault": "http_500", "after_effect": false, "times": 1}, {"fault": "business_failure", "times": 1}
+    ]));
+    for (key, quantity) in [("K-1", 1), ("K-2", 2)] {
+        let total = redemption(77, 1).replace("\"used_quantity\":1", &format!("\"used_quantity\":{quantity}"));
+        assert_eq!(relay.submit("ticket-verify", Some(key), &total).await.status(), 202);
+        relay.settle().await;
+    }
+    assert_eq!(reasons(&relay).await, [["unknown"]]);
+    assert_eq!(relay.say_of_call("dismiss", "ticket-verify", "K-1", r#"{"note":"later"}"#).await.0, 202);
+    relay.settle().await;
+    assert_eq!(reasons(&relay).await, [["unknown"]], "K-2 waits for it");
+    assert_eq!(relay.resolve("ticket-verify", "K-1", r#"{"outcome":"rejected","note":"asked TOP"}"#).await.0, 202);
+    relay.settle().await;
+    assert_eq!(quantities(&relay), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_something_away_is_not_said_of_an_order_that_is_being_decided() {
+    let relay = Relay::new().await;
+    push(&relay, &sctt("T-1", 2, 1).to_string()).await;
+    assert_eq!(relay.put_order("sctt", "T-1", &ship("38", 1)).await.0, 200);
+    for word in ["close", "withdraw", "dismiss"] {
+        let (status, answer) = relay.say(word, "sctt", "T-1", "never linked").await;
+        assert_eq!(status, 409, "{word}: {answer}");
+    }
+    relay.settle().await;
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_call_does_not_make_the_lane_forget_what_was_told_before() {
+    let relay = Relay::new().await;
+    assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
+    let to = |id: &str, ticket: &str| {
+        flight()
+            .replace("23142134", ticket)
+            .replace("\"cwt_account_no\"", &format!("\"out_relation_order_id\":\"{id}\",\"cwt_account_no\""))
+    };
+    link(&relay, "tsy", "P-1", &to("I-1", "A")).await;
+    relay.top_faults(json!([
+        {"fault": "http_500", "after_effect": false, "times": 1}, {"fault": "business_failure", "times": 1}
+    ]));
+    link(&relay, "tsy", "P-1", &to("I-1", "B")).await;
+    assert_eq!(reasons(&relay).await, [["unknown"]]);
+    let said = r#"{"outcome":"rejected","note":"asked TOP"}"#;
+    assert_eq!(relay.resolve("itinerary-postback", "I-1", said).await.0, 202);
+    relay.settle().await;
+    link(&relay, "tsy", "P-1", &to("I-2", "A")).await;
+    assert_eq!(reasons(&relay).await, [["other_lane"]]);
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_push_that_comes_again_signed_anew_is_no_other_body() {
+    let relay = Relay::new().await;
+    for minute in 10..20 {
+        let mut body = sctt("T-1", 2, 12);
+        body["sign"] = json!(format!("{minute}"));
+        push(&relay, &at(&body, &format!("2026-01-01 12:{minute}:00"))).await;
+    }
+    let key = aws_sdk_dynamodb::types::AttributeValue::S("order#sctt#T-1".to_owned());
+    let query = relay.dynamodb.query().table_name("relay").key_condition_expression("pk = :pk");
+    let items = query.expression_attribute_values(":pk", key).send().await.unwrap().items.unwrap();
+    assert_eq!(items.len(), 2, "the record and one body");
+}
