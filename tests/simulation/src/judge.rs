@@ -274,7 +274,7 @@ impl Judge<'_> {
             let (pk, key) = (&submitted.pk, &submitted.key);
             let effects = effects_of(self.world, pk, key);
             let record = self.table.record(pk);
-            let one = record.and_then(|record| record.submissions.iter().find(|(known, ..)| known == key));
+            let one = record.and_then(|record| record.submissions.iter().rfind(|(known, ..)| known == key));
             if pk.contains("#key#") && effects > 1 {
                 self.violated(format!("redemption {key} took effect {effects} times"));
             }

@@ -152,6 +152,10 @@ pub fn all() -> Vec<Scenario> {
             together [Dispatch, Dispatch];
         "booked-and-cancelled-while-sending": [ship("A", "38", 1), booked("A", "first", 1), Dispatch, cancelled("A", 2)]
             together [Send("ship-notify"), Dispatch];
+        "late-copy-and-dispatch": [ship("A", "38", 1), booked("A", "first", 1), cancelled("A", 2)]
+            together [Dispatch, booked("A", "first", 1)];
+        "long-push-and-sender": [ship("A", "38", 1), failed("A", 1), Dispatch]
+            together [Send("ship-notify"), long("A", 2)];
         "booked-cancelled-booked": [ship("A", "38", 1), booked("A", "first", 1), cancelled("A", 2), booked("A", "first", 3)]
             together [Dispatch, Dispatch];
         "booked-cancelled-booked-each-dispatched": [ship("A", "38", 1), booked("A", "first", 1)]
@@ -166,6 +170,12 @@ pub fn all() -> Vec<Scenario> {
             together [Dispatch, Dispatch];
         "two-orders-one-corrected": [ship("A", "38", 1), ship("B", "38", 2), booked("A", "first", 1), booked("B", "second", 1)]
             together [Dispatch, Dispatch, ship("A", "39", 1)];
+        "two-orders-take-over-one-lane": [ship("A", "38", 1), booked("A", "first", 1), Dispatch, ship("A", "39", 1), Dispatch,
+            ship("B", "38", 2), ship("C", "38", 3), booked("B", "second", 1), booked("C", "third", 1)]
+            together [Dispatch, Dispatch];
+        "two-orders-and-a-slow-run": [ship("A", "38", 1), booked("A", "first", 1)]
+            together [Dispatch, Chain(vec![booked("A", "second", 2), Dispatch]),
+                Chain(vec![ship("B", "38", 2), booked("B", "third", 1), Dispatch])];
         "submitted-call-and-dispatch": [ship("A", "38", 1), booked("A", "first", 1)]
             together [Dispatch, Chain(vec![submit_ship("38"), Dispatch])];
         "submitted-call-and-sender": [ship("A", "38", 1), booked("A", "first", 1), Dispatch]
@@ -201,6 +211,12 @@ pub fn all() -> Vec<Scenario> {
         "a-counted-redemption-sent-twice": [counted("k1"), Dispatch, Copy("ticket-verify")]
             together [Send("ticket-verify"), Send("ticket-verify")];
         "a-counted-redemption-submitted-again": [counted("k1"), Dispatch] together [Send("ticket-verify"), counted("k1")];
+        "redemption-corrected-and-taken-back": [counted("k1"), refused_redemption(), Deliver,
+            counted_of("k1", 2), refused_redemption(), Deliver]
+            together [counted("k1"), Sweep];
+        "retry-of-a-corrected-redemption": [counted("k1"), refused_redemption(), Deliver,
+            counted_of("k1", 2), refused_redemption(), Deliver]
+            together [resolve("ticket-verify", "k1", "retry"), Sweep];
         "resolve-while-sending": [counted("k1"), Dispatch, Copy("ticket-verify"), lost_redemption(), Send("ticket-verify"), Wait(180)]
             together [resolve("ticket-verify", "k1", "succeeded"), Send("ticket-verify")];
         "resolve-twice": [counted("k1"), unanswered_redemption(), Deliver, Wait(180)]
@@ -323,6 +339,13 @@ fn booked(id: &str, voucher: &str, hour: u8) -> Action {
     voucher_push(id, hour, body)
 }
 
+/// SCTT says: booked, in a body that does not fit the record.
+fn long(id: &str, hour: u8) -> Action {
+    let mut body = bodies::sctt(id, 2, 1);
+    body["remark"] = json!("long ".repeat(400));
+    voucher_push(id, hour, body)
+}
+
 /// SCTT says: booked, with three vouchers, which match no link here.
 fn mismatched(id: &str, hour: u8) -> Action {
     voucher_push(id, hour, bodies::sctt(id, 2, 3))
@@ -398,7 +421,13 @@ fn total(key: &'static str, quantity: i64) -> Action {
 
 /// The booking system submits a redemption that counts each time.
 fn counted(key: &'static str) -> Action {
+    counted_of(key, 1)
+}
+
+/// The same, of that many tickets.
+fn counted_of(key: &'static str, quantity: i64) -> Action {
     let mut body: Value = serde_json::from_str(&bodies::redemption(1, 0)).expect("a body of ours");
+    body["voucher_infos"][0]["used_quantity"] = json!(quantity);
     body["voucher_infos"][0]["confirm_code"] = json!(key);
     let pk = format!("submission#ticket-verify#key#{key}");
     Action::Submit { call: "ticket-verify", pk, key, body: body.to_string() }
@@ -450,4 +479,9 @@ fn lost_redemption() -> Step {
 /// TOP neither carries out the next redemption nor says so.
 fn unanswered_redemption() -> Step {
     top("taobao.travel.ticket.order.verify", json!({"fault": "http_500", "after_effect": false}))
+}
+
+/// TOP refuses the next redemption.
+fn refused_redemption() -> Step {
+    top("taobao.travel.ticket.order.verify", json!({"fault": "business_failure"}))
 }
