@@ -515,7 +515,8 @@ impl Judge<'_> {
                 "other_lane" => own.iter().any(|lane| *lane != wanted && tried(lane)),
                 "lane_taken" => self.knowledge.shares(order, &wanted),
                 "keeps_first" => on(&wanted).iter().any(|said| said["success"] == true),
-                "refused" => record.failures.iter().any(|failure| failure.starts_with("refused")),
+                // What was refused is sent again by a replay, and nothing refuses it any more.
+                "refused" => !self.mended && record.failures.iter().any(|failure| failure.starts_with("refused")),
                 "unknown" => !self.mended && record.failures.iter().any(|failure| failure.starts_with("unknown")),
                 _ => false,
             };
