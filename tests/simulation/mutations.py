@@ -21,7 +21,7 @@ ROOT = HERE.parent.parent
 WORK = ROOT / "target" / "mutations"
 SEEDS = 3_000
 #: How long the explorer looks before the simulation does, in seconds.
-SECONDS = 30
+SECONDS = 60
 
 
 def main() -> int:
