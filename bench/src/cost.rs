@@ -87,8 +87,8 @@ pub fn of(kind: Kind, rows: &[Row]) -> Option<Cost> {
     let polled = 2.0 * sqs;
     requests += polled;
     if kind == Kind::Ours {
-        // Five requests write 14 units: a record is larger than 1 KB, and enters and leaves the index of what is unfinished
-        // (counted in tests/tests/relay/wire_costs.rs).
+        // Five requests write 14 units, because a record is larger than 1 KB and is added to the index `unfinished` and
+        // removed from it (counted in tests/tests/relay/wire_costs.rs).
         dynamodb += million * 9.0 * WRITE_UNIT;
     }
     let lambda = gb_seconds * GB_SECOND + 3.0 * million * INVOCATION;

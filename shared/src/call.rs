@@ -135,7 +135,7 @@ impl CallRequest {
     }
 
     /// What TOP is told about: the business's own id, so it is one thing whoever asks for it. A redemption of a total is
-    /// about its order. One that counts anew is about itself, so the caller's `key` names it.
+    /// about its order. One that counts each time is about itself, so the caller's `key` names it.
     #[must_use]
     pub fn lane(&self, key: &str) -> Lane {
         let id = match self {
@@ -146,7 +146,7 @@ impl CallRequest {
                 (None, Some(id)) => format!("total#out#{id}"),
                 (None, None) => "total#".to_owned(),
             },
-            Self::TicketVerify(_) => format!("key#{key}"),
+            Self::TicketVerify(_) => return Lane::redemption(key),
         };
         Lane { call: self.kind(), id }
     }

@@ -58,7 +58,7 @@ const BATCHES_AT_ONCE: usize = 2;
 
 /// What came of recording a notification.
 enum Recorded {
-    /// It is in the record with this key, which is to be enqueued.
+    /// It is in the record with this key. The caller must enqueue the key.
     As(RecordKey),
     /// It is in quarantine.
     Aside,

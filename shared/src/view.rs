@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::call::CallKind;
 use crate::clock::EpochMillis;
 use crate::decide::Bodies;
 use crate::decide::reason::Reason;
@@ -72,7 +71,7 @@ pub fn state_of_submission(record: &OrderRecord, one: &Submission) -> CallState 
                 CallState::Refused
             }
         }
-        (None, _, Some(target)) if is_target(one, target) => state_of_target(record, target),
+        (None, _, Some(target)) if one.asks_for(target) => state_of_target(record, target),
         (None, true, _) => CallState::Refused,
         // Another record told TOP the same.
         (None, false, _) if record.wanted == Some(Wanted::Nothing(Reason::ToldBySubmission)) => CallState::Succeeded,
@@ -81,15 +80,10 @@ pub fn state_of_submission(record: &OrderRecord, one: &Submission) -> CallState 
     }
 }
 
-fn is_target(one: &Submission, target: &Target) -> bool {
-    target.key.as_ref() == Some(&one.key) && target.digest == one.digest
-}
-
 /// Redemptions are sent one after the other; of other calls only the newest submission counts.
 fn is_replaced(record: &OrderRecord, one: &Submission) -> bool {
-    let is_redemption = matches!(&record.key, RecordKey::Submission(lane) if lane.call == CallKind::TicketVerify);
     let is_decided = record.submissions.contains(one);
-    record.stopped.is_some() || (!is_redemption && is_decided && record.submissions.last() != Some(one))
+    record.stopped.is_some() || (!record.key.is_redemption() && is_decided && record.submissions.last() != Some(one))
 }
 
 /// A submitted call.
@@ -97,7 +91,7 @@ fn is_replaced(record: &OrderRecord, one: &Submission) -> bool {
 pub fn submission(record: &OrderRecord, bodies: &Bodies, one: &Submission) -> Value {
     let RecordKey::Submission(lane) = &record.key else { return Value::Null };
     let state = state_of_submission(record, one);
-    let target = record.target.as_ref().filter(|target| is_target(one, target));
+    let target = record.target.as_ref().filter(|target| one.asks_for(target));
     let told = record.told.get(&lane.to_string()).filter(|told| told.digest == one.digest && one.outcome.is_some());
     let mut view = call(record, bodies, lane, state, (target, told), &one.request);
     view["key"] = json!(one.key);

@@ -31,7 +31,7 @@ def main() -> int:
         mutations = tomllib.load(listed)["mutation"]
     stale = [mutation["bug"] for mutation in mutations if source(mutation).count(mutation["find"]) != 1]
     for bug in stale:
-        print(f"{bug}: what it replaces is not in the code exactly once; mend mutations.toml")
+        print(f"{bug}: what it replaces is not in the code exactly once; update mutations.toml")
     if stale or arguments == ["--check"]:
         return 1 if stale else 0
     chosen = [mutation for mutation in mutations if all(word in mutation["bug"] for word in arguments)]

@@ -92,7 +92,7 @@ impl SubmitCall {
         };
         let record_key = RecordKey::Submission(lane);
         if kind == CallKind::TicketVerify && call.resend() == Resend::Again {
-            let own = RecordKey::Submission(Lane { call: kind, id: format!("key#{key}") });
+            let own = RecordKey::Submission(Lane::redemption(&key));
             if !self.table.point(&own, &record_key, now).await? {
                 return Ok(another_body(kind, &key, None));
             }
@@ -121,8 +121,9 @@ impl SubmitCall {
                 Judged::Written => false,
                 Judged::Conflict(state) => return Ok(another_body(lane.call, &submission.key, Some(state))),
                 Judged::Full => {
-                    let message = "100 calls about this were submitted already; no more are taken";
-                    return Ok(answer::refusal(StatusCode::TOO_MANY_REQUESTS, None, message));
+                    let message =
+                        format!("{MAX_SUBMISSIONS} calls about this were submitted already; no more are taken");
+                    return Ok(answer::refusal(StatusCode::TOO_MANY_REQUESTS, None, &message));
                 }
             };
             if is_new {
@@ -162,7 +163,6 @@ impl SubmitCall {
             _ => None,
         });
         let known: Vec<&Submission> = seen.submissions.iter().chain(waiting).collect();
-        let is_redemption = matches!(&seen.key, RecordKey::Submission(lane) if lane.call == CallKind::TicketVerify);
         let of_key = known.iter().rev().find(|one| one.key == submission.key);
         let state = |one: &Submission| state_of_submission(seen, one);
         match of_key {
@@ -175,7 +175,7 @@ impl SubmitCall {
             Some(one) if state(one) == CallState::Refused => Judged::Accept,
             Some(_) if is_itinerary(&seen.key) => Judged::Accept,
             // TOP takes a success after a failure.
-            Some(one) if !is_redemption && submission.issued && !one.issued => Judged::Accept,
+            Some(one) if !seen.key.is_redemption() && submission.issued && !one.issued => Judged::Accept,
             Some(one) => Judged::Conflict(state(one)),
         }
     }
@@ -195,7 +195,7 @@ impl SubmitCall {
             let submitted = self.table.record(&RecordKey::Submission(lane)).await?;
             return Ok(submitted.or(holder));
         }
-        let own = RecordKey::Submission(Lane { call: kind, id: format!("key#{key}") });
+        let own = RecordKey::Submission(Lane::redemption(key));
         let Some(record) = self.table.record(&own).await? else { return Ok(None) };
         match record.points_to.as_deref().and_then(RecordKey::parse) {
             Some(total) => self.table.record(&total).await,

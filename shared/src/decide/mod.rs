@@ -341,9 +341,10 @@ impl<'a> Deciding<'a> {
         for one in submissions_of(&mut self.record.submissions, &target) {
             (one.outcome, one.ended) = (Some(outcome), Some(at));
         }
-        let before = self.record.told.get(&target.lane().to_string());
+        let lane = target.lane().to_string();
+        let before = self.record.told.remove(&lane);
         let told = Told {
-            earlier: before.is_some_and(Told::has_effect),
+            earlier: before.as_ref().is_some_and(Told::has_effect),
             generation: target.generation,
             digest: target.digest.clone(),
             outcome,
@@ -354,9 +355,9 @@ impl<'a> Deciding<'a> {
             request: Some(target.request.clone()),
             since: target.since,
         };
-        let lane = target.lane().to_string();
+        self.record.told.insert(lane.clone(), told);
         // What the lane was told before stays in the timeline.
-        if let Some(before) = self.record.told.insert(lane.clone(), told) {
+        if let Some(before) = before {
             let (generation, attempt) = (before.generation, before.attempts);
             let entry = Entry { lane: Some(lane), generation, attempt, ..self.entry(before.at) };
             self.note(before.outcome.as_str(), entry);
@@ -472,7 +473,7 @@ impl<'a> Deciding<'a> {
         }
         let mut submissions = self.record.submissions.iter();
         let next = if lane.call == CallKind::TicketVerify {
-            submissions.find(|one| one.outcome.is_none() && !one.refused)
+            submissions.find(|one| one.is_open())
         } else {
             submissions.next_back()
         };
@@ -642,7 +643,7 @@ impl<'a> Deciding<'a> {
     fn mark_notifications(&mut self) {
         let mut dismissed = self.record.dismissed.clone();
         // Others wait behind it: they must not be forgotten with it.
-        if self.record.submissions.iter().filter(|one| one.outcome.is_none() && !one.refused).count() > 1 {
+        if self.record.submissions.iter().filter(|one| one.is_open()).count() > 1 {
             dismissed.remove(&Reason::Unknown);
         }
         for one in self.record.notifications.values() {
@@ -715,9 +716,7 @@ impl<'a> Deciding<'a> {
         history.drain(..excess);
         history.extend(newest);
         // Redemptions are bounded when they are submitted. Of other calls, only the newest submission counts.
-        let is_redemption =
-            matches!(&self.record.key, RecordKey::Submission(lane) if lane.call == CallKind::TicketVerify);
-        if !is_redemption {
+        if !self.record.key.is_redemption() {
             let excess = self.record.submissions.len().saturating_sub(MAX_SUBMISSIONS);
             self.record.submissions.drain(..excess);
         }
@@ -793,9 +792,7 @@ fn submissions_of<'a>(
     submissions: &'a mut [Submission],
     target: &'a Target,
 ) -> impl Iterator<Item = &'a mut Submission> {
-    submissions
-        .iter_mut()
-        .filter(|one| one.outcome.is_none() && Some(&one.key) == target.key.as_ref() && one.digest == target.digest)
+    submissions.iter_mut().filter(|one| one.outcome.is_none() && one.asks_for(target))
 }
 
 /// A request that could become the target.

@@ -46,6 +46,12 @@ pub enum RecordKey {
 }
 
 impl RecordKey {
+    /// Whether the record is one of redemptions.
+    #[must_use]
+    pub fn is_redemption(&self) -> bool {
+        matches!(self, Self::Submission(lane) if lane.call == CallKind::TicketVerify)
+    }
+
     /// The partition key in the table.
     #[must_use]
     pub fn pk(&self) -> String {

@@ -1,7 +1,7 @@
 //! The order record: everything that is known and done about one order, in one DynamoDB item.
 //!
-//! Every write raises `revision`, except the sweep's, and the hint of a record that waits for a lane. Whoever read the record first writes on condition that `revision` is
-//! still what it read. Deliveries, claims and the fallback of a finish need no reading and have conditions of their own.
+//! Every write raises `revision`, except the sweep's and the hint of a record that waits for a lane. A writer that read the
+//! record first requires that `revision` has not changed. Deliveries, claims and the fallback of a finish need no reading and have conditions of their own.
 //! Facts that are not decided yet stand in `facts`, in the order in which DynamoDB took them; each decision folds them
 //! into the record. While there are any, nobody claims a call.
 //!
@@ -162,6 +162,12 @@ impl std::fmt::Display for Lane {
 }
 
 impl Lane {
+    /// Where a redemption that counts each time is told: named by the caller's key.
+    #[must_use]
+    pub fn redemption(key: &str) -> Self {
+        Self { call: CallKind::TicketVerify, id: format!("key#{key}") }
+    }
+
     /// Reads `call/id`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -347,6 +353,20 @@ pub struct Submission {
     /// Whether TOP refused it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub refused: bool,
+}
+
+impl Submission {
+    /// Whether it has neither ended nor been refused.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.outcome.is_none() && !self.refused
+    }
+
+    /// Whether `target` is what it asks for.
+    #[must_use]
+    pub fn asks_for(&self, target: &Target) -> bool {
+        target.key.as_ref() == Some(&self.key) && target.digest == self.digest
+    }
 }
 
 /// What became of one attempt.
@@ -705,9 +725,11 @@ impl OrderRecord {
     /// Until when bodies and owners are kept: for a record that was not decided yet, until its oldest body expires.
     #[must_use]
     pub fn kept_until_at_first(&self, settings: &Settings) -> EpochMillis {
-        let first = self.notifications.values().map(|one| one.first).chain(self.link.iter().map(|link| link.at)).min();
-        let first = first.or(self.touched).unwrap_or_default();
-        self.kept_until.unwrap_or_else(|| first.plus(settings.retention + SPARE))
+        self.kept_until.unwrap_or_else(|| {
+            let notifications = self.notifications.values().map(|one| one.first);
+            let first = notifications.chain(self.link.iter().map(|link| link.at)).min();
+            first.or(self.touched).unwrap_or_default().plus(settings.retention + SPARE)
+        })
     }
 
     /// The keys of the redemptions whose records point to this one.
@@ -717,8 +739,7 @@ impl OrderRecord {
         if !lane.id.starts_with("total#") {
             return Vec::new();
         }
-        let key = |one: &Submission| RecordKey::Submission(Lane { call: lane.call, id: format!("key#{}", one.key) });
-        self.submissions.iter().map(key).collect()
+        self.submissions.iter().map(|one| RecordKey::Submission(Lane::redemption(&one.key))).collect()
     }
 
     /// Whether this record, and no other, may tell TOP about a lane.

@@ -94,7 +94,7 @@ impl Table {
         if matches!(body, Body::Inline(_)) && self.record_delivery(delivery, body, MAX_INLINE_UNDECIDED, now).await? {
             return Ok(Delivered::Recorded);
         }
-        // Under what it says: a repeat, signed anew, is no other body.
+        // The digest leaves out what changes on a resend, so a repeat overwrites the same item.
         self.store(delivery.key, delivery.digest, delivery.body, now).await?;
         let body = Body::Stored(delivery.digest.to_owned());
         let recorded = self.record_delivery(delivery, body, MAX_UNDECIDED, now).await?;

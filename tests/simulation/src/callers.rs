@@ -36,6 +36,13 @@ pub struct Told {
     pub during: (usize, usize),
 }
 
+impl Told {
+    /// Whether the body names an order at Alitrip.
+    pub fn names(&self, alitrip_order_id: &str) -> bool {
+        self.body.contains(&format!("\"alitrip_order_id\":\"{alitrip_order_id}\""))
+    }
+}
+
 /// A call that somebody submitted.
 #[derive(Debug, Clone)]
 pub struct Submitted {
@@ -59,6 +66,16 @@ pub struct Knowledge {
     step: usize,
 }
 
+/// The partition key of the record that a redemption of one total of an order belongs in.
+pub fn pk_of_totals(order: usize) -> String {
+    format!("submission#ticket-verify#total#{order}")
+}
+
+/// The partition key of the record that a redemption that counts each time belongs in.
+pub fn pk_of_redemption(key: &str) -> String {
+    format!("submission#ticket-verify#key#{key}")
+}
+
 impl Knowledge {
     const fn step(&mut self) -> usize {
         self.step += 1;
@@ -68,8 +85,7 @@ impl Knowledge {
     /// Whether an order other than `order`, or a submitted call, was linked to a lane (`call/id`).
     pub fn shares(&self, order: &OrderName, lane: &str) -> bool {
         let (call, id) = lane.split_once('/').unwrap_or(("", lane));
-        let named = format!("\"alitrip_order_id\":\"{id}\"");
-        self.links.iter().any(|told| told.order != *order && told.body.contains(&named))
+        self.links.iter().any(|told| told.order != *order && told.names(id))
             || self.submitted.iter().any(|submitted| submitted.pk == format!("submission#{call}#{id}"))
     }
 }
@@ -83,7 +99,7 @@ pub enum Word {
     Dismiss,
     /// Send nothing of it that is not sent yet.
     Withdraw,
-    /// Nothing is to be done about it any more.
+    /// It is finished: stop working on it.
     Close,
 }
 
@@ -171,7 +187,7 @@ impl Callers {
         self.lambda.request("order-link", about(order, "POST", path, body)).await
     }
 
-    /// Somebody submits a call, which belongs in the record `pk`, once.
+    /// Somebody submits a call once.
     pub async fn submit(&self, call: &str, key: Option<&str>, body: &str) -> Answer {
         let headers = key.map_or_else(|| json!({}), |key| json!({"Idempotency-Key": key}));
         let request = api_request("POST", "/calls/{call}", json!({"call": call}), headers, Body::Text(body));

@@ -670,7 +670,7 @@ impl Actors {
             Action::Resolve { call, key, outcome } => drop(callers.resolve(call, key, outcome, None).await),
             Action::Wait(seconds) => {
                 let gate = &self.lambda.world.gate;
-                if let Some(decision) = gate.arrive(TIME, "", || format!("{seconds} s pass")) {
+                if let Some(decision) = gate.arrive(TIME, String::new, || format!("{seconds} s pass")) {
                     drop(decision.await);
                     gate.begin_passing_time();
                 }

@@ -199,7 +199,7 @@ impl Gate {
     pub fn arrive(
         &self,
         operation: &'static str,
-        subject: &str,
+        subject: impl FnOnce() -> String,
         description: impl FnOnce() -> String,
     ) -> Option<oneshot::Receiver<Option<GateFault>>> {
         let inner = &mut *lock(&self.0);
@@ -207,7 +207,7 @@ impl Gate {
             return None;
         }
         let (go, decision) = oneshot::channel();
-        let subject = hash_of((operation, subject));
+        let subject = hash_of((operation, subject().as_str()));
         let count = inner.counts.entry((inner.running, subject)).or_default();
         *count += 1;
         let id = EventId { run: inner.running, subject, occurrence: *count };
@@ -276,7 +276,7 @@ pub fn footprint_of_dynamodb(body: &Value, before: &Value, after: &Value, succee
         }
     } else {
         let is_write = body["Item"].is_object() || body["UpdateExpression"].is_string();
-        let key = if body["Key"].is_object() { &body["Key"] } else { &body["Item"] };
+        let key = table::key_of(body);
         if !(is_write && succeeded) {
             footprint.add(("item", name(key)), Access::Read);
             return footprint;
@@ -306,5 +306,5 @@ pub fn subject_of_dynamodb(body: &Value) -> String {
         let texts: Vec<_> = values.filter_map(|(_, value)| value["S"].as_str()).collect();
         return format!("{} {}", body["IndexName"].as_str().unwrap_or("table"), texts.join(" "));
     }
-    name(if body["Key"].is_object() { &body["Key"] } else { &body["Item"] })
+    name(table::key_of(body))
 }

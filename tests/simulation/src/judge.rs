@@ -202,10 +202,10 @@ pub fn effects_of(world: &World, pk: &str, key: &str) -> usize {
     lock(&world.top).ledger().iter().filter(is_its).count()
 }
 
-/// Judges a run that has come to rest. `mended`: operators have resolved and replayed everything since nothing goes wrong
+/// Judges a run that has come to rest. `repaired`: operators have resolved and replayed everything since nothing goes wrong
 /// any more.
-pub fn judge(world: &World, orders: &[OrderName], knowledge: &Knowledge, mended: bool) {
-    let judge = Judge { world, orders, knowledge, table: Snapshot::of(world), mended };
+pub fn judge(world: &World, orders: &[OrderName], knowledge: &Knowledge, repaired: bool) {
+    let judge = Judge { world, orders, knowledge, table: Snapshot::of(world), repaired };
     judge.acknowledged();
     judge.submissions();
     judge.totals();
@@ -223,7 +223,7 @@ struct Judge<'a> {
     orders: &'a [OrderName],
     knowledge: &'a Knowledge,
     table: Snapshot,
-    mended: bool,
+    repaired: bool,
 }
 
 /// The partition key of an order's record.
@@ -233,7 +233,7 @@ pub fn order_pk(order: &OrderName) -> String {
 
 impl Judge<'_> {
     fn violated(&self, what: impl Into<String>) {
-        let when = if self.mended { "after mending: " } else { "" };
+        let when = if self.repaired { "after repairs: " } else { "" };
         self.world.violated(format!("{when}{}", what.into()));
     }
 
@@ -347,8 +347,7 @@ impl Judge<'_> {
                 }
                 "lane_taken" => {
                     let lane = pk.strip_prefix("submission#ship-notify#").unwrap_or_default();
-                    let named = format!("\"alitrip_order_id\":\"{lane}\"");
-                    self.knowledge.links.iter().any(|told| told.body.contains(&named))
+                    self.knowledge.links.iter().any(|told| told.names(lane))
                 }
                 _ => false,
             };
@@ -356,7 +355,7 @@ impl Judge<'_> {
                 self.violated(format!("{pk} needs a person for no reason: {reason} {:?}", record.failures));
             }
         }
-        if self.mended && reasons.iter().any(|reason| reason == "unknown") {
+        if self.repaired && reasons.iter().any(|reason| reason == "unknown") {
             self.violated(format!("{pk} is still unknown"));
         }
     }
@@ -516,8 +515,8 @@ impl Judge<'_> {
                 "lane_taken" => self.knowledge.shares(order, &wanted),
                 "keeps_first" => on(&wanted).iter().any(|said| said["success"] == true),
                 // What was refused is sent again by a replay, and nothing refuses it any more.
-                "refused" => !self.mended && record.failures.iter().any(|failure| failure.starts_with("refused")),
-                "unknown" => !self.mended && record.failures.iter().any(|failure| failure.starts_with("unknown")),
+                "refused" => !self.repaired && record.failures.iter().any(|failure| failure.starts_with("refused")),
+                "unknown" => !self.repaired && record.failures.iter().any(|failure| failure.starts_with("unknown")),
                 _ => false,
             };
             if !right {

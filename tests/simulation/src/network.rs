@@ -210,8 +210,8 @@ fn subject(request: &Request) -> String {
     let text = String::from_utf8_lossy(&request.body);
     match serde_json::from_str::<Value>(&text) {
         Ok(body) => {
-            let key = body["Key"].as_object().or(body["Item"].as_object());
-            let part = |name: &str| key.and_then(|key| key[name]["S"].as_str()).unwrap_or_default().to_owned();
+            let key = table::key_of(&body);
+            let part = |name: &str| key[name]["S"].as_str().unwrap_or_default().to_owned();
             let update = body["UpdateExpression"].as_str().unwrap_or_default();
             let state = body["ExpressionAttributeValues"][":state"]["S"].as_str().unwrap_or_default();
             let message = body["MessageBody"].as_str().unwrap_or_default();
@@ -291,7 +291,7 @@ fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
     // What a secret holds does not change, so nothing depends on when it is read.
     let at_gate = match request.service {
         "secretsmanager" => None,
-        _ => world.gate.arrive(request.name, &gate_subject(&request), || subject(&request)),
+        _ => world.gate.arrive(request.name, || gate_subject(&request), || subject(&request)),
     };
     let sending = at_gate.is_none().then(|| Sending::of(&world, instance, &request));
     let far = Far { world: world.clone(), request };
@@ -538,7 +538,7 @@ impl Far {
         match self.request.service {
             "dynamodb" => {
                 let body: Value = serde_json::from_slice(&self.request.body).unwrap_or_default();
-                let key = if body["Key"].is_object() { &body["Key"] } else { &body["Item"] };
+                let key = table::key_of(&body);
                 let image = || if key.is_object() { table::item(&self.world.database, key) } else { Value::Null };
                 let before = image();
                 let answer = self.perform().await;
@@ -573,10 +573,10 @@ impl Far {
     fn dynamodb(&self, body: &str) -> (u16, String) {
         let world = &self.world;
         let operation = self.request.operation.as_str();
-        let request: Value = serde_json::from_str(body).unwrap_or_default();
         let mut replica = lock(&world.replica);
         if matches!(operation, "PutItem" | "UpdateItem") {
-            let key = if request["Key"].is_object() { &request["Key"] } else { &request["Item"] };
+            let request: Value = serde_json::from_str(body).unwrap_or_default();
+            let key = table::key_of(&request);
             let before = lock(&world.stream).is_some().then(|| table::item(&world.database, key));
             let answer = dynamodb(&world.database, operation, body);
             if answer.0 == 200 {
@@ -591,6 +591,7 @@ impl Far {
             return answer;
         }
         let Some(replica) = &mut *replica else { return dynamodb(&world.database, operation, body) };
+        let request: Value = serde_json::from_str(body).unwrap_or_default();
         let tables = request["RequestItems"].as_object();
         let is_consistent = tables.map_or_else(
             || request["ConsistentRead"] == true,

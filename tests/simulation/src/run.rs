@@ -186,7 +186,7 @@ async fn live(world: &Arc<World>) {
     judge(world, &orders, &lock(&story.callers.knowledge), false);
     audit_attention(&lambda).await;
     if world.happens(0.5) {
-        world.note(|| "operators mend everything".to_owned());
+        world.note(|| "operators repair everything".to_owned());
         // Nothing of an unknown call may be on its way any more when TOP is asked about it.
         tokio::time::sleep(Duration::from_secs(180)).await;
         story.settle_unknown().await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use shared::order::Partner;
 
-use crate::callers::{OrderName, Word};
+use crate::callers::{OrderName, Word, pk_of_redemption, pk_of_totals};
 
 /// What somebody does, or a function is invoked for.
 #[derive(Debug, Clone)]
@@ -365,7 +365,7 @@ fn failed(id: &str, hour: u8) -> Action {
 
 /// SCTT says: cancelled.
 fn cancelled(id: &str, hour: u8) -> Action {
-    let mut body: Value = serde_json::from_str(&bodies::cancel(&[(id, 3)])).expect("a body of ours");
+    let mut body = parsed(&bodies::cancel(&[(id, 3)]));
     body["request_time"] = json!(format!("2026-01-01 {hour:02}:00:00"));
     Action::Push { order: sctt(id), body: body.to_string() }
 }
@@ -389,7 +389,7 @@ fn ship(id: &str, alitrip_order_id: &str, price: i64) -> Action {
 
 /// A link to a ship order whose ticket has a password of its own.
 fn ship_with_password(id: &str, alitrip_order_id: &str) -> Action {
-    let mut body: Value = serde_json::from_str(&bodies::ship(alitrip_order_id, 1)).expect("a body of ours");
+    let mut body = parsed(&bodies::ship(alitrip_order_id, 1));
     body["fliggy_ship"]["passenger_list"][0]["ticket_list"][0]["ticket_pwd"] = json!("own");
     Action::Link { order: sctt(id), body: body.to_string() }
 }
@@ -412,10 +412,10 @@ fn submit_ship(alitrip_order_id: &'static str) -> Action {
 
 /// The booking system submits a total. The confirmation code is the key, so the ledger tells one from another.
 fn total(key: &'static str, quantity: i64) -> Action {
-    let mut body: Value = serde_json::from_str(&bodies::redemption(1, 1)).expect("a body of ours");
+    let mut body = parsed(&bodies::redemption(1, 1));
     body["voucher_infos"][0]["used_quantity"] = json!(quantity);
     body["voucher_infos"][0]["confirm_code"] = json!(key);
-    let pk = "submission#ticket-verify#total#1".to_owned();
+    let pk = pk_of_totals(1);
     Action::Submit { call: "ticket-verify", pk, key, body: body.to_string() }
 }
 
@@ -426,10 +426,10 @@ fn counted(key: &'static str) -> Action {
 
 /// The same, of that many tickets.
 fn counted_of(key: &'static str, quantity: i64) -> Action {
-    let mut body: Value = serde_json::from_str(&bodies::redemption(1, 0)).expect("a body of ours");
+    let mut body = parsed(&bodies::redemption(1, 0));
     body["voucher_infos"][0]["used_quantity"] = json!(quantity);
     body["voucher_infos"][0]["confirm_code"] = json!(key);
-    let pk = format!("submission#ticket-verify#key#{key}");
+    let pk = pk_of_redemption(key);
     Action::Submit { call: "ticket-verify", pk, key, body: body.to_string() }
 }
 
@@ -484,4 +484,8 @@ fn unanswered_redemption() -> Step {
 /// TOP refuses the next redemption.
 fn refused_redemption() -> Step {
     top("taobao.travel.ticket.order.verify", json!({"fault": "business_failure"}))
+}
+
+fn parsed(body: &str) -> Value {
+    serde_json::from_str(body).expect("the tests' bodies are JSON")
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shared::clock::EpochMillis;
 use shared::order::Partner;
 
-use crate::callers::{Callers, OrderName, Word};
+use crate::callers::{Callers, OrderName, Word, pk_of_redemption, pk_of_totals};
 use crate::lambda::{Lambda, spawn};
 use crate::table::Snapshot;
 use crate::world::World;
@@ -295,8 +295,8 @@ impl Story {
         }
         world.saw("a call was submitted");
         let pk = match write_off_type {
-            1 => format!("submission#ticket-verify#total#{}", order.number + 1),
-            _ => format!("submission#ticket-verify#key#{key}"),
+            1 => pk_of_totals(order.number + 1),
+            _ => pk_of_redemption(&key),
         };
         self.callers.submitted(pk, &key, acknowledged);
     }

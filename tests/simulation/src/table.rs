@@ -140,6 +140,11 @@ pub fn sorted(value: &Value) -> Value {
     }
 }
 
+/// The key of the item that a request to DynamoDB is about, or the item that has it; `Null` if it is about several.
+pub fn key_of(request: &Value) -> &Value {
+    if request["Key"].is_object() { &request["Key"] } else { &request["Item"] }
+}
+
 /// The item of a key; `Null` if there is none.
 pub fn item(database: &Database, key: &Value) -> Value {
     let get = json!({"TableName": TABLE, "Key": {"pk": key["pk"], "sk": key["sk"]}});

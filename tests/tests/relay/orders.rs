@@ -299,8 +299,7 @@ async fn redemptions_of_one_order_are_bounded_and_none_is_taken_twice() {
     relay.followed().await;
     let total = |n: usize| redemption(77, 1).replace("\"used_quantity\":1", &format!("\"used_quantity\":{n}"));
     for n in 1..=100 {
-        assert_eq!(relay.submit("ticket-verify", Some(&format!("K-{n}")), &total(n)).await.status(), 202);
-        relay.settle().await;
+        redeem(&relay, &format!("K-{n}"), &total(n)).await;
     }
     assert_eq!(relay.effects(), 100);
     assert_eq!(relay.submit("ticket-verify", Some("K-101"), &total(101)).await.status(), 429);
@@ -349,6 +348,12 @@ fn counted(quantity: usize) -> String {
     redemption(77, 0).replace("\"used_quantity\":1", &format!("\"used_quantity\":{quantity}"))
 }
 
+/// The booking system submits a redemption, and everything comes to rest.
+async fn redeem(relay: &Relay, key: &str, body: &str) {
+    assert_eq!(relay.submit("ticket-verify", Some(key), body).await.status(), 202);
+    relay.settle().await;
+}
+
 fn quantities(relay: &Relay) -> Vec<Value> {
     let infos =
         |entry: top_simulator::LedgerEntry| -> Value { serde_json::from_str(&entry.params["voucher_infos"]).unwrap() };
@@ -365,8 +370,7 @@ async fn a_redemption_that_was_corrected_and_taken_back_is_sent_once() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "business_failure", "times": 2}]));
     for quantity in [1, 2, 1] {
-        assert_eq!(relay.submit("ticket-verify", Some("K"), &counted(quantity)).await.status(), 202);
-        relay.settle().await;
+        redeem(&relay, "K", &counted(quantity)).await;
     }
     assert_eq!(quantities(&relay), [1]);
     assert_eq!(relay.call(CallKind::TicketVerify, "K").await["state"], "succeeded");
@@ -377,8 +381,7 @@ async fn a_retry_sends_what_was_refused_last_and_nothing_before_it() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "business_failure", "times": 2}]));
     for quantity in [1, 2] {
-        assert_eq!(relay.submit("ticket-verify", Some("K"), &counted(quantity)).await.status(), 202);
-        relay.settle().await;
+        redeem(&relay, "K", &counted(quantity)).await;
     }
     assert_eq!(relay.resolve("ticket-verify", "K", r#"{"outcome":"retry","note":"once more"}"#).await.0, 202);
     relay.settle().await;
@@ -389,8 +392,7 @@ async fn a_retry_sends_what_was_refused_last_and_nothing_before_it() {
 async fn what_comes_of_a_retry_is_told_though_the_call_was_dismissed_before() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "http_500", "after_effect": false, "times": 2}]));
-    assert_eq!(relay.submit("ticket-verify", Some("K"), &counted(1)).await.status(), 202);
-    relay.settle().await;
+    redeem(&relay, "K", &counted(1)).await;
     assert_eq!(reasons(&relay).await, [["unknown"]]);
     assert_eq!(relay.say_of_call("dismiss", "ticket-verify", "K", r#"{"note":"asking TOP"}"#).await.0, 202);
     relay.settle().await;
@@ -408,8 +410,7 @@ async fn an_unknown_total_that_others_wait_for_stays_in_the_list() {
     ]));
     for (key, quantity) in [("K-1", 1), ("K-2", 2)] {
         let total = redemption(77, 1).replace("\"used_quantity\":1", &format!("\"used_quantity\":{quantity}"));
-        assert_eq!(relay.submit("ticket-verify", Some(key), &total).await.status(), 202);
-        relay.settle().await;
+        redeem(&relay, key, &total).await;
     }
     assert_eq!(reasons(&relay).await, [["unknown"]]);
     assert_eq!(relay.say_of_call("dismiss", "ticket-verify", "K-1", r#"{"note":"later"}"#).await.0, 202);
