@@ -395,14 +395,18 @@ impl Lambda {
 
     /// Has a function handle messages, and deletes those that it is done with.
     pub async fn handle(&self, queue: &'static str, function: &'static str, messages: &[Message]) {
-        let before: Vec<_> = messages.iter().map(|message| table::named_by(&self.world, &message.body)).collect();
+        let writes = |message: &Message| table::pk_in(&message.body).map(|pk| self.world.writes_of(&pk));
+        let before: Vec<_> = messages.iter().map(writes).collect();
         let Some(response) = self.batch(function, messages).await else { return };
         let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         for (message, before) in messages.iter().zip(before) {
             if !failed.contains(&message.id.to_string()) {
                 // Whoever reports success for a record that is still to be worked on must have done something to it.
-                let after = table::named_by(&self.world, &message.body);
-                if before == after && after.as_ref().is_some_and(|item| table::is_to_be_worked_on(item, queue)) {
+                let is_left = || {
+                    let item = table::named_by(&self.world, &message.body);
+                    item.is_some_and(|item| table::is_to_be_worked_on(&item, queue))
+                };
+                if before == writes(message) && is_left() {
                     self.world.violated(format!("{queue}: a message was given up without a reason: {}", message.body));
                 }
                 self.world.queues.delete(&self.world, queue, message.id);

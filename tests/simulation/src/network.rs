@@ -310,7 +310,7 @@ fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
         if let Ok(answer) = &answer {
             world.mark(answer.status().as_u16().to_string().as_str());
             if let Some(sending) = sending {
-                heed_ban(&world, instance, name, answer);
+                note_ban(&world, instance, name, answer);
                 drop(sending);
             }
         }
@@ -585,8 +585,9 @@ impl Far {
                     stream.push((before, table::item(&world.database, key)));
                 }
                 if let Some(replica) = &mut *replica {
-                    replica.wrote(world.now(), key, table::item(&world.database, key));
+                    replica.performed(world.now(), operation, body);
                 }
+                world.count_write(key);
             }
             return answer;
         }
@@ -660,7 +661,7 @@ impl Far {
 }
 
 /// Takes down until when an instance has been told not to call an API, when it has been told.
-fn heed_ban(world: &World, instance: u64, name: &str, answer: &HttpResponse) {
+fn note_ban(world: &World, instance: u64, name: &str, answer: &HttpResponse) {
     let text = String::from_utf8_lossy(answer.body().bytes().unwrap_or_default());
     let now = world.now();
     let until = match text.split_once("This ban will last for ") {

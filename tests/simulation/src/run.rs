@@ -211,6 +211,7 @@ pub(crate) async fn rest(world: &World, lambda: &Lambda, is_over: impl Fn() -> b
         tokio::time::sleep(Duration::from_secs(5)).await;
     }
     let mut looked_at = None;
+    let mut seen = (u64::MAX, Vec::new());
     loop {
         if begun.until(world.now()) > LONGEST {
             world.violated("it never comes to rest".to_owned());
@@ -220,7 +221,10 @@ pub(crate) async fn rest(world: &World, lambda: &Lambda, is_over: impl Fn() -> b
             tokio::time::sleep(Duration::from_secs(5)).await;
             continue;
         }
-        let records = Snapshot::of(world).records;
+        if seen.0 != world.writes() {
+            seen = (world.writes(), Snapshot::of(world).records);
+        }
+        let records = &seen.1;
         let is_still = |record: &Record| {
             record.undecided == 0 && !record.is_sending && (record.target.is_none() || record.end.is_some())
         };

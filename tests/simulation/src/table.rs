@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use dynoxide::Database;
+use relay_tests::cloud::dynamodb;
 use serde_json::{Value, json};
 use shared::clock::EpochMillis;
 
@@ -72,14 +73,19 @@ fn list(item: &Value, name: &str) -> Vec<String> {
     values.filter_map(|value| value["S"].as_str()).map(str::to_owned).collect()
 }
 
-/// The item that a message names.
-pub fn named_by(world: &World, message: &str) -> Option<Value> {
+/// The partition key of the record that a message names.
+pub fn pk_in(message: &str) -> Option<String> {
     let key: Value = serde_json::from_str(message).ok()?;
     let part = |name: &str| key[name].as_str();
-    let pk = match part("call") {
+    Some(match part("call") {
         Some(call) => format!("submission#{call}#{}", part("id")?),
         None => format!("order#{}#{}", part("partner")?, part("order_id")?),
-    };
+    })
+}
+
+/// The item that a message names.
+pub fn named_by(world: &World, message: &str) -> Option<Value> {
+    let pk = pk_in(message)?;
     Some(item(&world.database, &json!({"pk": {"S": pk}, "sk": {"S": "record"}}))).filter(|item| !item.is_null())
 }
 
@@ -153,12 +159,12 @@ pub fn item(database: &Database, key: &Value) -> Value {
     got.get_mut("Item").map(Value::take).unwrap_or_default()
 }
 
-/// A copy of the table that is behind it, as an index is, or a read that need not be consistent.
+/// A copy of the table that lags behind, as an index does, or a read that is not consistent.
 pub struct Replica {
     /// The copy.
     pub database: Database,
-    /// What was written and is not in the copy yet: when, the key, and the item.
-    pending: VecDeque<(i64, Value, Value)>,
+    /// The writes that the copy has not seen yet: when, the operation, and the request.
+    pending: VecDeque<(i64, String, String)>,
 }
 
 impl Replica {
@@ -167,22 +173,17 @@ impl Replica {
         Self { database, pending: VecDeque::new() }
     }
 
-    /// Records that the item of a key was written. `Null`: it was deleted.
-    pub fn wrote(&mut self, at: EpochMillis, key: &Value, item: Value) {
-        self.pending.push_back((at.0, json!({"pk": key["pk"], "sk": key["sk"]}), item));
+    /// Records that the table performed a write.
+    pub fn performed(&mut self, at: EpochMillis, operation: &str, request: &str) {
+        self.pending.push_back((at.0, operation.to_owned(), request.to_owned()));
     }
 
-    /// Brings the copy to what the table was at that time. It never goes back.
+    /// Brings the copy to the state of the table at that time. It never goes back.
     pub fn catch_up(&mut self, to: EpochMillis) {
         while self.pending.front().is_some_and(|(at, ..)| *at <= to.0) {
-            let Some((_, key, item)) = self.pending.pop_front() else { return };
-            if item.is_null() {
-                let delete = json!({"TableName": TABLE, "Key": key});
-                self.database.delete_item(serde_json::from_value(delete).expect("a request")).expect("a deletion");
-            } else {
-                let put = json!({"TableName": TABLE, "Item": item});
-                self.database.put_item(serde_json::from_value(put).expect("a request")).expect("a write");
-            }
+            let Some((_, operation, request)) = self.pending.pop_front() else { return };
+            let (status, answer) = dynamodb(&self.database, &operation, &request);
+            assert_eq!(status, 200, "the copy refused what the table took: {answer}");
         }
     }
 }

@@ -89,6 +89,8 @@ pub struct World {
     pub facts: Mutex<Facts>,
     /// Every change of the table: the item before and after. `None`: nobody follows it.
     pub stream: Mutex<Option<Vec<(Value, Value)>>>,
+    /// How often each record was written, by its partition key.
+    writes: Mutex<BTreeMap<String, u64>>,
     /// Whether faults are planned at the gate, whatever the weather.
     pub faults_are_planned: AtomicBool,
     /// How many requests are on their way whose sender has died.
@@ -132,6 +134,7 @@ impl World {
             bans: Mutex::default(),
             facts: Mutex::default(),
             stream: Mutex::default(),
+            writes: Mutex::default(),
             faults_are_planned: AtomicBool::new(false),
             on_their_way: AtomicUsize::new(0),
             violations: Mutex::default(),
@@ -173,6 +176,23 @@ impl World {
     /// How long a delay of this weather is: a duration between two, in milliseconds.
     pub fn delay(&self, least: u64, most: u64) -> Duration {
         Duration::from_millis(lock(&self.chance_of_delays).u64(least..=most))
+    }
+
+    /// Counts a write of the item with that key, if it is a record.
+    pub fn count_write(&self, key: &Value) {
+        if let (Some(pk), Some("record")) = (key["pk"]["S"].as_str(), key["sk"]["S"].as_str()) {
+            *lock(&self.writes).entry(pk.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// How often the record with that partition key was written.
+    pub fn writes_of(&self, pk: &str) -> u64 {
+        lock(&self.writes).get(pk).copied().unwrap_or_default()
+    }
+
+    /// How often any record was written.
+    pub fn writes(&self) -> u64 {
+        lock(&self.writes).values().sum()
     }
 
     /// How bad it is now.
