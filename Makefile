@@ -26,17 +26,17 @@ FUZZ_TARGETS ?= $(sort $(notdir $(wildcard tests/fuzz/__fuzz__/*)))
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
-	@echo 'The local stack heeds these, as in `make up TOP_PORT=4600`:'
+	@echo 'Variables of the local stack, as in `make up TOP_PORT=4600`:'
 	@printf '  %s\t%s\n' \
 	  PYTHON 'the Python to make .venv with (python3)' \
 	  MINISTACK_PORT 'where the local AWS listens (4566)' \
 	  TOP_PORT 'where the TOP simulator listens (4580)' \
 	  MINISTACK_BIND 'on which address both listen; 0.0.0.0 lets containers in (127.0.0.1)' \
 	  SCTT_SIGNATURE 'on: `make up` checks the signature of what SCTT sends (off)' | expand -t 24
-	@echo 'The build heeds this:'
+	@echo 'Variables of the build:'
 	@printf '  %s\t%s\n' \
 	  ARCH 'x86_64 or arm64: what the functions are built for ($(ARCH))' | expand -t 24
-	@echo 'The simulation heeds these:'
+	@echo 'Variables of the simulation:'
 	@printf '  %s\t%s\n' \
 	  SEED 'the one seed that `make simulate` runs, and tells everything that happens in it' \
 	  SEEDS 'how many seeds `make simulate` runs ($(SEEDS))' \
@@ -44,10 +44,10 @@ help: ## say what there is
 	  FAULTS 'the most faults in one of its schedules ($(FAULTS))' \
 	  SOAK_SEEDS 'how many `make soak` runs ($(SOAK_SEEDS))' \
 	  FROM 'the first of them ($(FROM))' | expand -t 24
-	@echo 'The benchmark heeds this:'
+	@echo 'Variables of the benchmark:'
 	@printf '  %s\t%s\n' \
 	  BENCH_FLAGS 'what it is told, such as "--warm 1000 --only dispatch" ($(BENCH_FLAGS))' | expand -t 24
-	@echo 'The fuzzer heeds these:'
+	@echo 'Variables of the fuzzer:'
 	@printf '  %s\t%s\n' \
 	  FUZZ_SECONDS 'how long each target is fuzzed ($(FUZZ_SECONDS))' \
 	  FUZZ_TARGETS 'which ones, such as "link top_response" (all of tests/fuzz)' | expand -t 24
