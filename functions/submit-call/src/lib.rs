@@ -94,7 +94,7 @@ impl SubmitCall {
         if kind == CallKind::TicketVerify && call.resend() == Resend::Again {
             let own = RecordKey::Submission(Lane::redemption(&key));
             if !self.table.point(&own, &record_key, now).await? {
-                return Ok(another_body(kind, &key, None));
+                return Ok(used_key(kind, &key));
             }
         }
         self.submit(&record_key, submission, &json).await
@@ -119,7 +119,8 @@ impl SubmitCall {
                     return Ok(replayed);
                 }
                 Judged::Written => false,
-                Judged::Conflict(state) => return Ok(another_body(lane.call, &submission.key, Some(state))),
+                Judged::UsedKey => return Ok(used_key(lane.call, &submission.key)),
+                Judged::Conflict(state) => return Ok(another_body(lane.call, &submission.key, state)),
                 Judged::Full => {
                     let message =
                         format!("{MAX_SUBMISSIONS} calls about this were submitted already; no more are taken");
@@ -156,7 +157,7 @@ impl SubmitCall {
         }
         // The key was used for a total.
         if seen.points_to.is_some() {
-            return Judged::Conflict(CallState::Pending);
+            return Judged::UsedKey;
         }
         let waiting = seen.facts.iter().filter_map(|fact| match fact {
             Fact::Said { word: Word::Submit(one), .. } => Some(one.as_ref()),
@@ -360,6 +361,7 @@ enum Judged {
     Replay(Submission),
     Written,
     Conflict(CallState),
+    UsedKey,
     Full,
 }
 
@@ -372,10 +374,17 @@ fn is_key(target: &Target, key: &str) -> bool {
     target.key.as_deref().unwrap_or(&target.id) == key
 }
 
-fn another_body(kind: CallKind, key: &str, state: Option<CallState>) -> Response<Body> {
-    let state = state.map(|state| format!(" and is {}", state.as_str())).unwrap_or_default();
+fn another_body(kind: CallKind, key: &str, state: CallState) -> Response<Body> {
+    let message = format!(
+        "{kind}/{key} was submitted with another request and is {}: only a refused call takes a corrected one",
+        state.as_str()
+    );
+    answer::refusal(StatusCode::UNPROCESSABLE_ENTITY, None, &message)
+}
+
+fn used_key(kind: CallKind, key: &str) -> Response<Body> {
     let message =
-        format!("{kind}/{key} was submitted with another request{state}: only a refused call takes a corrected one");
+        format!("{kind}/{key} was submitted for another order or as another type; use a new {IDEMPOTENCY_KEY}");
     answer::refusal(StatusCode::UNPROCESSABLE_ENTITY, None, &message)
 }
 
