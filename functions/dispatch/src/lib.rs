@@ -47,12 +47,6 @@ enum DispatchError {
     Contended,
 }
 
-/// What came of taking the lane that a decision needs.
-enum LaneTaken {
-    Decided(Box<Decided>),
-    NewerRun,
-}
-
 impl Dispatch {
     /// Handles a batch of messages.
     pub async fn handle(&self, runner: &BatchRunner, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
@@ -78,11 +72,7 @@ impl Dispatch {
             };
             let now = self.clock.now();
             let token = format!("{:016x}", (self.random)());
-            let decided = match self.decide(&read, &bodies, &token, now).await? {
-                LaneTaken::Decided(decided) => *decided,
-                // Whatever that run decides is newer than what this one read.
-                LaneTaken::NewerRun => continue,
-            };
+            let Some(decided) = self.decide(&read, &bodies, &token, now).await? else { continue };
             let record = self.keep(&read, decided.record, now).await?;
             for json in &decided.bodies {
                 self.table.store_body(key, json, now).await?;
@@ -102,19 +92,20 @@ impl Dispatch {
         Err(DispatchError::Contended)
     }
 
-    /// Decides, and takes the lane that the decision needs. Where another record has it, decides again with that.
+    /// Decides, and takes the lane that the decision needs. If another record has it, decides again knowing that. `None`
+    /// if a newer run of this record took the lane: it decides on newer facts than these.
     async fn decide(
         &self,
         read: &OrderRecord,
         bodies: &Bodies,
         token: &str,
         now: EpochMillis,
-    ) -> Result<LaneTaken, DispatchError> {
+    ) -> Result<Option<Decided>, DispatchError> {
         let decided = decide(read, &LaneFound::Free, bodies, now, &self.settings);
-        let Some(lane) = &decided.takes else { return Ok(LaneTaken::Decided(Box::new(decided))) };
+        let Some(lane) = &decided.takes else { return Ok(Some(decided)) };
         match self.table.take_lane(lane, &read.key, read.revision, token, now).await? {
-            Taken::Taken => Ok(LaneTaken::Decided(Box::new(decided))),
-            Taken::NewerRun => Ok(LaneTaken::NewerRun),
+            Taken::Taken => Ok(Some(decided)),
+            Taken::NewerRun => Ok(None),
             Taken::Refused { found, holder } => {
                 if found == LaneFound::Undecided {
                     self.notifications.send(&holder, None).await?;
@@ -122,7 +113,7 @@ impl Dispatch {
                 if let Err(error) = self.table.wait_for(&holder, &read.key).await {
                     tracing::warn!(record = %read.key, %error, "the lane's holder will not wake this record; the sweep does");
                 }
-                Ok(LaneTaken::Decided(Box::new(decide(read, &found, bodies, now, &self.settings))))
+                Ok(Some(decide(read, &found, bodies, now, &self.settings)))
             }
         }
     }

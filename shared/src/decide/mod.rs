@@ -17,7 +17,7 @@ use crate::order::Link;
 use crate::record::RecordKey;
 use crate::record::order::{
     Attempted, Attention, Body, End, Entry, Fact, Lane, MAX_HISTORY, MAX_NOTIFICATIONS, OrderRecord, Outcome,
-    Resolution, Stopped, Submission, Target, Told, Wanted, Word, digest_of,
+    ReplacedLink, Resolution, Stopped, Submission, Target, Told, Wanted, Word, digest_of,
 };
 use crate::wire;
 
@@ -179,17 +179,11 @@ impl<'a> Deciding<'a> {
     fn entry(&self, at: EpochMillis) -> Entry {
         let target = self.record.target.as_ref();
         Entry {
-            n: 0,
             at,
-            what: String::new(),
             lane: target.map(|target| target.lane().to_string()),
             generation: target.map_or(0, |target| target.generation),
             attempt: self.record.attempt,
-            digest: None,
-            by: None,
-            token: None,
-            note: None,
-            failure: None,
+            ..Entry::default()
         }
     }
 
@@ -249,8 +243,8 @@ impl<'a> Deciding<'a> {
                 if !is_late_copy {
                     self.record.repeat = Some(digest.clone());
                     self.record.dismissed.remove(&Reason::CameAgain);
-                    let entry = Entry { digest: Some(digest.clone()), ..self.entry(at) };
-                    self.note("repeated", Entry { lane: None, generation: 0, attempt: one.deliveries, ..entry });
+                    let (digest, attempt) = (Some(digest.clone()), one.deliveries);
+                    self.note("repeated", Entry { at, digest, attempt, ..Entry::default() });
                 }
             }
             Says::Decisive => {
@@ -267,12 +261,11 @@ impl<'a> Deciding<'a> {
         self.record.stopped = None;
     }
 
-    fn linked(&mut self, was: Option<crate::record::order::LinkFact>) {
+    fn linked(&mut self, was: Option<ReplacedLink>) {
         self.fresh_start();
         if let Some(was) = was {
-            let entry = Entry { lane: None, generation: 0, attempt: 0, ..self.entry(was.at) };
             let note = Some(format!("version {}", was.version));
-            self.note("link_replaced", Entry { by: Some(was.by), note, ..entry });
+            self.note("link_replaced", Entry { at: was.at, by: Some(was.by), note, ..Entry::default() });
         }
     }
 
@@ -658,37 +651,31 @@ impl<'a> Deciding<'a> {
             Some(Wanted::Tell { lane, .. }) => Some(lane.clone()),
             _ => None,
         };
-        let of_current = || -> (NotificationState, Option<Reason>) {
-            let first = reasons.iter().copied().find(|reason| !matches!(reason, Reason::OddStatus | Reason::CameAgain));
-            match (first, self.record.waits, &wanted) {
-                (Some(reason), ..) => (NotificationState::Attention, Some(reason)),
-                (None, Some(reason), _) => (NotificationState::Waiting, Some(reason)),
-                (None, None, Some(Wanted::Nothing(reason))) => (NotificationState::Dispatched, Some(*reason)),
-                (None, None, _) if was_dismissed => (NotificationState::Dispatched, Some(Reason::Dismissed)),
-                (None, None, _) => (NotificationState::Dispatched, None),
+        let first = reasons.iter().copied().find(|reason| !matches!(reason, Reason::OddStatus | Reason::CameAgain));
+        let of_current = match (first, self.record.waits, &wanted) {
+            (Some(reason), ..) => (NotificationState::Attention, Some(reason)),
+            (None, Some(reason), _) => (NotificationState::Waiting, Some(reason)),
+            (None, None, Some(Wanted::Nothing(reason))) => (NotificationState::Dispatched, Some(*reason)),
+            (None, None, _) => (NotificationState::Dispatched, was_dismissed.then_some(Reason::Dismissed)),
+        };
+        let of_reason = |reason| {
+            if dismissed.contains(&reason) {
+                (NotificationState::Dispatched, Some(Reason::Dismissed))
+            } else {
+                (NotificationState::Attention, Some(reason))
             }
         };
-        let current = of_current();
         for (digest, one) in &mut self.record.notifications {
             let Some(says) = one.says else { continue };
+            let is_current = self.record.current.as_ref() == Some(digest);
             let (state, reason) = match says {
                 Says::Nothing(reason) => (NotificationState::Dispatched, Some(reason)),
-                Says::Odd(reason) if dismissed.contains(&reason) => {
-                    (NotificationState::Dispatched, Some(Reason::Dismissed))
-                }
-                Says::Odd(reason) => (NotificationState::Attention, Some(reason)),
-                Says::Decisive if self.record.current.as_ref() == Some(digest) => current,
-                Says::Decisive if self.record.repeat.as_ref() == Some(digest) => {
-                    if dismissed.contains(&Reason::CameAgain) {
-                        (NotificationState::Dispatched, Some(Reason::Dismissed))
-                    } else {
-                        (NotificationState::Attention, Some(Reason::CameAgain))
-                    }
-                }
+                Says::Odd(reason) => of_reason(reason),
+                Says::Decisive if is_current => of_current,
+                Says::Decisive if self.record.repeat.as_ref() == Some(digest) => of_reason(Reason::CameAgain),
                 Says::Decisive => (NotificationState::Dispatched, Some(Reason::Superseded)),
             };
-            let is_current = self.record.current.as_ref() == Some(digest);
-            let leads_to = if is_current && state == NotificationState::Dispatched && reason.is_none() {
+            let leads_to = if is_current && (state, reason) == (NotificationState::Dispatched, None) {
                 lane.clone()
             } else {
                 one.lane.clone()

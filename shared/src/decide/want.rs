@@ -142,17 +142,8 @@ fn told(ship: &FliggyShip, success: bool) -> ConfirmBook {
     ConfirmBook {
         agent_order_id: ship.agent_order_id.clone(),
         alitrip_order_id: ship.alitrip_order_id.clone(),
-        fetch_tickets_address: None,
-        fetch_tickets_number: None,
-        fetch_tickets_pwd: None,
         main_biz_order_id: ship.main_biz_order_id,
-        message: None,
-        order_attr: None,
-        passenger_list: Vec::new(),
         success,
-        ticket_count: None,
-        ticket_wicket: None,
-        total_price: None,
-        failed_code: None,
+        ..ConfirmBook::default()
     }
 }

@@ -16,8 +16,8 @@ use crate::record::{RecordKey, StoreError, Table, Updated, n, read, s, updated};
 const SK: &str = "owner";
 /// Most records that a holder wakes. The sweep finds the others.
 const MAX_WAITING: i64 = 50;
-/// How often a lane is tried whose owner changed in between.
-const MAX_TRIES: usize = 3;
+/// How often a run tries to take a lane whose owner keeps changing.
+const MAX_TRIES: usize = 4;
 
 fn pk(lane: &Lane) -> String {
     format!("lane#{}#{}", lane.call, lane.id)
@@ -60,23 +60,40 @@ impl Table {
         now: EpochMillis,
     ) -> Result<Taken, StoreError> {
         let me = key.pk();
-        let free = "attribute_not_exists(holder) OR (holder = :me AND taken_for <= :base)";
-        let Some(mut owner) = self.write_owner(lane, &me, revision, token, now, free, None).await? else {
-            return Ok(Taken::Taken);
-        };
+        let mut found: Option<Owner> = None;
         for _ in 0..MAX_TRIES {
+            let update = self
+                .update(&pk(lane), SK)
+                .update_expression("SET holder = :me, taken_for = :base, #token = :token, expires_at = :expires")
+                .expression_attribute_names("#token", "token")
+                .expression_attribute_values(":me", s(&me))
+                .expression_attribute_values(":base", n(revision))
+                .expression_attribute_values(":token", s(token))
+                .expression_attribute_values(":expires", n(now.plus(self.retention + SPARE).epoch_seconds()))
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            let update = match &found {
+                None => {
+                    update.condition_expression("attribute_not_exists(holder) OR (holder = :me AND taken_for <= :base)")
+                }
+                Some(found) => update
+                    .condition_expression("holder = :holder AND taken_for = :was AND #token = :found")
+                    .expression_attribute_values(":holder", s(&found.holder))
+                    .expression_attribute_values(":was", n(found.taken_for))
+                    .expression_attribute_values(":found", s(&found.token)),
+            };
+            let owner: Owner = match updated(update.send().await.map(|_| None), "UpdateItem of a lane's owner")? {
+                Updated::Written(_) => return Ok(Taken::Taken),
+                Updated::Refused(item) => read(item)?,
+            };
             if owner.token == token {
                 return Ok(Taken::Taken);
             }
             if owner.holder == me {
                 return Ok(Taken::NewerRun);
             }
-            let holder = RecordKey::parse(&owner.holder);
-            let record = match &holder {
-                Some(holder) => self.record(holder).await?,
-                None => None,
-            };
-            if let (Some(holder), Some(record)) = (holder, record) {
+            if let Some(holder) = RecordKey::parse(&owner.holder)
+                && let Some(record) = self.record(&holder).await?
+            {
                 let lane = lane.to_string();
                 if record.holds(&lane) {
                     let told = record.told.get(&lane).filter(|told| told.outcome.has_effect());
@@ -87,48 +104,10 @@ impl Table {
                     return Ok(Taken::Refused { found: LaneFound::Undecided, holder });
                 }
             }
-            let as_found = "holder = :holder AND taken_for = :was AND #token = :found";
-            match self.write_owner(lane, &me, revision, token, now, as_found, Some(&owner)).await? {
-                None => return Ok(Taken::Taken),
-                Some(present) => owner = present,
-            }
+            found = Some(owner);
         }
-        let holder = RecordKey::parse(&owner.holder).unwrap_or_else(RecordKey::nowhere);
+        let holder = found.and_then(|owner| RecordKey::parse(&owner.holder)).unwrap_or_default();
         Ok(Taken::Refused { found: LaneFound::Undecided, holder })
-    }
-
-    /// Writes the owner; gives the present one if the condition failed.
-    #[expect(clippy::too_many_arguments, reason = "what is written, and on which condition")]
-    async fn write_owner(
-        &self,
-        lane: &Lane,
-        me: &str,
-        revision: i64,
-        token: &str,
-        now: EpochMillis,
-        condition: &str,
-        found: Option<&Owner>,
-    ) -> Result<Option<Owner>, StoreError> {
-        let mut update = self
-            .update(&pk(lane), SK)
-            .update_expression("SET holder = :me, taken_for = :base, #token = :token, expires_at = :expires")
-            .condition_expression(condition)
-            .expression_attribute_names("#token", "token")
-            .expression_attribute_values(":me", s(me))
-            .expression_attribute_values(":base", n(revision))
-            .expression_attribute_values(":token", s(token))
-            .expression_attribute_values(":expires", n(now.plus(self.retention + SPARE).epoch_seconds()))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        if let Some(found) = found {
-            update = update
-                .expression_attribute_values(":holder", s(&found.holder))
-                .expression_attribute_values(":was", n(found.taken_for))
-                .expression_attribute_values(":found", s(&found.token));
-        }
-        match updated(update.send().await.map(|_| None), "UpdateItem of a lane's owner")? {
-            Updated::Written(_) => Ok(None),
-            Updated::Refused(item) => read(item).map(Some),
-        }
     }
 
     /// The record that has a lane, if any does.

@@ -73,8 +73,11 @@ impl RecordKey {
         let order_id = OrderId::try_from(order_id.to_owned()).ok()?;
         Some(Self::Order(OrderKey { partner: Partner::named(partner)?, order_id }))
     }
+}
 
-    pub(crate) fn nowhere() -> Self {
+/// The key of no record.
+impl Default for RecordKey {
+    fn default() -> Self {
         Self::Submission(Lane { call: CallKind::TicketVerify, id: String::new() })
     }
 }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_with_macros::skip_serializing_none;
 
 use crate::call::{CallKind, Resend};
 use crate::clock::EpochMillis;
@@ -74,53 +75,49 @@ pub struct LinkFact {
     pub token: String,
 }
 
-impl LinkFact {
-    /// The same, for the history.
-    #[must_use]
-    pub fn without_body(&self) -> Self {
-        Self { body: Body::Inline(String::new()), ..self.clone() }
-    }
+/// A link that another one replaced, for the history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedLink {
+    /// How often the link had been put.
+    pub version: i64,
+    /// When it was put.
+    pub at: EpochMillis,
+    /// The IAM identity that put it.
+    pub by: String,
 }
 
 /// One notification: what a partner said, however often.
+#[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
     /// Its kind.
     pub kind: NotificationKind,
     /// The body of the first delivery; `None` after the notification was summarised.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
     /// When the first delivery came.
     pub first: EpochMillis,
     /// When the last delivery came that was decided.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<EpochMillis>,
     /// How many deliveries were decided.
     #[serde(default, skip_serializing_if = "is_default")]
     pub deliveries: u32,
     /// The newest `request_time` that a delivery had.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_time: Option<String>,
     /// Tokens of the last deliveries: an SDK's repeat of one write is no delivery.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tokens: Vec<String>,
     /// What it says, once it was decided for the first time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub says: Option<Says>,
     /// Its place among the order's notifications, from 1, in the order in which they first came.
     #[serde(default, skip_serializing_if = "is_default")]
     pub number: u32,
     /// What became of it; received while there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<NotificationState>,
     /// Why it waits, needs a person, or leads to nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When its state last changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided: Option<EpochMillis>,
     /// The lane that it led to, as `call/id`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<String>,
 }
 
@@ -206,6 +203,7 @@ pub enum End {
 }
 
 /// What TOP should know and does not, as far as anybody knows. Stands in top-level attributes `t_…`.
+#[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// Which call.
@@ -219,7 +217,6 @@ pub struct Target {
     /// Changes with every target of the record.
     pub generation: u32,
     /// When it may be sent next; `None` while it must not be.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<EpochMillis>,
     /// Whether it may be sent again while nobody knows whether it took effect.
     pub resend: Resend,
@@ -229,13 +226,10 @@ pub struct Target {
     /// When it was decided.
     pub since: EpochMillis,
     /// How it ended, if it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
     /// What TOP or the network said last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     /// The submission's key, where people asked for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
 
@@ -259,6 +253,7 @@ pub struct Sending {
 }
 
 /// What a lane ended with.
+#[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     /// Whether TOP has something of an earlier target there.
@@ -278,13 +273,10 @@ pub struct Told {
     #[serde(default, skip_serializing_if = "is_default")]
     pub issued: bool,
     /// What TOP answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<Reply>,
     /// The request, where it is short.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Body>,
     /// When the target was decided.
-    #[serde(default)]
     pub since: EpochMillis,
 }
 
@@ -327,6 +319,7 @@ impl Outcome {
 }
 
 /// A call that somebody submitted.
+#[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submission {
     /// The caller's key, or the lane's id.
@@ -345,10 +338,8 @@ pub struct Submission {
     /// When.
     pub at: EpochMillis,
     /// How it ended, if it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
     /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<EpochMillis>,
     /// Whether TOP refused it.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -465,6 +456,7 @@ impl Word {
 }
 
 /// A fact that is not decided yet.
+#[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
@@ -475,7 +467,6 @@ pub enum Fact {
         /// When it came.
         at: EpochMillis,
         /// The delivery's `request_time`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         time: Option<String>,
         /// Made once for the delivery.
         token: String,
@@ -483,8 +474,7 @@ pub enum Fact {
     /// The booking system put a link, which stands in the record.
     Linked {
         /// The link that it replaced.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        was: Option<LinkFact>,
+        was: Option<ReplacedLink>,
     },
     /// A person said something.
     Said {
@@ -531,7 +521,8 @@ pub struct Attention {
 }
 
 /// Something that happened to an order and stands nowhere else in its record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its number in the record, from 1.
     pub n: u32,
@@ -540,7 +531,6 @@ pub struct Entry {
     /// What: a word's name, an attempt's outcome, `link_replaced`, `withdrawn`, `repeated`.
     pub what: String,
     /// The lane that it is about, as `call/id`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<String>,
     /// The target's generation.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -549,51 +539,42 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "is_default")]
     pub attempt: u32,
     /// The digest of the notification that it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// Who did it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// Recognises a person's word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     /// A person's note, or what it was about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// What TOP or the network said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }
 
 /// The order record. A submission's record is of the same kind, without notifications.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct OrderRecord {
     /// Which record.
-    #[serde(skip, default = "RecordKey::nowhere")]
+    #[serde(skip)]
     pub key: RecordKey,
     /// Raised by every write but the sweep's. Begins at the time in milliseconds, so it never restarts below an old one.
-    #[serde(default)]
     pub revision: i64,
     /// The token of the last conditional writer: recognises one's own write after its answer was lost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writer: Option<String>,
     /// The present link.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkFact>,
     /// The notifications by digest: the attributes `n#{digest}`.
     #[serde(skip)]
     pub notifications: BTreeMap<String, Notification>,
     /// What is not decided yet, oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<Fact>,
     /// The digest of the notification that says last what TOP should know.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
     /// The digest of a notification that came again after another had said otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat: Option<String>,
     /// What the facts want.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wanted: Option<Wanted>,
     /// The attributes `t_…`.
     #[serde(skip)]
@@ -602,61 +583,54 @@ pub struct OrderRecord {
     #[serde(skip)]
     pub sending: Option<Sending>,
     /// How many targets the record has had.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub generation: u32,
     /// How often the present target was claimed.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub attempt: u32,
     /// How many of those attempts may have taken effect, as far as anybody knows.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub unsettled: u32,
     /// Until when another request of the lane must wait, because one that was cut off may still reach TOP.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet: Option<EpochMillis>,
     /// What lanes ended with, by lane (`call/id`).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub told: BTreeMap<String, Told>,
     /// What people submitted, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub submissions: Vec<Submission>,
     /// Why the order waits, where it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<Reason>,
     /// Whether the order is stopped until a new fact comes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,
     /// Why a person must look. In the index while `attention` stands.
     #[serde(skip)]
     pub attention: Option<Attention>,
     /// The reasons that a person dismissed.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub dismissed: BTreeSet<Reason>,
     /// When the sweep looks next, if it must.
     #[serde(skip)]
     pub look_at: Option<EpochMillis>,
     /// When the last fact came.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub touched: Option<EpochMillis>,
     /// The records that were refused a lane because this one holds it. A hint, which may be lost.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty", with = "serde_dynamo::string_set")]
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", with = "serde_dynamo::string_set")]
     pub waiting: BTreeSet<String>,
     /// What else happened, oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Entry>,
     /// The number of the last entry of the history.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub entries: u32,
     /// How many old notifications were summarised.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub summarised: u32,
     /// When the first of its bodies and owners expires, unless they are renewed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_until: Option<EpochMillis>,
     /// When the record expires, in seconds since the Unix epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
     /// Where the item of a redemption's key points to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub points_to: Option<String>,
     /// Attributes that this version does not know.
     #[serde(skip)]
@@ -669,36 +643,9 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 /// The names of the attributes that this version writes, beside those with a prefix.
 pub const KNOWN: [&str; 31] = [
-    "touched",
-    "pk",
-    "sk",
-    "revision",
-    "writer",
-    "link",
-    "facts",
-    "current",
-    "repeat",
-    "wanted",
-    "generation",
-    "attempt",
-    "unsettled",
-    "quiet",
-    "told",
-    "submissions",
-    "waits",
-    "stopped",
-    "dismissed",
-    "waiting",
-    "history",
-    "entries",
-    "summarised",
-    "kept_until",
-    "expires_at",
-    "points_to",
-    "attention",
-    "since",
-    "reasons",
-    "unfinished",
+    "touched", "pk", "sk", "revision", "writer", "link", "facts", "current", "repeat", "wanted", "generation",
+    "attempt", "unsettled", "quiet", "told", "submissions", "waits", "stopped", "dismissed", "waiting", "history",
+    "entries", "summarised", "kept_until", "expires_at", "points_to", "attention", "since", "reasons", "unfinished",
     "look_at",
 ];
 /// The prefix of the attributes of the target.
@@ -715,11 +662,7 @@ impl OrderRecord {
     /// A record of which nothing is known.
     #[must_use]
     pub fn empty(key: RecordKey) -> Self {
-        // Every member has a default, so the empty item is a record.
-        Self {
-            key,
-            ..serde_dynamo::from_item(Item::new()).unwrap_or_else(|_| unreachable!("all members have defaults"))
-        }
+        Self { key, ..Self::default() }
     }
 
     /// Until when bodies and owners are kept: for a record that was not decided yet, until its oldest body expires.

@@ -9,7 +9,7 @@ use crate::clock::EpochMillis;
 use crate::decide::{Bodies, GRACE, SPARE};
 use crate::notification::NotificationKind;
 use crate::record::order::{
-    Attempted, Body, Fact, LinkFact, NOTIFICATION, Notification, OrderRecord, RECORD, Word, digest_of,
+    Attempted, Body, Fact, LinkFact, NOTIFICATION, Notification, OrderRecord, RECORD, ReplacedLink, Word, digest_of,
 };
 use crate::record::{RecordKey, StoreError, Table, Updated, attribute, index, n, s, updated, written};
 
@@ -147,8 +147,9 @@ impl Table {
         let link = LinkFact { version: version + 1, body, at: now, by: by.to_owned(), token: token.to_owned() };
         let decide = !(seen.notifications.is_empty() && seen.facts.is_empty());
         let update = if decide {
+            let replaced = |link: &LinkFact| ReplacedLink { version: link.version, at: link.at, by: link.by.clone() };
             let update = self
-                .with_fact(&seen.key, &Fact::Linked { was: seen.link.as_ref().map(LinkFact::without_body) }, now)?
+                .with_fact(&seen.key, &Fact::Linked { was: seen.link.as_ref().map(replaced) }, now)?
                 .update_expression(format!("SET link = :link, {FACT} REMOVE expires_at"));
             match version {
                 0 => update.condition_expression("attribute_not_exists(link)"),
@@ -242,32 +243,24 @@ impl Table {
     /// # Errors
     /// If DynamoDB did not answer, or the record is not one of ours.
     pub async fn whole(&self, key: &RecordKey) -> Result<Option<(OrderRecord, Bodies)>, StoreError> {
-        let (mut record, mut bodies, mut start) = (None, Bodies::new(), None);
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", s(key.pk()))
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(StoreError::of("Query of an order"))?;
-            for mut item in page.items.unwrap_or_default() {
-                let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
-                if sk == RECORD {
-                    record = Some(OrderRecord::from_item(item)?);
-                } else if let (Some(digest), Some(AttributeValue::S(json))) =
-                    (sk.strip_prefix(BODY), item.remove("json"))
-                {
-                    bodies.insert(digest.to_owned(), json);
-                }
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                break;
+        let (mut record, mut bodies) = (None, Bodies::new());
+        let mut items = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", s(key.pk()))
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = items.next().await {
+            let mut item = item.map_err(StoreError::of("Query of an order"))?;
+            let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
+            if sk == RECORD {
+                record = Some(OrderRecord::from_item(item)?);
+            } else if let (Some(digest), Some(AttributeValue::S(json))) = (sk.strip_prefix(BODY), item.remove("json")) {
+                bodies.insert(digest.to_owned(), json);
             }
         }
         let Some(record) = record else { return Ok(None) };

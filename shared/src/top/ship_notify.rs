@@ -11,7 +11,7 @@ use crate::wire;
 pub const FIELD: &str = "confirm_book_r_q";
 
 /// The page's `ShipAgentConfirmBookRq`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfirmBook {
