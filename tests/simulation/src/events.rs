@@ -1,6 +1,7 @@
 //! What order events must say of a run: each thing that happened once, also if the stream hands changes over twice.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use order_events::event::{OrderEvent, StreamRecord};
 use serde_json::{Value, json};
@@ -8,10 +9,10 @@ use serde_json::{Value, json};
 use crate::judge::lanes_with_effect;
 use crate::world::{World, lock};
 
-fn events_of((before, after): &(Value, Value)) -> Vec<OrderEvent> {
-    let mut change = json!({"dynamodb": {"NewImage": after}});
+fn events_of((before, after): &(Arc<Value>, Arc<Value>)) -> Vec<OrderEvent> {
+    let mut change = json!({"dynamodb": {"NewImage": **after}});
     if !before.is_null() {
-        change["dynamodb"]["OldImage"] = before.clone();
+        change["dynamodb"]["OldImage"] = (**before).clone();
     }
     let change: StreamRecord = serde_json::from_value(change).expect("a change of a stream");
     change.events("simulation")

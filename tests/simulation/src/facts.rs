@@ -25,10 +25,22 @@ pub enum Fact {
     Submitted(String, Value),
 }
 
+/// A call that a sender claimed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// How many facts of the record the table had taken by then.
+    pub facts: usize,
+    /// Which of the record's targets it is.
+    pub generation: String,
+    /// What it says, where that is short enough to be in the record.
+    pub request: Value,
+}
+
 /// All facts, by the partition key of their record.
 #[derive(Debug, Default)]
 pub struct Facts {
     by_record: BTreeMap<String, Vec<Fact>>,
+    claims: BTreeMap<String, Vec<Claim>>,
     bodies: BTreeMap<String, String>,
     tokens: BTreeSet<String>,
 }
@@ -45,6 +57,27 @@ impl Facts {
     /// The facts of a record, oldest first.
     pub fn of(&self, pk: &str) -> &[Fact] {
         self.by_record.get(pk).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The claims of a record's calls, oldest first.
+    pub fn claims_of(&self, pk: &str) -> &[Claim] {
+        self.claims.get(pk).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether a write claims a call.
+    pub fn is_claim(request: &Value) -> bool {
+        request["UpdateExpression"].as_str().is_some_and(|update| update.contains("s_owner = :me"))
+    }
+
+    /// Takes down that a call of that record was claimed.
+    pub fn claimed(&mut self, item: &Value) {
+        let pk = text(item, "pk");
+        let claim = Claim {
+            facts: self.of(&pk).len(),
+            generation: item["t_generation"]["N"].as_str().unwrap_or_default().to_owned(),
+            request: parsed(&text(&item["t_request"]["M"], "inline")),
+        };
+        self.claims.entry(pk).or_default().push(claim);
     }
 
     /// Takes a write down that the table performed.

@@ -408,6 +408,7 @@ impl Judge<'_> {
             desires.push(state.desire(order));
         }
         let Some(desire) = desires.last().cloned() else { return };
+        self.claims(order, &desires);
         let ledger: Vec<_> = lock(&self.world.top).ledger().to_vec();
         let effects: Vec<_> = ledger.iter().filter(|entry| entry.effect).filter_map(told).collect();
         let own: BTreeSet<_> = desires
@@ -485,6 +486,24 @@ impl Judge<'_> {
         }
         if record.waits.is_some() && desire != Desire::Wait {
             self.violated(format!("{} waits for {:?}, and wants {desire:?}", order.id, record.waits));
+        }
+    }
+
+    /// A call that is claimed for the first time says what all facts want that the table had taken by then.
+    fn claims(&self, order: &OrderName, desires: &[Desire]) {
+        let mut claimed = BTreeSet::new();
+        for claim in lock(&self.world.facts).claims_of(&order_pk(order)) {
+            let request = Some(claim.request.clone());
+            let is_ship = !claim.request["alitrip_order_id"].is_null();
+            let says = if is_ship { said(request, None, None) } else { said(None, request, None) };
+            let Some((lane, says)) = says.filter(|_| claimed.insert(&claim.generation)) else { continue };
+            let desire = claim.facts.checked_sub(1).and_then(|newest| desires.get(newest));
+            if desire != Some(&Desire::Tell(lane.clone(), says.clone())) {
+                self.violated(format!(
+                    "a call of {} was claimed: {says} on {lane}; its facts want {desire:?}",
+                    order.id
+                ));
+            }
         }
     }
 

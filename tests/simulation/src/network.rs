@@ -19,6 +19,7 @@ use shared::clock::EpochMillis;
 use tokio::sync::{Notify, oneshot};
 use top_simulator::Answer;
 
+use crate::facts::Facts;
 use crate::gate::{self, Access, Footprint, GateFault};
 use crate::world::{World, lock};
 use crate::{queues, table};
@@ -539,11 +540,10 @@ impl Far {
             "dynamodb" => {
                 let body: Value = serde_json::from_slice(&self.request.body).unwrap_or_default();
                 let key = table::key_of(&body);
-                let image = || if key.is_object() { table::item(&self.world.database, key) } else { Value::Null };
-                let before = image();
+                let before = self.world.image(key);
                 let answer = self.perform().await;
                 let succeeded = answer.as_ref().is_ok_and(|answer| answer.status().is_success());
-                let footprint = gate::footprint_of_dynamodb(&body, &before, &image(), succeeded);
+                let footprint = gate::footprint_of_dynamodb(&body, &before, &self.world.image(key), succeeded);
                 self.world.gate.leave_footprint(footprint);
                 return answer;
             }
@@ -577,17 +577,20 @@ impl Far {
         if matches!(operation, "PutItem" | "UpdateItem") {
             let request: Value = serde_json::from_str(body).unwrap_or_default();
             let key = table::key_of(&request);
-            let before = lock(&world.stream).is_some().then(|| table::item(&world.database, key));
+            let before = lock(&world.stream).is_some().then(|| world.image(key));
             let answer = dynamodb(&world.database, operation, body);
             if answer.0 == 200 {
+                world.wrote(key);
                 lock(&world.facts).performed(operation, &request);
+                if Facts::is_claim(&request) {
+                    lock(&world.facts).claimed(&world.image(key));
+                }
                 if let (Some(stream), Some(before)) = (&mut *lock(&world.stream), before) {
-                    stream.push((before, table::item(&world.database, key)));
+                    stream.push((before, world.image(key)));
                 }
                 if let Some(replica) = &mut *replica {
                     replica.performed(world.now(), operation, body);
                 }
-                world.count_write(key);
             }
             return answer;
         }

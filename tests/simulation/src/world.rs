@@ -18,7 +18,7 @@ use crate::coverage::Coverage;
 use crate::facts::Facts;
 use crate::gate::Gate;
 use crate::queues::Queues;
-use crate::table::Replica;
+use crate::table::{self, Replica};
 
 /// When every run begins: noon in China, so that a day's quota is half a day away.
 const BEGINNING: EpochMillis = EpochMillis(1_767_240_000_000);
@@ -88,9 +88,11 @@ pub struct World {
     /// What reached the table, in its order.
     pub facts: Mutex<Facts>,
     /// Every change of the table: the item before and after. `None`: nobody follows it.
-    pub stream: Mutex<Option<Vec<(Value, Value)>>>,
+    pub stream: Mutex<Option<Vec<(Arc<Value>, Arc<Value>)>>>,
     /// How often each record was written, by its partition key.
     writes: Mutex<BTreeMap<String, u64>>,
+    /// Items as they were read after their last write.
+    images: Mutex<BTreeMap<String, Arc<Value>>>,
     /// Whether faults are planned at the gate, whatever the weather.
     pub faults_are_planned: AtomicBool,
     /// How many requests are on their way whose sender has died.
@@ -109,6 +111,11 @@ impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("World")
     }
+}
+
+fn key_text(key: &Value) -> String {
+    let part = |name: &str| key[name]["S"].as_str().unwrap_or_default();
+    format!("{} {}", part("pk"), part("sk"))
 }
 
 /// A lock that a run's one thread holds for a moment; a panic of that thread ends the run anyway.
@@ -135,6 +142,7 @@ impl World {
             facts: Mutex::default(),
             stream: Mutex::default(),
             writes: Mutex::default(),
+            images: Mutex::default(),
             faults_are_planned: AtomicBool::new(false),
             on_their_way: AtomicUsize::new(0),
             violations: Mutex::default(),
@@ -178,11 +186,21 @@ impl World {
         Duration::from_millis(lock(&self.chance_of_delays).u64(least..=most))
     }
 
-    /// Counts a write of the item with that key, if it is a record.
-    pub fn count_write(&self, key: &Value) {
+    /// Takes down that the item with that key was written.
+    pub fn wrote(&self, key: &Value) {
+        lock(&self.images).remove(&key_text(key));
         if let (Some(pk), Some("record")) = (key["pk"]["S"].as_str(), key["sk"]["S"].as_str()) {
             *lock(&self.writes).entry(pk.to_owned()).or_default() += 1;
         }
+    }
+
+    /// The item with that key as it is now; `Null` if there is none, or the key is none.
+    pub fn image(&self, key: &Value) -> Arc<Value> {
+        if !key.is_object() {
+            return Arc::default();
+        }
+        let image = || Arc::new(table::item(&self.database, key));
+        lock(&self.images).entry(key_text(key)).or_insert_with(image).clone()
     }
 
     /// How often the record with that partition key was written.
