@@ -1,15 +1,14 @@
 //! What order events must say of a run: each thing that happened once, also if the stream hands changes over twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use order_events::event::{OrderEvent, StreamRecord};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::judge::lanes_with_effect;
-use crate::world::{World, lock};
+use crate::world::{Change, World, lock};
 
-fn events_of((before, after): &(Arc<Value>, Arc<Value>)) -> Vec<OrderEvent> {
+fn events_of((before, after): &Change) -> Vec<OrderEvent> {
     let mut change = json!({"dynamodb": {"NewImage": **after}});
     if !before.is_null() {
         change["dynamodb"]["OldImage"] = (**before).clone();

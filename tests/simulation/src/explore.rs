@@ -119,11 +119,12 @@ struct Progress {
     plans: HashSet<Plan>,
 }
 
-/// A plan to explore. Fewer faults come first, then the scenarios take turns.
+/// A plan to explore. The one comes first before which its scenario has had the fewest schedules: so a scenario with
+/// many schedules does not hold up the others when time is limited.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Job {
+    schedules_before: u64,
     faults: usize,
-    turn: usize,
     scenario: usize,
     plan: Plan,
 }
@@ -150,7 +151,7 @@ pub fn explore(options: &Options) -> Vec<Outcome> {
     let mut jobs = BinaryHeap::new();
     let mut progress = Vec::new();
     for (scenario, described) in scenarios.iter().enumerate() {
-        jobs.push(std::cmp::Reverse(Job { faults: 0, turn: 0, scenario, plan: Vec::new() }));
+        jobs.push(std::cmp::Reverse(Job { schedules_before: 0, faults: 0, scenario, plan: Vec::new() }));
         let schedules = vec![0; options.faults + 1];
         let outcome = Outcome { name: described.name, schedules, ..Outcome::default() };
         progress.push(Mutex::new(Progress { outcome, ..Progress::default() }));
@@ -246,7 +247,7 @@ fn explore_plan(shared: &Shared<'_>, job: &Job) {
     if job.faults == shared.options.faults {
         return;
     }
-    let mut turn = 0;
+    let mut schedules_before = job.schedules_before;
     for (id, operation) in requests {
         if job.plan.iter().any(|(planned, _)| *planned == id) {
             continue;
@@ -257,8 +258,10 @@ fn explore_plan(shared: &Shared<'_>, job: &Job) {
             plan.sort_unstable();
             if lock(progress).plans.insert(plan.clone()) {
                 let faults = job.faults + 1;
-                lock(&shared.jobs).0.push(std::cmp::Reverse(Job { faults, turn, scenario: job.scenario, plan }));
-                turn += 1;
+                // With one more fault, a plan has about as many schedules as without.
+                schedules_before += schedules;
+                let next = Job { schedules_before, faults, scenario: job.scenario, plan };
+                lock(&shared.jobs).0.push(std::cmp::Reverse(next));
             }
         }
     }

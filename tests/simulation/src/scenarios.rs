@@ -173,9 +173,6 @@ pub fn all() -> Vec<Scenario> {
         "two-orders-take-over-one-lane": [ship("A", "38", 1), booked("A", "first", 1), Dispatch, ship("A", "39", 1), Dispatch,
             ship("B", "38", 2), ship("C", "38", 3), booked("B", "second", 1), booked("C", "third", 1)]
             together [Dispatch, Dispatch];
-        "two-orders-and-a-slow-run": [ship("A", "38", 1), booked("A", "first", 1)]
-            together [Dispatch, Chain(vec![booked("A", "second", 2), Dispatch]),
-                Chain(vec![ship("B", "38", 2), booked("B", "third", 1), Dispatch])];
         "submitted-call-and-dispatch": [ship("A", "38", 1), booked("A", "first", 1)]
             together [Dispatch, Chain(vec![submit_ship("38"), Dispatch])];
         "submitted-call-and-sender": [ship("A", "38", 1), booked("A", "first", 1), Dispatch]
@@ -316,6 +313,11 @@ pub fn all() -> Vec<Scenario> {
         "close-and-push": [ship("A", "38", 1), mismatched("A", 1), Deliver] together [close("A"), booked("A", "second", 2)];
         "close-and-corrected-link": [ship("A", "38", 1), booked("A", "first", 1), cancelled("A", 2)]
             together [close("A"), ship("A", "39", 1)];
+
+        // The one with the most schedules.
+        "two-orders-and-a-slow-run": [ship("A", "38", 1), booked("A", "first", 1)]
+            together [Dispatch, Chain(vec![booked("A", "second", 2), Dispatch]),
+                Chain(vec![ship("B", "38", 2), booked("B", "third", 1), Dispatch])];
     }
 }
 

@@ -63,6 +63,9 @@ impl Weather {
     };
 }
 
+/// An item before and after a write.
+pub type Change = (Arc<Value>, Arc<Value>);
+
 /// One run's world.
 pub struct World {
     beginning: Instant,
@@ -87,8 +90,8 @@ pub struct World {
     pub bans: Mutex<BTreeMap<(u64, String), EpochMillis>>,
     /// What reached the table, in its order.
     pub facts: Mutex<Facts>,
-    /// Every change of the table: the item before and after. `None`: nobody follows it.
-    pub stream: Mutex<Option<Vec<(Arc<Value>, Arc<Value>)>>>,
+    /// Every change of the table. `None`: nobody follows it.
+    pub stream: Mutex<Option<Vec<Change>>>,
     /// How often each record was written, by its partition key.
     writes: Mutex<BTreeMap<String, u64>>,
     /// Items as they were read after their last write.
