@@ -125,7 +125,7 @@ pub fn run(seed: u64, traced: bool) -> Report {
             *lock(&world.stream) = Some(Vec::new());
         }
         live(&world).await;
-        events::judge(&world);
+        events::judge(&world).await;
         world
     });
     // What is left behind ends with its runtime.
