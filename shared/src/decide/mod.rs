@@ -765,12 +765,8 @@ impl<'a> Deciding<'a> {
             (Some(set), Some(look_at)) if set > now && (set <= look_at || slow) => Some(set),
             (_, look_at) => look_at,
         };
-        let is_finished = record.look_at.is_none() && record.attention.is_none();
-        record.expires_at = if is_finished {
-            record.expires_at.or(Some(now.plus(self.settings.retention).epoch_seconds()))
-        } else {
-            None
-        };
+        let expires_at = || record.expires_at.unwrap_or_else(|| now.plus(self.settings.retention).epoch_seconds());
+        record.expires_at = record.look_at.is_none().then(expires_at);
     }
 }
 

@@ -111,12 +111,12 @@ impl Facts {
         } else if said.is_object() && self.tokens.insert(text(said, "token")) {
             let word = &said["word"];
             let (name, with) = match word["M"].as_object().and_then(|word| word.iter().next()) {
-                Some((name, with)) => (name.clone(), with["M"].clone()),
+                Some((name, with)) => (name.clone(), with.clone()),
                 None => (word["S"].as_str().unwrap_or_default().to_owned(), Value::Null),
             };
             let fact = if name == "submit" {
-                let request = parsed(&self.body(&with["request"]["M"]));
-                Fact::Submitted(text(&with, "key"), request)
+                let request = parsed(&self.body(&with["M"]["request"]["M"]));
+                Fact::Submitted(text(&with["M"], "key"), request)
             } else {
                 Fact::Said(name, with)
             };

@@ -101,7 +101,8 @@ impl State {
                 }
                 "withdraw" | "close" => self.is_stopped = true,
                 "dismiss" => {
-                    let _ = with;
+                    let reasons = with["L"].as_array().into_iter().flatten();
+                    self.dismissed.extend(reasons.filter_map(|reason| reason["S"].as_str()).map(str::to_owned));
                 }
                 _ => {}
             },
@@ -436,6 +437,10 @@ impl Judge<'_> {
         let reasons = record.attention.clone().unwrap_or_default();
         let named = |reason: &str| reasons.iter().chain(&record.dismissed).any(|named| named == reason);
         self.reasons_are_true(order, record, &state, &desire, &own, &on, &tried);
+        // What is new undoes what a person dismissed before.
+        for reason in record.dismissed.iter().filter(|reason| !state.dismissed.contains(*reason)) {
+            self.violated(format!("{} hides {reason}, which nobody dismissed since", order.id));
+        }
         if state.odd && !named("odd_status") {
             self.violated(format!("{} had an odd push, and nobody is told", order.id));
         }

@@ -25,6 +25,9 @@ use crate::world::{Weather, World, lock};
 /// No run takes longer, on its own clock, to come to rest: a day's ban, then six hours to the next look at what waits.
 const LONGEST: Duration = Duration::from_secs(5 * 24 * 3600);
 
+/// Nor does it need more sweeps: what waits is looked at every quarter of an hour at most.
+const MOST_SWEEPS: usize = 1_000;
+
 /// What came of a run.
 #[derive(Debug)]
 pub struct Report {
@@ -211,9 +214,10 @@ pub(crate) async fn rest(world: &World, lambda: &Lambda, is_over: impl Fn() -> b
         tokio::time::sleep(Duration::from_secs(5)).await;
     }
     let mut looked_at = None;
+    let mut sweeps = 0;
     let mut seen = (u64::MAX, Vec::new());
     loop {
-        if begun.until(world.now()) > LONGEST {
+        if begun.until(world.now()) > LONGEST || sweeps > MOST_SWEEPS {
             world.violated("it never comes to rest".to_owned());
             return;
         }
@@ -252,6 +256,7 @@ pub(crate) async fn rest(world: &World, lambda: &Lambda, is_over: impl Fn() -> b
         tokio::time::sleep(Duration::from_secs(2)).await;
         if overdue.is_some_and(|overdue| overdue <= world.now()) {
             lambda.sweep().await;
+            sweeps += 1;
         }
     }
 }

@@ -296,6 +296,9 @@ pub fn all() -> Vec<Scenario> {
             together [Send("ship-notify"), Chain(vec![Action::Wait(200), Send("ship-notify")])];
         "late-claim-and-next-sender": [counted("k1"), Dispatch, Copy("ticket-verify")]
             together [Send("ticket-verify"), Chain(vec![Action::Wait(200), Send("ticket-verify")])];
+        "late-itinerary-and-a-newer-one": [flight("A", "t1"), issued("A", ""), Dispatch]
+            together [Chain(vec![Send("itinerary-postback"), flight("A", "t2"), Dispatch, Action::Wait(40),
+                Send("itinerary-postback"), Dispatch, Send("itinerary-postback")])];
         "late-decision-and-next-dispatch": [ship("A", "38", 1), booked("A", "first", 1)]
             together [Dispatch, Chain(vec![Action::Wait(200), booked("A", "second", 2), Dispatch])];
         "late-owner-and-next-dispatch": [ship("A", "38", 1), ship("B", "38", 2), booked("A", "first", 1), booked("B", "second", 1)]
