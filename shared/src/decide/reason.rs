@@ -57,7 +57,7 @@ reasons! {
     Closed = "a person closed the order",
     Dismissed = "a person dismissed the order",
     ToldBySubmission = "a submitted call told TOP the same",
-    NoFacts = "nothing is to be told",
+    NoFacts = "nothing recorded about this order asks for a call to TOP",
 }
 
 impl Reason {

@@ -75,6 +75,14 @@ pub struct LinkFact {
     pub token: String,
 }
 
+impl LinkFact {
+    /// The same, for the history.
+    #[must_use]
+    pub fn replaced(&self) -> ReplacedLink {
+        ReplacedLink { version: self.version, at: self.at, by: self.by.clone() }
+    }
+}
+
 /// A link that another one replaced, for the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplacedLink {

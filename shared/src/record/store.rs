@@ -9,7 +9,7 @@ use crate::clock::EpochMillis;
 use crate::decide::{Bodies, GRACE, SPARE};
 use crate::notification::NotificationKind;
 use crate::record::order::{
-    Attempted, Body, Fact, LinkFact, NOTIFICATION, Notification, OrderRecord, RECORD, ReplacedLink, Word, digest_of,
+    Attempted, Body, Fact, LinkFact, NOTIFICATION, Notification, OrderRecord, RECORD, Word, digest_of,
 };
 use crate::record::{RecordKey, StoreError, Table, Updated, attribute, index, n, s, updated, written};
 
@@ -147,9 +147,8 @@ impl Table {
         let link = LinkFact { version: version + 1, body, at: now, by: by.to_owned(), token: token.to_owned() };
         let decide = !(seen.notifications.is_empty() && seen.facts.is_empty());
         let update = if decide {
-            let replaced = |link: &LinkFact| ReplacedLink { version: link.version, at: link.at, by: link.by.clone() };
             let update = self
-                .with_fact(&seen.key, &Fact::Linked { was: seen.link.as_ref().map(replaced) }, now)?
+                .with_fact(&seen.key, &Fact::Linked { was: seen.link.as_ref().map(LinkFact::replaced) }, now)?
                 .update_expression(format!("SET link = :link, {FACT} REMOVE expires_at"));
             match version {
                 0 => update.condition_expression("attribute_not_exists(link)"),

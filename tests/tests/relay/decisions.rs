@@ -18,7 +18,7 @@ use shared::notification::NotificationKind;
 use shared::order::{OrderKey, Partner};
 use shared::record::RecordKey;
 use shared::record::order::{
-    Attempted, Body, Fact, LinkFact, Notification, OrderRecord, ReplacedLink, Resolution, Sending, Word, digest_of,
+    Attempted, Body, Fact, LinkFact, Notification, OrderRecord, Resolution, Sending, Word, digest_of,
 };
 use shared::top::error::Failure;
 use shared::top::response::Reply;
@@ -130,8 +130,7 @@ impl Order {
             let body = link_of(link);
             let version = self.steps;
             let link = LinkFact { version, body: self.body(&body), at: self.now, by: "booking".to_owned(), token };
-            let was = self.record.link.replace(link);
-            let was = was.map(|was| ReplacedLink { version: was.version, at: was.at, by: was.by });
+            let was = self.record.link.replace(link).as_ref().map(LinkFact::replaced);
             self.record.facts.push(Fact::Linked { was });
         } else if let Some((kind, body)) = push_of(what) {
             let digest = digest_of(&body);
