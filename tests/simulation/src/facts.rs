@@ -2,6 +2,7 @@
 //! from it what TOP may know, without any code of the relay.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -64,24 +65,8 @@ impl Facts {
         self.claims.get(pk).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Whether a write claims a call.
-    pub fn is_claim(request: &Value) -> bool {
-        request["UpdateExpression"].as_str().is_some_and(|update| update.contains("s_owner = :me"))
-    }
-
-    /// Takes down that a call of that record was claimed.
-    pub fn claimed(&mut self, item: &Value) {
-        let pk = text(item, "pk");
-        let claim = Claim {
-            facts: self.of(&pk).len(),
-            generation: item["t_generation"]["N"].as_str().unwrap_or_default().to_owned(),
-            request: parsed(&text(&item["t_request"]["M"], "inline")),
-        };
-        self.claims.entry(pk).or_default().push(claim);
-    }
-
-    /// Takes a write down that the table performed.
-    pub fn performed(&mut self, operation: &str, request: &Value) {
+    /// Takes a write down that the table performed. `image`: the item as the write left it.
+    pub fn performed(&mut self, operation: &str, request: &Value, image: impl FnOnce() -> Arc<Value>) {
         if operation == "PutItem" {
             let item = &request["Item"];
             if let Some(digest) = text(item, "sk").strip_prefix("body#") {
@@ -94,6 +79,10 @@ impl Facts {
         }
         let values = &request["ExpressionAttributeValues"];
         let pk = text(&request["Key"], "pk");
+        if request["UpdateExpression"].as_str().is_some_and(|update| update.contains("s_owner = :me")) {
+            self.claimed(pk, &image());
+            return;
+        }
         if !values[":link"].is_null() {
             let link = &values[":link"]["M"];
             if self.tokens.insert(text(link, "token")) {
@@ -122,6 +111,15 @@ impl Facts {
             };
             self.add(pk, fact);
         }
+    }
+
+    fn claimed(&mut self, pk: String, item: &Value) {
+        let claim = Claim {
+            facts: self.of(&pk).len(),
+            generation: item["t_generation"]["N"].as_str().unwrap_or_default().to_owned(),
+            request: parsed(&text(&item["t_request"]["M"], "inline")),
+        };
+        self.claims.entry(pk).or_default().push(claim);
     }
 
     fn add(&mut self, pk: String, fact: Fact) {

@@ -178,11 +178,16 @@ fn said(ship: Option<Value>, itinerary: Option<Value>, vouchers: Option<Value>) 
     Some(("ticket-verify".to_owned(), voucher[0]["confirm_code"].clone()))
 }
 
+/// What the request of an order's call says, and on which lane.
+fn said_by(request: &Value) -> Option<(String, Value)> {
+    let is_ship = !request["alitrip_order_id"].is_null();
+    let request = Some(request.clone());
+    if is_ship { said(request, None, None) } else { said(None, request, None) }
+}
+
 /// Whether a call of an order took effect.
 pub fn took_effect(world: &World, record: &Record) -> bool {
-    let request = Some(record.request.clone());
-    let is_ship = record.target.as_ref().is_some_and(|target| target.starts_with("ship-notify/"));
-    let wanted = if is_ship { said(request, None, None) } else { said(None, request, None) };
+    let wanted = said_by(&record.request);
     lock(&world.top).ledger().iter().any(|entry| entry.effect && told(entry) == wanted)
 }
 
@@ -498,10 +503,9 @@ impl Judge<'_> {
     fn claims(&self, order: &OrderName, desires: &[Desire]) {
         let mut claimed = BTreeSet::new();
         for claim in lock(&self.world.facts).claims_of(&order_pk(order)) {
-            let request = Some(claim.request.clone());
-            let is_ship = !claim.request["alitrip_order_id"].is_null();
-            let says = if is_ship { said(request, None, None) } else { said(None, request, None) };
-            let Some((lane, says)) = says.filter(|_| claimed.insert(&claim.generation)) else { continue };
+            let Some((lane, says)) = said_by(&claim.request).filter(|_| claimed.insert(&claim.generation)) else {
+                continue;
+            };
             let desire = claim.facts.checked_sub(1).and_then(|newest| desires.get(newest));
             if desire != Some(&Desire::Tell(lane.clone(), says.clone())) {
                 self.violated(format!(

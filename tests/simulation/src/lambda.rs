@@ -16,8 +16,9 @@ use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector
 use dispatch::Dispatch;
 use lambda_http::{Body, Request, Response};
 use lambda_runtime::{Context, LambdaEvent};
+use order_events::{OrderEvents, StreamEvent};
 use order_link::OrderLink;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::call::CallKind;
 use shared::clock::{SharedClock, SharedRandom};
 use shared::decide::Settings;
@@ -36,6 +37,7 @@ use shared::trace::Daemon;
 use submit_call::SubmitCall;
 use sweep::{Sweep, Swept};
 
+use crate::events;
 use crate::network::{Aws, Line, Top};
 use crate::queues::Message;
 use crate::table;
@@ -56,6 +58,7 @@ struct Clients {
     dynamodb: aws_sdk_dynamodb::Client,
     sqs: aws_sdk_sqs::Client,
     secrets: aws_sdk_secretsmanager::Client,
+    sns: aws_sdk_sns::Client,
     top: SharedHttpConnector,
 }
 
@@ -107,10 +110,12 @@ impl Clients {
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(&sdk).retry_partition(partition()).build();
         let sqs = aws_sdk_sqs::config::Builder::from(&sdk).retry_partition(partition()).build();
         let secrets = aws_sdk_secretsmanager::config::Builder::from(&sdk).retry_partition(partition()).build();
+        let sns = aws_sdk_sns::config::Builder::from(&sdk).retry_partition(partition()).build();
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
             sqs: aws_sdk_sqs::Client::from_conf(sqs),
             secrets: aws_sdk_secretsmanager::Client::from_conf(secrets),
+            sns: aws_sdk_sns::Client::from_conf(sns),
             top: SharedHttpConnector::new(Top(line.clone())),
             line,
         }
@@ -133,6 +138,7 @@ enum Handler {
     SubmitCall(SubmitCall),
     Attention(Attention),
     Sweep(Sweep),
+    OrderEvents(OrderEvents),
     Dispatch(Dispatch, BatchRunner),
     Call(Box<Sender>, BatchRunner),
 }
@@ -190,6 +196,11 @@ impl Instance {
             }),
             "attention" => Handler::Attention(Attention { table }),
             "sweep" => Handler::Sweep(Sweep { table, notifications: queue("notifications"), clock: clock.clone() }),
+            "order-events" => Handler::OrderEvents(OrderEvents {
+                sns: clients.sns.clone(),
+                topic_arn: "arn:aws:sns:us-east-1:123456789012:order-events".to_owned(),
+                source: events::SOURCE.to_owned(),
+            }),
             "dispatch" => {
                 let dispatch = Dispatch {
                     table,
@@ -336,6 +347,18 @@ impl Lambda {
             self.world.note(|| format!("swept: {swept:?}"));
         }
         Some(swept)
+    }
+
+    /// The table's stream hands changes over. `false`: Lambda hands them over again.
+    pub async fn follow(&self, changes: &[Value]) -> bool {
+        let records = changes.to_vec();
+        let published = self.invoke("order-events", async |instance: &Instance, _| {
+            let Handler::OrderEvents(events) = &instance.handler else {
+                unreachable!("order-events follows the stream")
+            };
+            events.handle(StreamEvent { records }).await.is_ok()
+        });
+        published.await == Some(true)
     }
 
     async fn batch(&self, function: &'static str, messages: &[Message]) -> Option<SqsBatchResponse> {

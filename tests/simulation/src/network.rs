@@ -1,5 +1,6 @@
 //! The network between a function and the services: each request meets what the seed has for it.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -19,7 +20,6 @@ use shared::clock::EpochMillis;
 use tokio::sync::{Notify, oneshot};
 use top_simulator::Answer;
 
-use crate::facts::Facts;
 use crate::gate::{self, Access, Footprint, GateFault};
 use crate::world::{World, lock};
 use crate::{queues, table};
@@ -86,7 +86,7 @@ impl Fault {
 
     /// Those that a request of that operation can meet.
     pub fn of(operation: &str) -> impl Iterator<Item = Self> {
-        let batch = operation.starts_with("sqs") && operation.ends_with("Batch");
+        let batch = operation.ends_with("Batch");
         Self::ALL.iter().copied().filter(move |fault| batch || *fault != Self::Partial)
     }
 }
@@ -168,15 +168,18 @@ const OPERATIONS: &[&str] = &[
     "sqs SendMessageBatch",
     "sqs ChangeMessageVisibilityBatch",
     "secretsmanager GetSecretValue",
+    "sns PublishBatch",
 ];
 
 fn read(request: &HttpRequest) -> Request {
     let target = request.headers().get("x-amz-target").unwrap_or_default();
-    let (family, operation) = target.split_once('.').unwrap_or_default();
+    // SNS is spoken to in forms.
+    let (family, operation) = target.split_once('.').unwrap_or(("", "PublishBatch"));
     let service = match family {
         "DynamoDB_20120810" => "dynamodb",
         "AmazonSQS" => "sqs",
         "secretsmanager" => "secretsmanager",
+        _ if request.uri().contains("sns.") => "sns",
         _ => "top",
     };
     let name = OPERATIONS.iter().find(|name| name.split_once(' ') == Some((service, operation))).copied();
@@ -564,6 +567,7 @@ impl Far {
                 respond(status, body)
             }
             "sqs" => sqs(&self.world, &self.request.operation, &body, &|_| false),
+            "sns" => sns(&self.world, &self.request.body, &|_| false),
             "secretsmanager" => respond(200, secret()),
             _ => return self.top().await,
         })
@@ -581,10 +585,7 @@ impl Far {
             let answer = dynamodb(&world.database, operation, body);
             if answer.0 == 200 {
                 world.wrote(key);
-                lock(&world.facts).performed(operation, &request);
-                if Facts::is_claim(&request) {
-                    lock(&world.facts).claimed(&world.image(key));
-                }
+                lock(&world.facts).performed(operation, &request, || world.image(key));
                 if let (Some(stream), Some(before)) = (&mut *lock(&world.stream), before) {
                     stream.push((before, world.image(key)));
                 }
@@ -625,7 +626,10 @@ impl Far {
     fn perform_partly(&self) -> HttpResponse {
         let body = String::from_utf8_lossy(&self.request.body);
         let refuse = |_: usize| self.world.happens(0.5);
-        sqs(&self.world, &self.request.operation, &body, &refuse)
+        match self.request.service {
+            "sns" => sns(&self.world, &self.request.body, &refuse),
+            _ => sqs(&self.world, &self.request.operation, &body, &refuse),
+        }
     }
 
     async fn throttle(&self) -> Result<HttpResponse, ConnectorError> {
@@ -633,6 +637,10 @@ impl Far {
             "dynamodb" => "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
             "sqs" => "com.amazonaws.sqs#RequestThrottled",
             "secretsmanager" => "ThrottlingException",
+            "sns" => {
+                let error = "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code></Error></ErrorResponse>";
+                return Ok(respond(400, error));
+            }
             _ => {
                 crate::top_says::order(&self.world, self.request.name);
                 return self.perform().await;
@@ -716,4 +724,25 @@ fn sqs(world: &World, operation: &str, body: &str, refuse: &dyn Fn(usize) -> boo
         other => panic!("the relay does not use {other}"),
     };
     respond(200, answer.to_string())
+}
+
+fn sns(world: &World, form: &[u8], refuse: &dyn Fn(usize) -> bool) -> HttpResponse {
+    let form: BTreeMap<_, _> = form_urlencoded::parse(form).into_owned().collect();
+    let (mut successful, mut failed) = (String::new(), String::new());
+    for index in 1.. {
+        let member = |name: &str| form.get(&format!("PublishBatchRequestEntries.member.{index}.{name}"));
+        let Some((id, message)) = member("Id").zip(member("Message")) else { break };
+        if refuse(index) {
+            failed +=
+                &format!("<member><Id>{id}</Id><Code>InternalError</Code><SenderFault>false</SenderFault></member>");
+        } else {
+            successful += &format!("<member><Id>{id}</Id><MessageId>{index}</MessageId></member>");
+            lock(&world.published).push(serde_json::from_str(message).unwrap_or_default());
+        }
+    }
+    let answer = format!(
+        "<PublishBatchResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishBatchResult>\
+         <Successful>{successful}</Successful><Failed>{failed}</Failed></PublishBatchResult></PublishBatchResponse>"
+    );
+    respond(200, answer)
 }

@@ -101,12 +101,12 @@ pub(crate) fn take_database() -> Database {
     database
 }
 
-/// Whether reads of a seed may see the table as it was, and requests may arrive minutes late: in two of five.
+/// Whether reads of a seed may see the table as it was: in two of five.
 const fn has_delays(seed: u64) -> bool {
     matches!(seed % 5, 0 | 2)
 }
 
-/// Whether order events of a seed are judged: in one of five.
+/// Whether order events of a seed are judged: in one of five. In these and the former, requests may arrive minutes late.
 const fn has_events(seed: u64) -> bool {
     seed % 5 == 1
 }
@@ -128,7 +128,6 @@ pub fn run(seed: u64, traced: bool) -> Report {
             *lock(&world.stream) = Some(Vec::new());
         }
         live(&world).await;
-        events::judge(&world).await;
         world
     });
     // What is left behind ends with its runtime.
@@ -149,19 +148,20 @@ async fn live(world: &Arc<World>) {
         ["dispatch", "order-link", "submit-call", "sweep", "ship-notify", "itinerary-postback", "ticket-verify"];
     let worst = world.happens(0.4).then(|| functions[world.draw(|chance| chance.usize(..functions.len()))]);
     let calm = world.happens(0.08);
-    world.set_weather(if calm {
+    let weather = if calm {
         Weather::CALM
     } else {
         Weather {
             request: pick(&[0.0, 0.03, 0.08, 0.15, 0.3]),
             queue: pick(&[0.0, 0.05, 0.2]),
             top: pick(&[0.0, 0.1, 0.4]),
-            delay: if lock(&world.replica).is_some() { 0.1 } else { 0.0 },
+            delay: if lock(&world.replica).is_some() || lock(&world.stream).is_some() { 0.1 } else { 0.0 },
             worst,
             skew: Duration::from_secs(30),
             distance: *[0, 5, 30, 300].get(world.draw(|chance| chance.usize(..4))).unwrap_or(&0),
         }
-    });
+    };
+    world.set_weather(weather);
     let lambda = Lambda::new(world.clone());
     for queue in queues::NAMES {
         spawn(lambda.clone().poll(queue));
@@ -201,6 +201,8 @@ async fn live(world: &Arc<World>) {
         judge(world, &orders, &lock(&story.callers.knowledge), true);
         audit_attention(&lambda).await;
     }
+    world.set_weather(weather);
+    events::judge(&lambda).await;
     lambda.stop();
 }
 

@@ -92,6 +92,8 @@ pub struct World {
     pub facts: Mutex<Facts>,
     /// Every change of the table. `None`: nobody follows it.
     pub stream: Mutex<Option<Vec<Change>>>,
+    /// What SNS published.
+    pub published: Mutex<Vec<Value>>,
     /// How often each record was written, by its partition key.
     writes: Mutex<BTreeMap<String, u64>>,
     /// Items as they were read after their last write.
@@ -144,6 +146,7 @@ impl World {
             bans: Mutex::default(),
             facts: Mutex::default(),
             stream: Mutex::default(),
+            published: Mutex::default(),
             writes: Mutex::default(),
             images: Mutex::default(),
             faults_are_planned: AtomicBool::new(false),
