@@ -244,7 +244,7 @@ impl SubmitCall {
         let by = answer::caller(request);
         self.say(kind, key, Meant::Call, (&by, &note), |found| {
             // An answer that was repeated, because its own answer was lost.
-            let said = Word::Resolve { outcome, attempt: 0, generation: 0 };
+            let said = Word::Resolve(outcome);
             let last = found.history.iter().rev().find(|entry| entry.by.is_some());
             let is_said = last.is_some_and(|entry| {
                 entry.what == said.as_str() && entry.by.as_ref() == Some(&by) && entry.note.as_deref().unwrap_or_default() == note
@@ -261,9 +261,7 @@ impl SubmitCall {
                     "{kind}/{key} is at attempt {}: to speak of that one, say so in `attempt`",
                     found.attempt
                 )),
-                Some(target) => {
-                    Ok(Some(Word::Resolve { outcome, attempt: found.attempt, generation: target.generation }))
-                }
+                Some(_) => Ok(Some(said)),
                 None if is_said => Ok(None),
                 None => Err(format!(
                     "{kind}/{key} is neither unknown nor refused: only an unknown call can be resolved, and a refused one retried"

@@ -290,13 +290,11 @@ impl<'a> Deciding<'a> {
             Word::Dismiss(reasons) => self.record.dismissed.extend(reasons),
             Word::Withdraw => self.record.stopped = Some(Stopped::Withdrawn),
             Word::Close => self.record.stopped = Some(Stopped::Closed),
-            Word::Resolve { outcome, attempt, generation } => {
-                let is_it = |target: &Target| target.generation == generation && target.end.is_some();
-                if self.record.attempt == attempt && self.record.target.as_ref().is_some_and(is_it) {
-                    // What comes of it is news.
-                    self.record.dismissed.clear();
-                    self.resolve(outcome, at);
-                }
+            Word::Resolve(outcome) => {
+                // It was written at the revision that the person saw, with no other fact before it: it is about this
+                // target. What comes of it is news.
+                self.record.dismissed.clear();
+                self.resolve(outcome, at);
             }
             Word::Submit(submission) => {
                 self.fresh_start();

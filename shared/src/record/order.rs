@@ -433,15 +433,8 @@ pub enum Word {
     Withdraw,
     /// The order will never be linked.
     Close,
-    /// How a call ended.
-    Resolve {
-        /// What became of it.
-        outcome: Resolution,
-        /// The attempt that it speaks of.
-        attempt: u32,
-        /// The target's generation.
-        generation: u32,
-    },
+    /// How the call ended that is the target.
+    Resolve(Resolution),
     /// A call is submitted.
     Submit(Box<Submission>),
 }
@@ -455,9 +448,9 @@ impl Word {
             Self::Dismiss(_) => "dismissed",
             Self::Withdraw => "withdrawn",
             Self::Close => "closed",
-            Self::Resolve { outcome: Resolution::Succeeded, .. } => "resolved_succeeded",
-            Self::Resolve { outcome: Resolution::Rejected, .. } => "resolved_rejected",
-            Self::Resolve { outcome: Resolution::Retry, .. } => "resolved_retry",
+            Self::Resolve(Resolution::Succeeded) => "resolved_succeeded",
+            Self::Resolve(Resolution::Rejected) => "resolved_rejected",
+            Self::Resolve(Resolution::Retry) => "resolved_retry",
             Self::Submit(_) => "submitted",
         }
     }

@@ -415,6 +415,7 @@ impl Judge<'_> {
         }
         let Some(desire) = desires.last().cloned() else { return };
         self.claims(order, &desires);
+        self.deliveries(order, record, &facts);
         let ledger: Vec<_> = lock(&self.world.top).ledger().to_vec();
         let effects: Vec<_> = ledger.iter().filter(|entry| entry.effect).filter_map(told).collect();
         let own: BTreeSet<_> = desires
@@ -496,6 +497,17 @@ impl Judge<'_> {
         }
         if record.waits.is_some() && desire != Desire::Wait {
             self.violated(format!("{} waits for {:?}, and wants {desire:?}", order.id, record.waits));
+        }
+    }
+
+    /// Each delivery counts once, however often the write of it was performed.
+    fn deliveries(&self, order: &OrderName, record: &Record, facts: &[Fact]) {
+        for (digest, counted) in &record.deliveries {
+            let came = facts.iter().filter(|fact| matches!(fact, Fact::Delivery { digest: of, .. } if of == digest));
+            let came = came.count();
+            if i64::try_from(came) != Ok(*counted) {
+                self.violated(format!("{} counts {counted} deliveries of {digest}, and {came} came", order.id));
+            }
         }
     }
 

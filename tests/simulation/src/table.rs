@@ -48,6 +48,8 @@ pub struct Record {
     pub look_at: Option<i64>,
     /// Whether it expires.
     pub expires: bool,
+    /// How often each of its notifications was delivered, by digest.
+    pub deliveries: BTreeMap<String, i64>,
     /// The submissions: key, outcome, and whether TOP refused it.
     pub submissions: Vec<(String, String, bool)>,
     /// Why its attempts ended as they did, with what TOP said.
@@ -219,6 +221,10 @@ fn record(item: &Value) -> Record {
         let one = &one["M"];
         (text(one, "key"), text(one, "outcome"), one["refused"]["BOOL"] == true)
     });
+    let members = item.as_object().into_iter().flatten();
+    let delivered = |(name, one): (&String, &Value)| {
+        Some((name.strip_prefix("n#")?.to_owned(), number(&one["M"], "deliveries").unwrap_or_default()))
+    };
     Record {
         pk: text(item, "pk"),
         revision: number(item, "revision").unwrap_or_default(),
@@ -236,6 +242,7 @@ fn record(item: &Value) -> Record {
         is_sending: !item["s_owner"].is_null(),
         look_at: number(item, "look_at").filter(|_| !item["unfinished"].is_null()),
         expires: !item["expires_at"].is_null(),
+        deliveries: members.filter_map(delivered).collect(),
         submissions: submissions.collect(),
         failures: failed.clone().map(|entry| format!("{} {}", text(entry, "what"), entry["failure"])).collect(),
         ended_at: failed.filter_map(|entry| number(entry, "at")).max().unwrap_or_default(),

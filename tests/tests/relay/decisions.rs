@@ -155,16 +155,13 @@ impl Order {
             );
         } else {
             let attention = self.record.attention.as_ref().map(|attention| attention.reasons.clone());
-            let (attempt, generation) =
-                (self.record.attempt, self.record.target.as_ref().map_or(0, |target| target.generation));
-            let resolve = |outcome| Word::Resolve { outcome, attempt, generation };
             self.record.facts.push(said(match what {
                 "replay" => Word::Replay,
                 "dismiss" => Word::Dismiss(attention.unwrap_or_default()),
                 "withdraw" => Word::Withdraw,
                 "close" => Word::Close,
-                "resolve succeeded" => resolve(Resolution::Succeeded),
-                "resolve retry" => resolve(Resolution::Retry),
+                "resolve succeeded" => Word::Resolve(Resolution::Succeeded),
+                "resolve retry" => Word::Resolve(Resolution::Retry),
                 other => panic!("what is {other:?}?"),
             }));
         }
