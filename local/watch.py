@@ -41,14 +41,14 @@ def watch(connection: Connection, function: str) -> None:
         raise steps.StepFailed(f"there is no function {function}; say one of {', '.join(FUNCTIONS)}")
     changes = _Changes()
     observer = Observer()
-    for folder in (ROOT / "shared" / "src", ROOT / "functions" / function / "src"):
+    for folder in (ROOT / "shared", ROOT / "functions" / function / "src"):
         observer.schedule(changes, str(folder), recursive=True)
     observer.start()
     try:
         while True:
             changes.seen.clear()
             bring_up_to_date(connection, function)
-            steps.note("waiting for a change in shared/src or in the function's own sources; Ctrl-C ends")
+            steps.note("waiting for a change in shared or in the function's own sources; Ctrl-C ends")
             changes.seen.wait()
             time.sleep(_SETTLED_SECONDS)
     finally:

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use relay_tests::relay::{TOKEN, TOP_SECRET_ID};
+use relay_types::digest::sha256_hex;
 use serde::Serialize;
-use shared::digest::sha256_hex;
 use zip::write::SimpleFileOptions;
 
 /// The job that is done.

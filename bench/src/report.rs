@@ -250,7 +250,7 @@ impl Report {
 fn micro(root: &Path) -> Result<BTreeMap<String, f64>, String> {
     let mut found = BTreeMap::new();
     collect(&root.join("target/criterion"), "", &mut found);
-    let vectors: Value = serde_json::from_str(include_str!("../../shared/testdata/top-signing.json"))
+    let vectors: Value = serde_json::from_str(include_str!("../../shared/types/testdata/top-signing.json"))
         .map_err(|error| error.to_string())?;
     let is_ship = |vector: &&Value| vector["name"] == "ship_notify_ok" && vector["sign_method"] == "md5";
     let vector =

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hyper::body::Bytes;
 use relay_tests::bodies;
 use relay_tests::relay::{Relay, TOKEN};
+use relay_types::time::{Clock as _, EpochMillis};
 use serde_json::{Value, json};
-use shared::clock::{Clock as _, EpochMillis};
 
 use crate::contender::{Contender, Function, Kind};
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use shared::call::CallKind;
-use shared::order::Partner;
+use relay_types::call::CallKind;
+use relay_types::order::Partner;
 
 /// See what happened to an order, and mend it.
 #[derive(Debug, Parser)]

@@ -111,7 +111,7 @@ async fn count(client: &Client, url: &str) -> Result<(u64, u64)> {
     let names =
         [QueueAttributeName::ApproximateNumberOfMessages, QueueAttributeName::ApproximateNumberOfMessagesNotVisible];
     let got = client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.clone().into())).send().await;
-    let got = got.map_err(|error| anyhow!("{url}: {}", shared::aws::cause(&error)))?;
+    let got = got.map_err(|error| anyhow!("{url}: {}", relay_runtime::aws::cause(&error)))?;
     let [visible, hidden] =
         names.map(|name| got.attributes().and_then(|all| all.get(&name)?.parse().ok()).unwrap_or_default());
     Ok((visible, hidden))
@@ -128,7 +128,7 @@ async fn receive(client: &Client, url: &str, most: u32) -> Result<Vec<Message>> 
         .message_system_attribute_names(MessageSystemAttributeName::All)
         .send()
         .await;
-    let got = got.map_err(|error| anyhow!("{url}: {}", shared::aws::cause(&error)))?;
+    let got = got.map_err(|error| anyhow!("{url}: {}", relay_runtime::aws::cause(&error)))?;
     Ok(got.messages.unwrap_or_default())
 }
 
@@ -295,7 +295,7 @@ async fn put_back(
         Ok(sent) => sent,
         Err(error) => {
             let_be_received(client, pair, messages).await;
-            return Err(none(anyhow!("{}: {}", pair.url, shared::aws::cause(&error))));
+            return Err(none(anyhow!("{}: {}", pair.url, relay_runtime::aws::cause(&error))));
         }
     };
     put_back_before.extend(sent.successful().iter().map(|entry| entry.message_id().to_owned()));
@@ -311,7 +311,7 @@ async fn put_back(
         let deleted = client.delete_message_batch().queue_url(&pair.dead_letters_url).set_entries(Some(taken));
         let problem = match deleted.send().await {
             Ok(deleted) => deleted.failed().first().map(|first| first.code().to_owned()),
-            Err(error) => Some(shared::aws::cause(&error)),
+            Err(error) => Some(relay_runtime::aws::cause(&error)),
         };
         if let Some(problem) = problem {
             return Err(partly(anyhow!(

@@ -58,7 +58,7 @@ impl Deployment {
                 anyhow!(
                     "CloudFormation could not be asked for the stack {}: {}",
                     global.stack,
-                    shared::aws::cause(&error)
+                    relay_runtime::aws::cause(&error)
                 )
             }
         })?;
@@ -107,7 +107,7 @@ impl Deployment {
     pub async fn secret(&self, arn: &str) -> Result<String> {
         let secrets = aws_sdk_secretsmanager::Client::new(&self.sdk);
         let got = secrets.get_secret_value().secret_id(arn).send().await;
-        let got = got.map_err(|error| anyhow!("{arn} could not be read: {}", shared::aws::cause(&error)))?;
+        let got = got.map_err(|error| anyhow!("{arn} could not be read: {}", relay_runtime::aws::cause(&error)))?;
         got.secret_string.with_context(|| format!("{arn} holds no text"))
     }
 }

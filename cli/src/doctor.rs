@@ -220,7 +220,7 @@ async fn described_alarms(deployment: &Deployment) -> Result<Vec<MetricAlarm>> {
     // By their names: those of a stack whose name begins as this one's are another's.
     let names = alarm_names(deployment);
     let described = client.describe_alarms().set_alarm_names(Some(names)).max_records(100).send().await;
-    let described = described.map_err(|error| anyhow!("CloudWatch: {}", shared::aws::cause(&error)))?;
+    let described = described.map_err(|error| anyhow!("CloudWatch: {}", relay_runtime::aws::cause(&error)))?;
     Ok(described.metric_alarms.unwrap_or_default())
 }
 
@@ -244,7 +244,7 @@ async fn alarms(deployment: &Deployment, described: &Result<Vec<MetricAlarm>>) -
     }
     let sns = aws_sdk_sns::Client::new(&deployment.sdk);
     let listed = sns.list_subscriptions_by_topic().topic_arn(topic).send().await;
-    let listed = listed.map_err(|error| anyhow!("SNS: {}", shared::aws::cause(&error)))?;
+    let listed = listed.map_err(|error| anyhow!("SNS: {}", relay_runtime::aws::cause(&error)))?;
     let confirmed =
         listed.subscriptions().iter().filter(|one| one.subscription_arn().is_some_and(|arn| arn.starts_with("arn:")));
     match confirmed.count() {

@@ -54,7 +54,7 @@ pub async fn send(method: &str, url: &str, headers: &[(String, String)], body: &
         request.headers_mut().insert(name.clone(), value.clone());
     }
     let answer = connector().call(request).await;
-    let mut answer = answer.map_err(|error| anyhow!("{url} did not answer: {}", shared::telemetry::chain(&error)))?;
+    let mut answer = answer.map_err(|error| anyhow!("{url} did not answer: {}", relay_types::error::chain(&error)))?;
     let date = answer.headers().get("date").map(str::to_owned);
     let body = answer.take_body().collect().await.map_err(|error| anyhow!("{url} broke off its answer: {error}"))?;
     let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();

@@ -16,8 +16,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser as _};
+use relay_types::time::EpochMillis;
 use serde_json::{Value, json};
-use shared::clock::EpochMillis;
 
 use crate::api::{ask, path};
 use crate::args::{AttentionCommand, CallCommand, Cli, Command, DeadLettersCommand, OrderCommand, Outcome, Word};

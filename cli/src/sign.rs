@@ -1,13 +1,13 @@
 //! What would be sent to TOP for a request. For support tickets: secrets are masked, and nothing is sent.
 
 use anyhow::{Context as _, Result, anyhow};
+use relay_top::credentials::Credentials;
+use relay_top::form;
+use relay_top::sign::SignMethod;
+use relay_types::call::{CallKind, CallRequest};
+use relay_types::redact::mask_personal;
+use relay_types::time::EpochMillis;
 use serde_json::{Value, json};
-use shared::call::{CallKind, CallRequest};
-use shared::clock::EpochMillis;
-use shared::redact::mask_personal;
-use shared::top::credentials::Credentials;
-use shared::top::form;
-use shared::top::sign::SignMethod;
 
 use crate::deployment::Deployment;
 use crate::table::{table, text};
@@ -95,7 +95,7 @@ pub fn listed(signed: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::redact::Redacted;
+    use relay_types::redact::Redacted;
 
     #[test]
     fn what_would_be_sent_is_shown_without_its_secrets() {

@@ -1,7 +1,7 @@
 //! The answers that the README documents, checked by their text: no reading of the relay's own is used.
 
+use relay_types::order::Partner;
 use serde_json::{Value, json};
-use shared::order::Partner;
 
 use crate::script::{PLANTED, PLANTED_DIGITS};
 

@@ -14,9 +14,6 @@ mod world;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use crate::documented::{acknowledgement, partner_refusal, refusal, sqs_takes};
-use crate::edits::{Edited, LARGEST, Seeds, body};
-use crate::world::{bare, on_empty_relay, request};
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::Message;
@@ -26,14 +23,18 @@ use lambda_http::RequestExt as _;
 use lambda_runtime::{Context, LambdaEvent};
 use relay_tests::bodies::{flight, redemption, sctt, ship_call, tsy};
 use relay_tests::relay::{Answered, Relay, TOKEN, answered};
+use relay_top::response::{self, Outcome};
+use relay_types::call::CallKind;
+use relay_types::digest::{canonical_digest, sha256_hex};
+use relay_types::notification::NotificationKind;
+use relay_types::order::{OrderId, Partner};
+use relay_types::record::RecordKey;
+use relay_types::time::Clock as _;
 use serde_json::{Value, json};
-use shared::call::CallKind;
-use shared::clock::Clock as _;
-use shared::digest::{canonical_digest, sha256_hex};
-use shared::notification::NotificationKind;
-use shared::order::{OrderId, Partner};
-use shared::record::RecordKey;
-use shared::top::response::{self, Outcome};
+
+use crate::documented::{acknowledgement, partner_refusal, refusal, sqs_takes};
+use crate::edits::{Edited, LARGEST, Seeds, body};
+use crate::world::{bare, on_empty_relay, request};
 
 /// The files of a target's corpus that edits begin from. Add new ones at the end: inputs choose them by position.
 macro_rules! seeds {
@@ -197,7 +198,7 @@ fn notification(kind: NotificationKind, sent: &Edited) {
         let post = async || {
             let route = format!("/{partner}/{{token}}/{kind}");
             let request = request("POST", &route, json!({"token": TOKEN}), json!({}), sent);
-            answered(relay.intake(kind).handle(&request).await)
+            answered(relay.receiver(kind).handle(&request).await)
         };
         let (status, answer) = post().await;
         let written = relay.cloud.take_sent();
@@ -263,14 +264,14 @@ async fn recorded(relay: &Relay, partner: Partner, order_id: &str) -> Vec<String
     let record = relay.record(&format!("order#{partner}#{order_id}")).await;
     let mut bodies = Vec::new();
     for body in record.notifications.values().filter_map(|one| one.body.as_ref()) {
-        bodies.extend(relay.table.body(&record.key, body).await.unwrap());
+        bodies.extend(relay.store.body(&record.key, body).await.unwrap());
     }
     bodies
 }
 
 /// Whether the relay can read an entry of a cancel push.
 fn relay_reads(entry: &Value) -> bool {
-    shared::wire::read::<shared::partner::sctt::Cancellation>(entry).is_ok()
+    relay_types::json::read::<relay_types::partner::sctt::Cancellation>(entry).is_ok()
 }
 
 /// Whose orders a body tells of, and what it tells of each.
@@ -505,7 +506,7 @@ fn received(sent: &Edited) {
 /// Whether nothing is left to do for the record that a message names: it is decided, or its call was sent.
 async fn is_done(relay: &Relay, kind: Option<CallKind>, message: &str) -> bool {
     let Ok(key) = serde_json::from_str::<RecordKey>(message) else { return false };
-    let Some(record) = relay.table.record(&key).await.unwrap() else { return true };
+    let Some(record) = relay.store.record(&key).await.unwrap() else { return true };
     match kind {
         None => record.facts.is_empty(),
         Some(kind) => record.target.is_none_or(|target| target.call != kind || target.end.is_some()),

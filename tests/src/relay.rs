@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attention::Attention;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
@@ -14,33 +13,34 @@ use aws_sdk_dynamodb::types::{
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::SdkConfig;
-use dispatch::Dispatch;
 use lambda_http::{Body as HttpBody, RequestExt as _, Response};
 use lambda_runtime::{Context, LambdaEvent};
-use order_events::OrderEvents;
-use order_link::OrderLink;
+use relay_attention::Attention;
+use relay_decide::Settings;
+use relay_dispatch::Dispatch;
+use relay_order_events::OrderEvents;
+use relay_order_link::OrderLink;
+use relay_receiver::Receiver;
+use relay_receiver::authentication::{ScttChecks, TokenHashes};
+use relay_runtime::environment::AwsConfig;
+use relay_runtime::queue::Queue;
+use relay_runtime::queue::batch::{BatchRunner, Invocation};
+use relay_runtime::secret::CachedSecret;
+use relay_runtime::xray::Daemon;
+use relay_sender::Sender;
+use relay_store::Store;
+use relay_store::index::{ATTENTION, ATTENTION_PROJECTS, UNFINISHED, UNFINISHED_PROJECTS};
+use relay_submit_call::SubmitCall;
+use relay_sweep::{Sweep, SweepError, Swept};
+use relay_top::client::TopClient;
+use relay_top::sign::SignMethod;
+use relay_types::call::CallKind;
+use relay_types::digest::sha256_hex;
+use relay_types::notification::NotificationKind;
+use relay_types::order::Partner;
+use relay_types::record::{OrderRecord, RecordKey};
+use relay_types::time::{Clock, EpochMillis, SharedClock, SharedRandom};
 use serde_json::{Value, json};
-use shared::call::CallKind;
-use shared::clock::{Clock, EpochMillis, SharedClock, SharedRandom};
-use shared::config::AwsConfig;
-use shared::decide::Settings;
-use shared::digest::sha256_hex;
-use shared::intake::Intake;
-use shared::notification::NotificationKind;
-use shared::order::Partner;
-use shared::partner::authentication::{ScttChecks, TokenHashes};
-use shared::queue::Queue;
-use shared::queue::batch::{BatchRunner, Invocation};
-use shared::record::index::{ATTENTION, ATTENTION_PROJECTS, UNFINISHED, UNFINISHED_PROJECTS};
-use shared::record::order::OrderRecord;
-use shared::record::{RecordKey, Table};
-use shared::secret::CachedSecret;
-use shared::sender::Sender;
-use shared::top::client::TopClient;
-use shared::top::sign::SignMethod;
-use shared::trace::Daemon;
-use submit_call::SubmitCall;
-use sweep::{Sweep, SweepError, Swept};
 use top_simulator::{Credentials, Fault, LedgerEntry, Simulator};
 
 use crate::cloud::Cloud;
@@ -93,9 +93,9 @@ pub struct Relay {
     /// The time, for everything.
     pub clock: Arc<TestClock>,
     /// The table.
-    pub table: Table,
+    pub store: Store,
     /// The endpoints, one for each kind of notification.
-    pub intakes: Vec<Intake>,
+    pub receivers: Vec<Receiver>,
     /// The booking system's side of an order.
     pub order_link: OrderLink,
     /// The asking for calls.
@@ -127,7 +127,7 @@ pub fn sdk_config(http_client: SharedHttpClient) -> SdkConfig {
         "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("test".to_owned()),
         _ => None,
     };
-    shared::aws::sdk_config(&AwsConfig::read(&set).unwrap(), http_client)
+    relay_runtime::aws::sdk_config(&AwsConfig::read(&set).unwrap(), http_client)
 }
 
 /// Creates the table as the template does.
@@ -197,17 +197,17 @@ impl Relay {
         for (name, value) in [(TOP_SECRET_ID, top_secret), ("sctt", json!({"secret": SCTT_SECRET}))] {
             secrets.create_secret().name(name).secret_string(value.to_string()).send().await.unwrap();
         }
-        let table = Table::new(dynamodb.clone(), "relay".to_owned(), Duration::from_secs(180 * 24 * 3600));
-        let intake = |kind: NotificationKind| {
+        let store = Store::new(dynamodb.clone(), "relay".to_owned(), Duration::from_secs(180 * 24 * 3600));
+        let receiver = |kind: NotificationKind| {
             let of_sctt = kind.partner() == Partner::Sctt;
             let secret = (of_sctt && checks.formula.is_some())
                 .then(|| CachedSecret::new(secrets.clone(), "sctt".to_owned(), shared_clock.clone()));
-            Intake {
+            Receiver {
                 kind,
                 tokens: TokenHashes::parse(&sha256_hex(TOKEN.as_bytes())).unwrap(),
                 checks: if of_sctt { checks.clone() } else { ScttChecks::default() },
                 secret,
-                table: table.clone(),
+                store: store.clone(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
                 clock: shared_clock.clone(),
                 random: random.clone(),
@@ -217,7 +217,7 @@ impl Relay {
         let settings = Settings { failed_code: Some("DEFAULT".to_owned()), retention };
         let sender = |kind| Sender {
             kind,
-            table: table.clone(),
+            store: store.clone(),
             notifications: Queue::new(sqs.clone(), url("notifications")),
             settings: settings.clone(),
             credentials: CachedSecret::new(secrets.clone(), TOP_SECRET_ID.to_owned(), shared_clock.clone()),
@@ -230,21 +230,21 @@ impl Relay {
             banned_until: AtomicI64::new(0),
         };
         let relay = Self {
-            intakes: NotificationKind::ALL.map(intake).into(),
+            receivers: NotificationKind::ALL.map(receiver).into(),
             order_link: OrderLink {
-                table: table.clone(),
+                store: store.clone(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
                 clock: shared_clock.clone(),
                 random: random.clone(),
             },
             submit_call: SubmitCall {
-                table: table.clone(),
+                store: store.clone(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
                 clock: shared_clock.clone(),
                 random: random.clone(),
             },
             dispatch: Dispatch {
-                table: table.clone(),
+                store: store.clone(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
                 calls: CallKind::ALL.map(|kind| (kind, Queue::new(sqs.clone(), url(kind.as_str())))).into(),
                 settings: settings.clone(),
@@ -252,15 +252,15 @@ impl Relay {
                 random: random.clone(),
             },
             sweep: Sweep {
-                table: table.clone(),
+                store: store.clone(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
                 clock: shared_clock.clone(),
             },
-            attention: Attention { table: table.clone() },
+            attention: Attention { store: store.clone() },
             senders: CallKind::ALL.into_iter().map(sender).collect(),
             cloud,
             clock,
-            table,
+            store,
             sqs,
             dynamodb,
             sdk,
@@ -288,8 +288,8 @@ impl Relay {
     }
 
     /// The endpoint of this kind of notification.
-    pub fn intake(&self, kind: NotificationKind) -> &Intake {
-        self.intakes.iter().find(|intake| intake.kind == kind).unwrap()
+    pub fn receiver(&self, kind: NotificationKind) -> &Receiver {
+        self.receivers.iter().find(|receiver| receiver.kind == kind).unwrap()
     }
 
     /// A partner posts a body.
@@ -301,7 +301,7 @@ impl Relay {
     pub async fn post_as(&self, kind: NotificationKind, token: &str, body: Body<'_>) -> Answered {
         let route = format!("/{}/{{token}}/{kind}", kind.partner().as_str());
         let request = api_request("POST", &route, json!({"token": token}), json!({}), body);
-        answered(self.intake(kind).handle(&request).await)
+        answered(self.receiver(kind).handle(&request).await)
     }
 
     /// TSY posts an IssueNotify.
@@ -460,7 +460,7 @@ impl Relay {
 
     /// The record with that partition key.
     pub async fn record(&self, pk: &str) -> OrderRecord {
-        self.table.record(&RecordKey::parse(pk).unwrap()).await.unwrap().expect("a record")
+        self.store.record(&RecordKey::parse(pk).unwrap()).await.unwrap().expect("a record")
     }
 
     /// Orders faults of TOP, as JSON.

@@ -3,8 +3,8 @@
 //! Sources: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html> (sizes),
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html> (writes of an index).
 
+use relay_store::index::{ATTENTION, ATTENTION_PROJECTS, UNFINISHED, UNFINISHED_PROJECTS};
 use serde_json::Value;
-use shared::record::index::{ATTENTION, ATTENTION_PROJECTS, UNFINISHED, UNFINISHED_PROJECTS};
 
 /// Size of what one write unit writes, in bytes.
 const UNIT: usize = 1024;

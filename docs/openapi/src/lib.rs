@@ -5,19 +5,19 @@
 
 pub mod answers;
 
+use relay_types::call::itinerary_postback::FlightItineraryRequest;
+use relay_types::call::ship_notify::ConfirmBook;
+use relay_types::call::ticket_verify::TicketVerify;
+use relay_types::link::{FliggyShip, FliggyTicket, HappytripFlight};
+use relay_types::partner::sctt::{CancelPush, Envelope, VoucherPush};
+use relay_types::partner::tsy::{ChangePricePush, IssueNotify};
+use relay_types::record::Resolution;
+use relay_types::schema;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use shared::order::{FliggyShip, FliggyTicket, HappytripFlight};
-use shared::partner::sctt::{CancelPush, Envelope, VoucherPush};
-use shared::partner::tsy::{ChangePricePush, IssueNotify};
-use shared::record::order::Resolution;
-use shared::schema;
-use shared::top::itinerary_postback::FlightItineraryRequest;
-use shared::top::ship_notify::ConfirmBook;
-use shared::top::ticket_verify::TicketVerify;
 
 use crate::answers::{
     Accepted, AttentionPage, Call, DismissedBody, GatewayRefusal, Linked, Order, Refusal, ScttAnswer, Submitted,

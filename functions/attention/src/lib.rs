@@ -1,16 +1,19 @@
 //! `GET /attention`: what needs a person, oldest first, with the reasons.
 //! `POST /attention/unreadable/{endpoint}/{digest}/dismiss`: takes a body that could not be read off the list.
 
+pub mod config;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt as _, Response};
+use relay_runtime::http;
+use relay_store::Store;
+use relay_store::index::{Cursor, SHARDS};
+use relay_types::notification::NotificationKind;
+use relay_types::{json, view};
 use serde::Deserialize;
 use serde_json::json;
-use shared::notification::NotificationKind;
-use shared::record::Table;
-use shared::record::index::{Cursor, SHARDS};
-use shared::{answer, view, wire};
 
 /// How much a page holds if the request does not say.
 const USUAL_PAGE: u8 = 50;
@@ -21,46 +24,44 @@ const LARGEST_PAGE: u8 = 100;
 #[derive(Debug)]
 pub struct Attention {
     /// Where the attention list is.
-    pub table: Table,
+    pub store: Store,
 }
 
 impl Attention {
     /// Answers a person's request.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
-        match (request.method(), answer::resource(request).as_str()) {
+        match (request.method(), http::resource(request).as_str()) {
             (&Method::GET, "/attention") => self.list(request).await,
             (&Method::POST, "/attention/unreadable/{endpoint}/{digest}/dismiss") => self.dismiss(request).await,
-            _ => answer::refusal(
-                StatusCode::METHOD_NOT_ALLOWED,
-                None,
-                "use GET /attention, or dismiss an unreadable body",
-            ),
+            _ => {
+                http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use GET /attention, or dismiss an unreadable body")
+            }
         }
     }
 
     async fn dismiss(&self, request: &Request) -> Response<Body> {
-        let read = answer::json_body(request).and_then(|body| {
-            let said = wire::read::<Dismissed>(&body).and_then(|said| {
-                answer::check_note(&said.note)?;
+        let read = http::json_body(request).and_then(|body| {
+            let said = json::read::<Dismissed>(&body).and_then(|said| {
+                http::check_note(&said.note)?;
                 Ok(said)
             });
-            said.map_err(|problem| answer::bad_body(&problem).into())
+            said.map_err(|problem| http::bad_body(&problem).into())
         });
         let note = match read {
             Ok(Dismissed { note }) => note,
             Err(refusal) => return *refusal,
         };
-        let missing = || answer::refusal(StatusCode::NOT_FOUND, None, "there is no such unreadable body");
-        let Some(endpoint) = NotificationKind::named(&answer::path_parameter(request, "endpoint")) else {
+        let missing = || http::refusal(StatusCode::NOT_FOUND, None, "there is no such unreadable body");
+        let Some(endpoint) = NotificationKind::named(&http::path_parameter(request, "endpoint")) else {
             return missing();
         };
-        let (digest, by) = (answer::path_parameter(request, "digest"), answer::caller(request));
-        match self.table.dismiss_unreadable(endpoint, &digest, &by, &note).await {
-            Ok(true) => answer::json(StatusCode::OK, &json!({"endpoint": endpoint, "digest": digest})),
+        let (digest, by) = (http::path_parameter(request, "digest"), http::caller(request));
+        match self.store.dismiss_unreadable(endpoint, &digest, &by, &note).await {
+            Ok(true) => http::json(StatusCode::OK, &json!({"endpoint": endpoint, "digest": digest})),
             Ok(false) => missing(),
             Err(error) => {
                 tracing::error!(%error, "unreadable body not dismissed");
-                answer::unavailable()
+                http::unavailable()
             }
         }
     }
@@ -77,14 +78,14 @@ impl Attention {
         let Some(after) = query.first("after").map_or_else(|| Some(Cursor::new()), cursor) else {
             return bad("after", "after must be the `next` of an earlier page, or left out");
         };
-        match self.table.attention(limit, &after).await {
+        match self.store.attention(limit, &after).await {
             Ok((needs, next)) => {
                 let items: Vec<_> = needs.iter().map(view::needs_person).collect();
-                answer::json(StatusCode::OK, &json!({"items": items, "next": next.as_ref().map(token)}))
+                http::json(StatusCode::OK, &json!({"items": items, "next": next.as_ref().map(token)}))
             }
             Err(error) => {
                 tracing::error!(%error, "what needs a person could not be read");
-                answer::unavailable()
+                http::unavailable()
             }
         }
     }
@@ -98,7 +99,7 @@ struct Dismissed {
 }
 
 fn bad(field: &str, message: &str) -> Response<Body> {
-    answer::refusal(StatusCode::BAD_REQUEST, Some(field), message)
+    http::refusal(StatusCode::BAD_REQUEST, Some(field), message)
 }
 
 fn token(cursor: &Cursor) -> String {

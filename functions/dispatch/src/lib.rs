@@ -3,18 +3,20 @@
 //!
 //! Stopping anywhere leaves the record as it was, or as it should be, and in the index. Running twice decides the same.
 
+pub mod config;
+
 use std::collections::BTreeMap;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
-use shared::call::CallKind;
-use shared::clock::{EpochMillis, SharedClock, SharedRandom};
-use shared::decide::{Bodies, Decided, LaneFound, RENEW_WITHIN, SPARE, Settings, decide};
-use shared::queue::batch::{BatchRunner, Handled, Invocation, Message};
-use shared::queue::{Queue, SendError, backoff};
-use shared::record::lane::Taken;
-use shared::record::order::{Lane, OrderRecord};
-use shared::record::{RecordKey, StoreError, Table};
+use relay_decide::{Decided, RENEW_WITHIN, Settings, decide};
+use relay_runtime::queue::batch::{BatchRunner, Handled, Invocation, Message};
+use relay_runtime::queue::{Queue, SendError, backoff};
+use relay_store::lane::Taken;
+use relay_store::{Store, StoreError};
+use relay_types::call::{CallKind, Lane};
+use relay_types::record::{Bodies, LaneFound, OrderRecord, RecordKey, SPARE};
+use relay_types::time::{EpochMillis, SharedClock, SharedRandom};
 use thiserror::Error;
 
 /// How often a record is decided that changed in between, before its message comes again.
@@ -23,7 +25,7 @@ const MAX_TRIES: usize = 8;
 /// What the function is made of.
 pub struct Dispatch {
     /// Where the records are.
-    pub table: Table,
+    pub store: Store,
     /// Where the keys of records go that are to be decided.
     pub notifications: Queue,
     /// Where the keys go of records whose call is to be sent.
@@ -66,7 +68,7 @@ impl Dispatch {
 
     async fn dispatch(&self, key: &RecordKey, trace_header: Option<&str>) -> Result<(), DispatchError> {
         for _ in 0..MAX_TRIES {
-            let Some((read, bodies)) = self.table.whole(key).await? else {
+            let Some((read, bodies)) = self.store.whole(key).await? else {
                 tracing::info!(record = %key, "nothing to decide: the record is gone");
                 return Ok(());
             };
@@ -75,9 +77,9 @@ impl Dispatch {
             let Some(decided) = self.decide(&read, &bodies, &token, now).await? else { continue };
             let record = self.keep(&read, decided.record, now).await?;
             for json in &decided.bodies {
-                self.table.store_body(key, json, now).await?;
+                self.store.store_body(key, json, now).await?;
             }
-            if record != read && !self.table.replace(&read, &record, &token).await? {
+            if record != read && !self.store.replace(&read, &record, &token).await? {
                 continue;
             }
             self.tell(&record, trace_header, now).await?;
@@ -103,14 +105,14 @@ impl Dispatch {
     ) -> Result<Option<Decided>, DispatchError> {
         let decided = decide(read, &LaneFound::Free, bodies, now, &self.settings);
         let Some(lane) = &decided.takes else { return Ok(Some(decided)) };
-        match self.table.take_lane(lane, &read.key, read.revision, token, now).await? {
+        match self.store.take_lane(lane, &read.key, read.revision, token, now).await? {
             Taken::Taken => Ok(Some(decided)),
             Taken::NewerRun => Ok(None),
             Taken::Refused { found, holder } => {
                 if found == LaneFound::Undecided {
                     self.notifications.send(&holder, None).await?;
                 }
-                if let Err(error) = self.table.wait_for(&holder, &read.key).await {
+                if let Err(error) = self.store.wait_for(&holder, &read.key).await {
                     tracing::warn!(record = %read.key, %error, "the lane's holder will not wake this record; the sweep does");
                 }
                 Ok(Some(decide(read, &found, bodies, now, &self.settings)))
@@ -125,7 +127,7 @@ impl Dispatch {
         mut record: OrderRecord,
         now: EpochMillis,
     ) -> Result<OrderRecord, StoreError> {
-        let kept_until = read.kept_until_at_first(&self.settings);
+        let kept_until = read.kept_until_at_first(self.settings.retention);
         record.kept_until = Some(kept_until);
         let needed_until = match record.expires_at {
             Some(expires_at) => EpochMillis(expires_at * 1000),
@@ -136,13 +138,13 @@ impl Dispatch {
         }
         let until = now.plus(self.settings.retention + SPARE);
         for digest in record.stored_bodies() {
-            self.table.keep_body(&record.key, &digest, until).await?;
+            self.store.keep_body(&record.key, &digest, until).await?;
         }
         for key in record.pointing_keys() {
-            self.table.keep_pointer(&key, until).await?;
+            self.store.keep_pointer(&key, until).await?;
         }
         for lane in record.held_lanes().iter().filter_map(|lane| Lane::parse(lane)) {
-            self.table.keep_lane(&lane, until).await?;
+            self.store.keep_lane(&lane, until).await?;
         }
         record.kept_until = Some(until);
         Ok(record)

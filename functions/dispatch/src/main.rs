@@ -3,29 +3,26 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use dispatch::Dispatch;
 use lambda_runtime::service_fn;
-use shared::aws::Aws;
-use shared::call::CallKind;
-use shared::clock::{SharedClock, SharedRandom, SystemClock, system_random};
-use shared::config::{self, AwsConfig, DispatchConfig};
-use shared::decide::Settings;
-use shared::queue::batch::BatchRunner;
-use shared::telemetry;
+use relay_decide::Settings;
+use relay_dispatch::Dispatch;
+use relay_dispatch::config::DispatchConfig;
+use relay_runtime::environment::environment;
+use relay_runtime::queue::batch::BatchRunner;
+use relay_store::Store;
+use relay_types::time::{SharedClock, SharedRandom, SystemClock, system_random};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    telemetry::start(config::log_level(&config::environment));
-    let config = DispatchConfig::read(&config::environment)?;
-    let aws = Aws::new(&AwsConfig::read(&config::environment)?)?;
+    let aws = relay_runtime::start()?;
+    let config = DispatchConfig::read(&environment)?;
     let (clock, random): (SharedClock, SharedRandom) = (Arc::new(SystemClock), system_random());
     let notifications = aws.queue(config.notifications_queue_url);
-    let call_queue = |kind: CallKind| (kind, aws.queue(config.call_queue_urls.of(kind).clone()));
     let dispatch = Dispatch {
         settings: Settings { failed_code: config.ship_failed_code, retention: config.table.retention },
-        table: aws.table(config.table),
+        store: Store::open(&aws, config.table),
         notifications: notifications.clone(),
-        calls: CallKind::ALL.into_iter().map(call_queue).collect(),
+        calls: config.call_queue_urls.into_iter().map(|(kind, url)| (kind, aws.queue(url))).collect(),
         clock: clock.clone(),
         random: random.clone(),
     };

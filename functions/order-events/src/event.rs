@@ -6,14 +6,15 @@
 //!
 //! Only keys, states and codes of a record get here: no body, no request, and none of TOP's words, which may quote one.
 
+use relay_store::item::{RECORD, read_record};
+use relay_types::call::Lane;
+use relay_types::digest::sha256_hex;
+use relay_types::notification::NotificationState;
+use relay_types::order::OrderKey;
+use relay_types::record::{Entry, Notification, OrderRecord, Outcome as Ended, RecordKey, Told};
+use relay_types::time::EpochMillis;
 use serde::{Deserialize, Serialize};
 use serde_dynamo::Item;
-use shared::clock::EpochMillis;
-use shared::digest::sha256_hex;
-use shared::notification::NotificationState;
-use shared::order::OrderKey;
-use shared::record::RecordKey;
-use shared::record::order::{Entry, Lane, Notification, OrderRecord, Outcome as Ended, RECORD, Told};
 
 /// One change of the table, as its stream has it.
 #[derive(Debug, Clone, Deserialize)]
@@ -137,7 +138,7 @@ const fn is_false(value: &bool) -> bool {
 
 /// Reads a picture of a record. The cause of a failure is not told, since it could quote the item.
 fn read(image: Option<Item>) -> Option<OrderRecord> {
-    let record = OrderRecord::from_item(image?.into());
+    let record = read_record(image?.into());
     if let Err(error) = &record {
         tracing::error!(%error, "no event was published of a change");
     }

@@ -7,15 +7,16 @@
 //!
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html>
 
+pub mod config;
 pub mod counts;
 pub mod event;
 
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use futures_util::future::try_join_all;
+use relay_runtime::aws;
+use relay_runtime::queue::as_message;
 use serde::Deserialize;
 use serde_json::Value;
-use shared::aws;
-use shared::queue::as_message;
 use thiserror::Error;
 
 use crate::event::{OrderEvent, StreamRecord};

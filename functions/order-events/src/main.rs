@@ -1,16 +1,15 @@
-//! Wires the function to SNS and to the metrics.
+//! Wires the order events to SNS and to the metrics.
 
 use lambda_runtime::{LambdaEvent, service_fn};
-use order_events::{OrderEvents, StreamEvent, counts};
-use shared::aws::Aws;
-use shared::config::{self, AwsConfig, OrderEventsConfig};
-use shared::{metrics, telemetry};
+use relay_order_events::config::OrderEventsConfig;
+use relay_order_events::{OrderEvents, StreamEvent, counts};
+use relay_runtime::environment::environment;
+use relay_runtime::metrics;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    telemetry::start(config::log_level(&config::environment));
-    let config = OrderEventsConfig::read(&config::environment)?;
-    let aws = Aws::new(&AwsConfig::read(&config::environment)?)?;
+    let aws = relay_runtime::start()?;
+    let config = OrderEventsConfig::read(&environment)?;
     let metrics = metrics::start(&config.stack_name)?;
     counts::describe();
     let events = OrderEvents {

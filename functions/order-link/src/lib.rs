@@ -1,20 +1,21 @@
 //! `PUT /orders/{partner}/{order_id}`: what the booking system knows of an order. `GET`: the order with its timeline.
 //! `POST …/replay`, `…/dismiss`, `…/withdraw`, `…/close`: a person's word about it.
 
+pub mod config;
+
 use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, Response};
+use relay_runtime::http;
+use relay_runtime::queue::Queue;
+use relay_store::order::Linked;
+use relay_store::{Store, StoreError};
+use relay_types::link::Link;
+use relay_types::order::{OrderId, OrderKey, Partner};
+use relay_types::record::{Bodies, Fact, OrderRecord, RecordKey, Word};
+use relay_types::time::{SharedClock, SharedRandom};
+use relay_types::{json, view};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::answer;
-use shared::clock::{SharedClock, SharedRandom};
-use shared::decide::Bodies;
-use shared::order::{Link, OrderId, OrderKey, Partner};
-use shared::queue::Queue;
-use shared::record::order::{Fact, OrderRecord, Word};
-use shared::record::store::Linked;
-use shared::record::{RecordKey, StoreError, Table};
-use shared::view;
-use shared::wire;
 
 /// How often a record is read again that changed before it was written.
 const MAX_TRIES: usize = 5;
@@ -22,7 +23,7 @@ const MAX_TRIES: usize = 5;
 /// What the function is made of.
 pub struct OrderLink {
     /// Where the records are.
-    pub table: Table,
+    pub store: Store,
     /// Where the keys of records go that are to be decided.
     pub notifications: Queue,
     /// Tells the time.
@@ -38,7 +39,7 @@ struct Said {
     #[serde(default)]
     note: String,
     /// The revision of the record that the person saw; the present one if absent.
-    #[serde(default, deserialize_with = "wire::optional_integer")]
+    #[serde(default, deserialize_with = "json::optional_integer")]
     revision: Option<i64>,
 }
 
@@ -88,31 +89,31 @@ impl Action {
 impl OrderLink {
     /// Answers a request of the booking system or of a person.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
-        let Some(partner) = Partner::named(&answer::path_parameter(request, "partner")) else {
-            return answer::refusal(StatusCode::NOT_FOUND, None, "there is no such partner: use tsy or sctt");
+        let Some(partner) = Partner::named(&http::path_parameter(request, "partner")) else {
+            return http::refusal(StatusCode::NOT_FOUND, None, "there is no such partner: use tsy or sctt");
         };
-        let order_id = match OrderId::try_from(answer::path_parameter(request, "order_id")) {
+        let order_id = match OrderId::try_from(http::path_parameter(request, "order_id")) {
             Ok(order_id) => order_id,
             Err(problem) => {
                 let message = format!("order_id {problem}");
-                return answer::refusal(StatusCode::BAD_REQUEST, Some("order_id"), &message);
+                return http::refusal(StatusCode::BAD_REQUEST, Some("order_id"), &message);
             }
         };
         let order = OrderKey { partner, order_id };
-        let resource = answer::resource(request);
+        let resource = http::resource(request);
         let action = resource.strip_prefix("/orders/{partner}/{order_id}").map(|rest| rest.trim_start_matches('/'));
         let answered = match (request.method().clone(), action) {
             (Method::PUT, Some("")) => self.put(&order, request).await,
             (Method::GET, Some("")) => self.get(&order).await,
             (Method::POST, Some(action)) => match Action::named(action) {
                 Some(action) => self.say(&order, action, request).await,
-                None => Ok(answer::refusal(StatusCode::NOT_FOUND, None, "there is no such route")),
+                None => Ok(http::refusal(StatusCode::NOT_FOUND, None, "there is no such route")),
             },
-            _ => Ok(answer::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use PUT, GET, or POST to an action")),
+            _ => Ok(http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use PUT, GET, or POST to an action")),
         };
         answered.unwrap_or_else(|error| {
             tracing::error!(%order, %error, "order not read or written");
-            answer::unavailable()
+            http::unavailable()
         })
     }
 
@@ -122,7 +123,7 @@ impl OrderLink {
 
     async fn record(&self, order: &OrderKey) -> Result<OrderRecord, StoreError> {
         let key = RecordKey::Order(order.clone());
-        Ok(self.table.record(&key).await?.unwrap_or_else(|| OrderRecord::empty(key)))
+        Ok(self.store.record(&key).await?.unwrap_or_else(|| OrderRecord::empty(key)))
     }
 
     async fn wake(&self, record: &OrderRecord) -> bool {
@@ -137,21 +138,21 @@ impl OrderLink {
 
     /// Records the link and has the order decided.
     async fn put(&self, order: &OrderKey, request: &Request) -> Result<Response<Body>, StoreError> {
-        let read = answer::json_body(request).and_then(|body| {
-            let link = Link::from_json(order.partner, &body).map_err(|problem| answer::bad_body(&problem))?;
-            answer::check_recorded_size(&link.to_json())?;
+        let read = http::json_body(request).and_then(|body| {
+            let link = Link::from_json(order.partner, &body).map_err(|problem| http::bad_body(&problem))?;
+            http::check_recorded_size(&link.to_json())?;
             Ok(link)
         });
         let link = match read {
             Ok(link) => link.to_json(),
             Err(refusal) => return Ok(*refusal),
         };
-        let (by, token) = (answer::caller(request), self.token());
+        let (by, token) = (http::caller(request), self.token());
         let version_of = |record: &OrderRecord| record.link.as_ref().map_or(0, |link| link.version);
         let mut seen = self.record(order).await?;
         let version = version_of(&seen) + 1;
         let decide = loop {
-            match self.table.put_link(&seen, &link, &by, &token, self.clock.now()).await? {
+            match self.store.put_link(&seen, &link, &by, &token, self.clock.now()).await? {
                 Linked::Recorded { decide } => break decide,
                 Linked::Changed => seen = self.record(order).await?,
             }
@@ -159,11 +160,11 @@ impl OrderLink {
             if version_of(&seen) + 1 != version {
                 let message =
                     "the link was changed at the same time; read the order, and put the link again if it is wrong";
-                return Ok(answer::refusal(StatusCode::CONFLICT, None, message));
+                return Ok(http::refusal(StatusCode::CONFLICT, None, message));
             }
         };
         if decide && !self.wake(&seen).await {
-            return Ok(answer::unavailable());
+            return Ok(http::unavailable());
         }
         tracing::info!(%order, version, "link recorded");
         let json = json!({
@@ -172,7 +173,7 @@ impl OrderLink {
             "version": version,
             "notifications": seen.notifications.len(),
         });
-        Ok(answer::json(StatusCode::OK, &json))
+        Ok(http::json(StatusCode::OK, &json))
     }
 
     /// Records a person's word about the order as the person saw it, and has the order decided.
@@ -181,12 +182,12 @@ impl OrderLink {
             Ok(said) => said,
             Err(refusal) => return Ok(*refusal),
         };
-        let (by, token) = (answer::caller(request), self.token());
-        let conflict = |message: &str| Ok(answer::refusal(StatusCode::CONFLICT, None, message));
+        let (by, token) = (http::caller(request), self.token());
+        let conflict = |message: &str| Ok(http::refusal(StatusCode::CONFLICT, None, message));
         for _ in 0..MAX_TRIES {
             let seen = self.record(order).await?;
             if seen.revision == 0 {
-                return Ok(answer::refusal(StatusCode::NOT_FOUND, None, "nothing is known of this order"));
+                return Ok(http::refusal(StatusCode::NOT_FOUND, None, "nothing is known of this order"));
             }
             // Recorded by the request before, whose answer was lost.
             if !seen.has_word(&token) {
@@ -201,11 +202,11 @@ impl OrderLink {
                 let word = match action.word(&seen) {
                     Ok(word) => word,
                     Err(message) if action == Action::Replay => {
-                        return Ok(answer::refusal(StatusCode::NOT_FOUND, None, message));
+                        return Ok(http::refusal(StatusCode::NOT_FOUND, None, message));
                     }
                     Err(message) => return conflict(message),
                 };
-                if !self.table.say(&seen, word, &by, &said.note, &token, self.clock.now()).await? {
+                if !self.store.say(&seen, word, &by, &said.note, &token, self.clock.now()).await? {
                     continue;
                 }
             }
@@ -213,34 +214,34 @@ impl OrderLink {
             self.wake(&seen).await;
             tracing::info!(%order, by, ?action, "a person's word recorded");
             let json = json!({"partner": order.partner, "order_id": order.order_id, "accepted": true});
-            return Ok(answer::json(StatusCode::ACCEPTED, &json));
+            return Ok(http::json(StatusCode::ACCEPTED, &json));
         }
         conflict("the order kept changing; read it again")
     }
 
     async fn get(&self, order: &OrderKey) -> Result<Response<Body>, StoreError> {
         let key = RecordKey::Order(order.clone());
-        let Some((record, bodies)): Option<(OrderRecord, Bodies)> = self.table.whole(&key).await? else {
-            return Ok(answer::refusal(StatusCode::NOT_FOUND, None, "nothing is known of this order"));
+        let Some((record, bodies)): Option<(OrderRecord, Bodies)> = self.store.whole(&key).await? else {
+            return Ok(http::refusal(StatusCode::NOT_FOUND, None, "nothing is known of this order"));
         };
         let mut shown = view::order(&record, &bodies);
         shown["partner"] = json!(order.partner);
         shown["order_id"] = json!(order.order_id);
-        Ok(answer::json(StatusCode::OK, &shown))
+        Ok(http::json(StatusCode::OK, &shown))
     }
 }
 
 /// What the body of a word says. A replay needs none.
 fn said(action: Action, request: &Request) -> Result<Said, Box<Response<Body>>> {
-    if answer::body(request).is_empty() && action == Action::Replay {
+    if http::body(request).is_empty() && action == Action::Replay {
         return Ok(Said::default());
     }
-    let body: Value = answer::json_body(request)?;
-    let said: Said = wire::read(&body).map_err(|problem| answer::bad_body(&problem))?;
-    let missing = wire::WireError::at("note", "is missing: say why");
+    let body: Value = http::json_body(request)?;
+    let said: Said = json::read(&body).map_err(|problem| http::bad_body(&problem))?;
+    let missing = json::FieldError::at("note", "is missing: say why");
     if action != Action::Replay && said.note.trim().is_empty() {
-        return Err(answer::bad_body(&missing).into());
+        return Err(http::bad_body(&missing).into());
     }
-    answer::check_note(&said.note).map_err(|problem| answer::bad_body(&problem))?;
+    http::check_note(&said.note).map_err(|problem| http::bad_body(&problem))?;
     Ok(said)
 }

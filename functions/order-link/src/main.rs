@@ -4,24 +4,22 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use lambda_http::{Request, service_fn};
-use order_link::OrderLink;
-use shared::aws::Aws;
-use shared::clock::{SystemClock, system_random};
-use shared::config::{self, AwsConfig, OrderLinkConfig};
-use shared::telemetry;
+use relay_order_link::OrderLink;
+use relay_order_link::config::OrderLinkConfig;
+use relay_runtime::environment::environment;
+use relay_store::Store;
+use relay_types::time::{SystemClock, system_random};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    telemetry::start(config::log_level(&config::environment));
-    let config = OrderLinkConfig::read(&config::environment)?;
-    let aws = Aws::new(&AwsConfig::read(&config::environment)?)?;
-    let order_link = OrderLink {
-        table: aws.table(config.table),
+    let aws = relay_runtime::start()?;
+    let config = OrderLinkConfig::read(&environment)?;
+    let order_link = &OrderLink {
+        store: Store::open(&aws, config.table),
         notifications: aws.queue(config.notifications_queue_url),
         clock: Arc::new(SystemClock),
         random: system_random(),
     };
-    let order_link = &order_link;
     tokio::join!(aws.connect_to_dynamodb(), aws.connect_to_sqs());
     lambda_http::run(service_fn(async |request: Request| Ok::<_, Infallible>(order_link.handle(&request).await))).await
 }

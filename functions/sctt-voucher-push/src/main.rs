@@ -1,8 +1,8 @@
 //! `POST /sctt/{token}/voucher-push`: SCTT tells an order's status, and its vouchers once it is booked.
 
-use shared::notification::NotificationKind;
+use relay_types::notification::NotificationKind;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::endpoint::serve(NotificationKind::VoucherPush).await
+    relay_receiver::serve(NotificationKind::VoucherPush).await
 }

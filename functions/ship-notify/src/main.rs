@@ -1,8 +1,8 @@
 //! SQS `ship-notify`: makes the call `alitrip.ship.order.notify`.
 
-use shared::call::CallKind;
+use relay_types::call::CallKind;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::sender::serve(CallKind::ShipNotify).await
+    relay_sender::serve(CallKind::ShipNotify).await
 }

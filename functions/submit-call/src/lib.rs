@@ -2,22 +2,23 @@
 //! `POST /calls/{call}/{key}/resolve`: a person says how a call ended of which nobody knows it, or has one sent again that
 //! TOP refused. `POST …/dismiss`: a person handled it.
 
+pub mod config;
+
 use lambda_http::http::{HeaderValue, Method, StatusCode};
 use lambda_http::{Body, Request, Response};
+use relay_runtime::http;
+use relay_runtime::queue::Queue;
+use relay_store::{Store, StoreError};
+use relay_types::call::{CallKind, CallRequest, Lane, Resend};
+use relay_types::json::{self, FieldError};
+use relay_types::order::{UNUSABLE_ID, is_usable_id};
+use relay_types::record::{
+    Bodies, Body as RecordBody, End, Fact, OrderRecord, RecordKey, Resolution, Submission, Target, Word, digest_of,
+};
+use relay_types::time::{SharedClock, SharedRandom};
+use relay_types::view::{self, CallState, state_of_submission};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::call::{CallKind, CallRequest, Resend};
-use shared::clock::{SharedClock, SharedRandom};
-use shared::decide::Bodies;
-use shared::order::{UNUSABLE_ID, is_usable_id};
-use shared::queue::Queue;
-use shared::record::order::{
-    Body as RecordBody, End, Fact, Lane, OrderRecord, Resolution, Submission, Target, Word, digest_of,
-};
-use shared::record::{RecordKey, StoreError, Table};
-use shared::view::{CallState, state_of_submission};
-use shared::wire::{self, WireError};
-use shared::{answer, view};
 
 /// The header by which a caller says that two requests are one.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -34,7 +35,7 @@ const MAX_INLINE: usize = 16;
 /// What the function is made of.
 pub struct SubmitCall {
     /// Where the records are.
-    pub table: Table,
+    pub store: Store,
     /// Where the keys of records go that are to be decided.
     pub notifications: Queue,
     /// Tells the time.
@@ -46,30 +47,30 @@ pub struct SubmitCall {
 impl SubmitCall {
     /// Answers a request of the booking system or of a person.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
-        let Some(kind) = CallKind::named(&answer::path_parameter(request, "call")) else {
+        let Some(kind) = CallKind::named(&http::path_parameter(request, "call")) else {
             let message = "there is no such call: use itinerary-postback, ticket-verify or ship-notify";
-            return answer::refusal(StatusCode::NOT_FOUND, None, message);
+            return http::refusal(StatusCode::NOT_FOUND, None, message);
         };
-        let key = answer::path_parameter(request, "key");
-        let resource = answer::resource(request);
+        let key = http::path_parameter(request, "key");
+        let resource = http::resource(request);
         let answered = match (request.method().clone(), resource.as_str()) {
             (Method::POST, "/calls/{call}") => self.post(kind, request).await,
             (Method::GET, "/calls/{call}/{key}") => self.get(kind, &key).await,
             (Method::POST, "/calls/{call}/{key}/resolve") => self.resolve(kind, &key, request).await,
             (Method::POST, "/calls/{call}/{key}/dismiss") => self.dismiss(kind, &key, request).await,
-            _ => Ok(answer::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use POST or GET")),
+            _ => Ok(http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use POST or GET")),
         };
         answered.unwrap_or_else(|error| {
             tracing::error!(call = %kind, %error, "call not read or written");
-            answer::unavailable()
+            http::unavailable()
         })
     }
 
     async fn post(&self, kind: CallKind, request: &Request) -> Result<Response<Body>, StoreError> {
-        let read = answer::json_body(request).and_then(|body| {
+        let read = http::json_body(request).and_then(|body| {
             let read = CallRequest::from_json(kind, &body).and_then(|call| Ok((key_of(&call, request)?, call)));
-            let (key, call) = read.map_err(|problem: WireError| answer::bad_body(&problem))?;
-            answer::check_recorded_size(&call.to_json())?;
+            let (key, call) = read.map_err(|problem: FieldError| http::bad_body(&problem))?;
+            http::check_recorded_size(&call.to_json())?;
             Ok((key, call))
         });
         let (key, call) = match read {
@@ -84,7 +85,7 @@ impl SubmitCall {
             digest: digest_of(&json),
             resend: call.resend(),
             issued: matches!(&call, CallRequest::ShipNotify(ship) if ship.success),
-            by: answer::caller(request),
+            by: http::caller(request),
             at: now,
             outcome: None,
             ended: None,
@@ -93,7 +94,7 @@ impl SubmitCall {
         let record_key = RecordKey::Submission(lane);
         if kind == CallKind::TicketVerify && call.resend() == Resend::Again {
             let own = RecordKey::Submission(Lane::redemption(&key));
-            if !self.table.point(&own, &record_key, now).await? {
+            if !self.store.point(&own, &record_key, now).await? {
                 return Ok(used_key(kind, &key));
             }
         }
@@ -101,20 +102,20 @@ impl SubmitCall {
     }
 
     async fn submit(&self, key: &RecordKey, submission: Submission, json: &str) -> Result<Response<Body>, StoreError> {
-        let RecordKey::Submission(lane) = key else { return Ok(answer::unavailable()) };
+        let RecordKey::Submission(lane) = key else { return Ok(http::unavailable()) };
         let token = format!("{:016x}", (self.random)());
         for _ in 0..MAX_TRIES {
-            let seen = self.table.record(key).await?.unwrap_or_else(|| OrderRecord::empty(key.clone()));
+            let seen = self.store.record(key).await?.unwrap_or_else(|| OrderRecord::empty(key.clone()));
             let is_new = match self.judge(&seen, &submission, &token) {
                 Judged::Accept => true,
                 Judged::Replay(one) => {
                     // The first submitter may have failed to enqueue it.
                     if matches!(state_of_submission(&seen, &one), CallState::Pending) && !self.wake(key).await {
-                        return Ok(answer::unavailable());
+                        return Ok(http::unavailable());
                     }
-                    let body = self.table.body(key, &one.request).await?;
+                    let body = self.store.body(key, &one.request).await?;
                     let bodies: Bodies = body.map(|body| (one.digest.clone(), body)).into_iter().collect();
-                    let mut replayed = answer::json(StatusCode::OK, &view::submission(&seen, &bodies, &one));
+                    let mut replayed = http::json(StatusCode::OK, &view::submission(&seen, &bodies, &one));
                     replayed.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
                     return Ok(replayed);
                 }
@@ -124,7 +125,7 @@ impl SubmitCall {
                 Judged::Full => {
                     let message =
                         format!("{MAX_SUBMISSIONS} calls about this were submitted already; no more are taken");
-                    return Ok(answer::refusal(StatusCode::TOO_MANY_REQUESTS, None, &message));
+                    return Ok(http::refusal(StatusCode::TOO_MANY_REQUESTS, None, &message));
                 }
             };
             if is_new {
@@ -133,21 +134,21 @@ impl SubmitCall {
                     submission.request = RecordBody::Stored(submission.digest.clone());
                 }
                 if matches!(submission.request, RecordBody::Stored(_)) {
-                    self.table.store_body(key, json, self.clock.now()).await?;
+                    self.store.store_body(key, json, self.clock.now()).await?;
                 }
                 let word = Word::Submit(Box::new(submission.clone()));
-                if !self.table.say(&seen, word, &submission.by, "", &token, self.clock.now()).await? {
+                if !self.store.say(&seen, word, &submission.by, "", &token, self.clock.now()).await? {
                     continue;
                 }
             }
             if !self.wake(key).await {
-                return Ok(answer::unavailable());
+                return Ok(http::unavailable());
             }
             tracing::info!(record = %key, "call submitted");
             let json = json!({"call": lane.call, "key": submission.key, "state": CallState::Pending.as_str()});
-            return Ok(answer::json(StatusCode::ACCEPTED, &json));
+            return Ok(http::json(StatusCode::ACCEPTED, &json));
         }
-        Ok(answer::refusal(StatusCode::CONFLICT, None, "the call kept changing; send it again"))
+        Ok(http::refusal(StatusCode::CONFLICT, None, "the call kept changing; send it again"))
     }
 
     /// Whether a submission is new to its record.
@@ -188,18 +189,18 @@ impl SubmitCall {
         }
         if kind != CallKind::TicketVerify {
             let lane = Lane { call: kind, id: key.to_owned() };
-            let holder = self.table.holder_of(&lane).await?;
+            let holder = self.store.holder_of(&lane).await?;
             if holder.as_ref().is_some_and(|holder| holder.holds(&lane.to_string())) {
                 return Ok(holder);
             }
             // Withdrawn, rejected by a person, or not decided yet.
-            let submitted = self.table.record(&RecordKey::Submission(lane)).await?;
+            let submitted = self.store.record(&RecordKey::Submission(lane)).await?;
             return Ok(submitted.or(holder));
         }
         let own = RecordKey::Submission(Lane::redemption(key));
-        let Some(record) = self.table.record(&own).await? else { return Ok(None) };
+        let Some(record) = self.store.record(&own).await? else { return Ok(None) };
         match record.points_to.as_deref().and_then(RecordKey::parse) {
-            Some(total) => self.table.record(&total).await,
+            Some(total) => self.store.record(&total).await,
             None => Ok(Some(record)),
         }
     }
@@ -209,19 +210,16 @@ impl SubmitCall {
         if kind == CallKind::TicketVerify || !is_usable_id(key) {
             return self.find(kind, key).await;
         }
-        self.table.record(&RecordKey::Submission(Lane { call: kind, id: key.to_owned() })).await
+        self.store.record(&RecordKey::Submission(Lane { call: kind, id: key.to_owned() })).await
     }
 
     async fn get(&self, kind: CallKind, key: &str) -> Result<Response<Body>, StoreError> {
         let Some(record) = self.find(kind, key).await? else { return Ok(no_such_call()) };
-        Ok(self
-            .shown(&record, kind, key)
-            .await?
-            .map_or_else(no_such_call, |shown| answer::json(StatusCode::OK, &shown)))
+        Ok(self.shown(&record, kind, key).await?.map_or_else(no_such_call, |shown| http::json(StatusCode::OK, &shown)))
     }
 
     async fn shown(&self, record: &OrderRecord, kind: CallKind, key: &str) -> Result<Option<Value>, StoreError> {
-        let Some((record, bodies)) = self.table.whole(&record.key).await? else { return Ok(None) };
+        let Some((record, bodies)) = self.store.whole(&record.key).await? else { return Ok(None) };
         if matches!(record.key, RecordKey::Submission(_)) {
             let one = record.submissions.iter().rfind(|one| one.key == key);
             let waiting = record.facts.iter().rev().find_map(|fact| match fact {
@@ -235,13 +233,13 @@ impl SubmitCall {
     }
 
     async fn resolve(&self, kind: CallKind, key: &str, request: &Request) -> Result<Response<Body>, StoreError> {
-        let read = answer::json_body(request)
-            .and_then(|body| Answer::from_json(&body).map_err(|problem| answer::bad_body(&problem).into()));
+        let read = http::json_body(request)
+            .and_then(|body| Answer::from_json(&body).map_err(|problem| http::bad_body(&problem).into()));
         let Answer { outcome, note, attempt } = match read {
             Ok(answer) => answer,
             Err(refusal) => return Ok(*refusal),
         };
-        let by = answer::caller(request);
+        let by = http::caller(request);
         self.say(kind, key, Meant::Call, (&by, &note), |found| {
             // An answer that was repeated, because its own answer was lost.
             let said = Word::Resolve(outcome);
@@ -272,18 +270,18 @@ impl SubmitCall {
     }
 
     async fn dismiss(&self, kind: CallKind, key: &str, request: &Request) -> Result<Response<Body>, StoreError> {
-        let read = answer::json_body(request).and_then(|body| {
-            let said = wire::read::<Dismissed>(&body).and_then(|said| {
-                answer::check_note(&said.note)?;
+        let read = http::json_body(request).and_then(|body| {
+            let said = json::read::<Dismissed>(&body).and_then(|said| {
+                http::check_note(&said.note)?;
                 Ok(said)
             });
-            said.map_err(|problem| answer::bad_body(&problem).into())
+            said.map_err(|problem| http::bad_body(&problem).into())
         });
         let Dismissed { note } = match read {
             Ok(said) => said,
             Err(refusal) => return Ok(*refusal),
         };
-        let by = answer::caller(request);
+        let by = http::caller(request);
         self.say(kind, key, Meant::Submission, (&by, &note), |found| match &found.attention {
             Some(attention) => Ok(Some(Word::Dismiss(attention.reasons.clone()))),
             None => Err(format!("{kind}/{key} is not in the attention list")),
@@ -300,7 +298,7 @@ impl SubmitCall {
         (by, note): (&str, &str),
         word: impl Fn(&OrderRecord) -> Result<Option<Word>, String>,
     ) -> Result<Response<Body>, StoreError> {
-        let conflict = |message: &str| Ok(answer::refusal(StatusCode::CONFLICT, None, message));
+        let conflict = |message: &str| Ok(http::refusal(StatusCode::CONFLICT, None, message));
         let token = format!("{:016x}", (self.random)());
         for _ in 0..MAX_TRIES {
             let found = match meant {
@@ -317,7 +315,7 @@ impl SubmitCall {
                     Ok(word) => word,
                 };
                 if let Some(word) = word
-                    && !self.table.say(&found, word, by, note, &token, self.clock.now()).await?
+                    && !self.store.say(&found, word, by, note, &token, self.clock.now()).await?
                 {
                     continue;
                 }
@@ -326,7 +324,7 @@ impl SubmitCall {
             self.wake(&found.key).await;
             tracing::info!(call = %kind, key, by, "a person's word recorded");
             return Ok(match self.shown(&found, kind, key).await? {
-                Some(shown) => answer::json(StatusCode::ACCEPTED, &shown),
+                Some(shown) => http::json(StatusCode::ACCEPTED, &shown),
                 None => no_such_call(),
             });
         }
@@ -377,17 +375,17 @@ fn another_body(kind: CallKind, key: &str, state: CallState) -> Response<Body> {
         "{kind}/{key} was submitted with another request and is {}: only a refused call takes a corrected one",
         state.as_str()
     );
-    answer::refusal(StatusCode::UNPROCESSABLE_ENTITY, None, &message)
+    http::refusal(StatusCode::UNPROCESSABLE_ENTITY, None, &message)
 }
 
 fn used_key(kind: CallKind, key: &str) -> Response<Body> {
     let message =
         format!("{kind}/{key} was submitted for another order or as another type; use a new {IDEMPOTENCY_KEY}");
-    answer::refusal(StatusCode::UNPROCESSABLE_ENTITY, None, &message)
+    http::refusal(StatusCode::UNPROCESSABLE_ENTITY, None, &message)
 }
 
 fn no_such_call() -> Response<Body> {
-    answer::refusal(StatusCode::NOT_FOUND, None, "there is no such call")
+    http::refusal(StatusCode::NOT_FOUND, None, "there is no such call")
 }
 
 /// What a person says of an unknown or refused call.
@@ -398,7 +396,7 @@ struct Answer {
     #[serde(default)]
     note: String,
     /// Which attempt it speaks of; the present one if absent.
-    #[serde(default, deserialize_with = "wire::optional_integer")]
+    #[serde(default, deserialize_with = "json::optional_integer")]
     attempt: Option<i64>,
 }
 
@@ -410,15 +408,15 @@ struct Dismissed {
 }
 
 impl Answer {
-    fn from_json(body: &Value) -> Result<Self, WireError> {
-        let said: Self = wire::read(body)?;
-        answer::check_note(&said.note)?;
+    fn from_json(body: &Value) -> Result<Self, FieldError> {
+        let said: Self = json::read(body)?;
+        http::check_note(&said.note)?;
         Ok(said)
     }
 }
 
 /// The call's key: the business's own where it has one, the caller's otherwise.
-fn key_of(call: &CallRequest, request: &Request) -> Result<String, WireError> {
+fn key_of(call: &CallRequest, request: &Request) -> Result<String, FieldError> {
     let header = request.headers().get(IDEMPOTENCY_KEY);
     let business = match call {
         CallRequest::ShipNotify(ship) => Some(("alitrip_order_id", &ship.alitrip_order_id)),
@@ -428,21 +426,21 @@ fn key_of(call: &CallRequest, request: &Request) -> Result<String, WireError> {
             let unusable =
                 verify.order_id.is_none() && verify.out_order_id.as_ref().is_some_and(|id| !is_usable_id(id));
             if verify.tells_total() && unusable {
-                return Err(WireError::at("out_order_id", UNUSABLE_ID));
+                return Err(FieldError::at("out_order_id", UNUSABLE_ID));
             }
             None
         }
     };
     match (business, header) {
         (Some((_, id)), None) if is_usable_id(id) => Ok(id.clone()),
-        (Some((field, _)), None) => Err(WireError::at(field, UNUSABLE_ID)),
+        (Some((field, _)), None) => Err(FieldError::at(field, UNUSABLE_ID)),
         (Some(_), Some(_)) => {
-            Err(WireError::at(IDEMPOTENCY_KEY, "is not taken here: the ids in the body are the key of this call"))
+            Err(FieldError::at(IDEMPOTENCY_KEY, "is not taken here: the ids in the body are the key of this call"))
         }
-        (None, None) => Err(WireError::at(IDEMPOTENCY_KEY, "is required")),
+        (None, None) => Err(FieldError::at(IDEMPOTENCY_KEY, "is required")),
         (None, Some(value)) => {
             let key = value.to_str().ok().filter(|key| is_usable_id(key)).map(str::to_owned);
-            key.ok_or_else(|| WireError::at(IDEMPOTENCY_KEY, UNUSABLE_ID))
+            key.ok_or_else(|| FieldError::at(IDEMPOTENCY_KEY, UNUSABLE_ID))
         }
     }
 }

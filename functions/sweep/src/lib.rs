@@ -4,16 +4,18 @@
 //! It decides nothing itself. A key that is in its queue twice is handled twice and changes nothing the second
 //! time, so two sweeps at once, or one that stops halfway, do no harm either.
 
+pub mod config;
+
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use metrics::gauge;
+use relay_runtime::queue::batch::Invocation;
+use relay_runtime::queue::{Queue, SendError};
+use relay_store::index::{NextPage, Overdue, SHARDS};
+use relay_store::{Store, StoreError};
+use relay_types::time::SharedClock;
 use serde::Serialize;
-use shared::clock::SharedClock;
-use shared::queue::batch::Invocation;
-use shared::queue::{Queue, SendError};
-use shared::record::index::{NextPage, Overdue, SHARDS};
-use shared::record::{StoreError, Table};
 use thiserror::Error;
 
 /// No further page is begun with less than this left of the invocation: the time-outs of reading a page, of sending
@@ -27,7 +29,7 @@ const NEEDS_PERSON: &str = "NeedsPerson";
 #[derive(Debug)]
 pub struct Sweep {
     /// Where what is unfinished is found.
-    pub table: Table,
+    pub store: Store,
     /// Where the keys of records go: dispatch decides whether anything is to be sent.
     pub notifications: Queue,
     /// Tells the time.
@@ -85,7 +87,7 @@ impl Sweep {
     /// Measures how much needs a person, and says whether that could be measured: if not, nothing must be written down,
     /// since a gauge tells what it was set to last. The alarm takes a missing measurement for a bad one.
     pub async fn measure(&self) -> bool {
-        match self.table.count_needing_person().await {
+        match self.store.count_needing_person().await {
             Ok(count) => gauge!(NEEDS_PERSON).set(count as f64),
             Err(error) => {
                 tracing::error!(%error, "how much needs a person could not be measured");
@@ -100,7 +102,7 @@ impl Sweep {
         let mut failed = None;
         let mut page = NextPage::default();
         loop {
-            let (overdue, next) = match self.table.overdue(shard, page, self.clock.now()).await {
+            let (overdue, next) = match self.store.overdue(shard, page, self.clock.now()).await {
                 Ok(found) => found,
                 Err(error) => return (swept, failed.or(Some(error.into()))),
             };
@@ -138,7 +140,7 @@ impl Sweep {
             Err(error) => Some(error.into()),
         };
         let now = self.clock.now();
-        for written in join_all(done.into_iter().map(|overdue| self.table.look_again(overdue, now))).await {
+        for written in join_all(done.into_iter().map(|overdue| self.store.look_again(overdue, now))).await {
             if let Err(error) = written {
                 // It is enqueued once more in a minute, which does no harm.
                 tracing::warn!(%error, "next look not put off");

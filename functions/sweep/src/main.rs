@@ -1,24 +1,24 @@
-//! Wires the sweep to the table and all queues.
+//! Wires the sweep to the table and the queue.
 
 use std::sync::Arc;
 
 use lambda_runtime::{LambdaEvent, service_fn};
+use relay_runtime::environment::environment;
+use relay_runtime::metrics;
+use relay_runtime::queue::batch::Invocation;
+use relay_store::Store;
+use relay_sweep::Sweep;
+use relay_sweep::config::SweepConfig;
+use relay_types::time::{Clock as _, SystemClock};
 use serde_json::Value;
-use shared::aws::Aws;
-use shared::clock::{Clock as _, SystemClock};
-use shared::config::{self, AwsConfig, SweepConfig};
-use shared::queue::batch::Invocation;
-use shared::{metrics, telemetry};
-use sweep::Sweep;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    telemetry::start(config::log_level(&config::environment));
-    let config = SweepConfig::read(&config::environment)?;
-    let aws = Aws::new(&AwsConfig::read(&config::environment)?)?;
+    let aws = relay_runtime::start()?;
+    let config = SweepConfig::read(&environment)?;
     let metrics = metrics::start(&config.stack_name)?;
     let sweep = Sweep {
-        table: aws.table(config.table),
+        store: Store::open(&aws, config.table),
         notifications: aws.queue(config.notifications_queue_url),
         clock: Arc::new(SystemClock),
     };

@@ -1,8 +1,8 @@
 //! SQS `ticket-verify`: makes the call `taobao.travel.ticket.order.verify`.
 
-use shared::call::CallKind;
+use relay_types::call::CallKind;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::sender::serve(CallKind::TicketVerify).await
+    relay_sender::serve(CallKind::TicketVerify).await
 }

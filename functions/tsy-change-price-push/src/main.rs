@@ -1,8 +1,8 @@
 //! `POST /tsy/{token}/change-price-push`: TSY tells what the change of a flight costs.
 
-use shared::notification::NotificationKind;
+use relay_types::notification::NotificationKind;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::endpoint::serve(NotificationKind::ChangePricePush).await
+    relay_receiver::serve(NotificationKind::ChangePricePush).await
 }

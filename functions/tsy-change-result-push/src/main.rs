@@ -1,8 +1,8 @@
 //! `POST /tsy/{token}/change-result-push`: TSY tells what became of the change of a flight.
 
-use shared::notification::NotificationKind;
+use relay_types::notification::NotificationKind;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::endpoint::serve(NotificationKind::ChangeResultPush).await
+    relay_receiver::serve(NotificationKind::ChangeResultPush).await
 }

@@ -1,8 +1,8 @@
 //! `POST /tsy/{token}/issue-notify`: TSY tells a flight's tickets were issued, or were not.
 
-use shared::notification::NotificationKind;
+use relay_types::notification::NotificationKind;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::endpoint::serve(NotificationKind::IssueNotify).await
+    relay_receiver::serve(NotificationKind::IssueNotify).await
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use lambda_http::Request;
 use relay_tests::events::{Body, api_request};
+use relay_types::order::Partner;
 use serde_json::json;
-use shared::order::Partner;
 
 use crate::lambda::{Lambda, TOKEN};
 use crate::world::lock;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use order_events::event::StreamRecord;
+use relay_order_events::event::StreamRecord;
 use serde_json::{Value, json};
 
 use crate::judge::lanes_with_effect;

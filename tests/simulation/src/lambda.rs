@@ -8,40 +8,39 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attention::Attention;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep, TokioSleep};
 use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
-use dispatch::Dispatch;
 use lambda_http::{Body, Request, Response};
 use lambda_runtime::{Context, LambdaEvent};
-use order_events::{OrderEvents, StreamEvent};
-use order_link::OrderLink;
+use relay_attention::Attention;
+use relay_decide::Settings;
+use relay_dispatch::Dispatch;
+use relay_order_events::{OrderEvents, StreamEvent};
+use relay_order_link::OrderLink;
+use relay_receiver::Receiver;
+use relay_receiver::authentication::{ScttChecks, TokenHashes};
+use relay_runtime::queue::Queue;
+use relay_runtime::queue::batch::{BatchRunner, Invocation};
+use relay_runtime::secret::CachedSecret;
+use relay_runtime::xray::Daemon;
+use relay_sender::Sender;
+use relay_store::Store;
+use relay_submit_call::SubmitCall;
+use relay_sweep::{Sweep, Swept};
+use relay_top::client::TopClient;
+use relay_top::sign::SignMethod;
+use relay_types::call::CallKind;
+use relay_types::digest::sha256_hex;
+use relay_types::notification::NotificationKind;
+use relay_types::time::{SharedClock, SharedRandom};
 use serde_json::{Value, json};
-use shared::call::CallKind;
-use shared::clock::{SharedClock, SharedRandom};
-use shared::decide::Settings;
-use shared::digest::sha256_hex;
-use shared::intake::Intake;
-use shared::notification::NotificationKind;
-use shared::partner::authentication::{ScttChecks, TokenHashes};
-use shared::queue::Queue;
-use shared::queue::batch::{BatchRunner, Invocation};
-use shared::record::Table;
-use shared::secret::CachedSecret;
-use shared::sender::Sender;
-use shared::top::client::TopClient;
-use shared::top::sign::SignMethod;
-use shared::trace::Daemon;
-use submit_call::SubmitCall;
-use sweep::{Sweep, Swept};
 
-use crate::events;
 use crate::network::{Aws, Line, Top};
 use crate::queues::Message;
-use crate::table;
 use crate::world::{SkewedClock, World, lock};
+use crate::{events, table};
 
 /// The functions' time-out, as the template has it.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -99,7 +98,7 @@ impl Clients {
         })
     }
 
-    /// As `shared::aws` builds them, but for where they lead.
+    /// As `relay_runtime::aws` builds them, but for where they lead.
     fn build() -> Self {
         let line = Arc::new(Line::default());
         let sdk = relay_tests::relay::sdk_config(SharedHttpClient::new(Aws(line.clone())));
@@ -133,7 +132,7 @@ impl Drop for Instance {
 
 /// What an instance runs.
 enum Handler {
-    Intake(Intake),
+    Receiver(Receiver),
     OrderLink(OrderLink),
     SubmitCall(SubmitCall),
     Attention(Attention),
@@ -167,35 +166,35 @@ impl Instance {
         clients.line.connect(world, function, number);
         let clock: SharedClock = Arc::new(SkewedClock::draw(world));
         let random = random_of(world);
-        let table = Table::new(clients.dynamodb.clone(), TABLE.to_owned(), RETENTION);
+        let store = Store::new(clients.dynamodb.clone(), TABLE.to_owned(), RETENTION);
         let queue = |name: &str| Queue::new(clients.sqs.clone(), url(name));
-        let intake = |kind| Intake {
+        let receiver = |kind| Receiver {
             kind,
             tokens: TokenHashes::parse(&sha256_hex(TOKEN.as_bytes())).expect("a digest"),
             checks: ScttChecks::default(),
             secret: None,
-            table: table.clone(),
+            store: store.clone(),
             notifications: queue("notifications"),
             clock: clock.clone(),
             random: random.clone(),
         };
         let settings = Settings { failed_code: Some("DEFAULT".to_owned()), retention: RETENTION };
         let handler = match function {
-            "tsy-issue-notify" => Handler::Intake(intake(NotificationKind::IssueNotify)),
-            "sctt-voucher-push" => Handler::Intake(intake(NotificationKind::VoucherPush)),
-            "sctt-cancel-push" => Handler::Intake(intake(NotificationKind::CancelPush)),
+            "tsy-issue-notify" => Handler::Receiver(receiver(NotificationKind::IssueNotify)),
+            "sctt-voucher-push" => Handler::Receiver(receiver(NotificationKind::VoucherPush)),
+            "sctt-cancel-push" => Handler::Receiver(receiver(NotificationKind::CancelPush)),
             "order-link" => {
                 let notifications = queue("notifications");
-                Handler::OrderLink(OrderLink { table, notifications, clock: clock.clone(), random })
+                Handler::OrderLink(OrderLink { store, notifications, clock: clock.clone(), random })
             }
             "submit-call" => Handler::SubmitCall(SubmitCall {
-                table,
+                store,
                 notifications: queue("notifications"),
                 clock: clock.clone(),
                 random,
             }),
-            "attention" => Handler::Attention(Attention { table }),
-            "sweep" => Handler::Sweep(Sweep { table, notifications: queue("notifications"), clock: clock.clone() }),
+            "attention" => Handler::Attention(Attention { store }),
+            "sweep" => Handler::Sweep(Sweep { store, notifications: queue("notifications"), clock: clock.clone() }),
             "order-events" => Handler::OrderEvents(OrderEvents {
                 sns: clients.sns.clone(),
                 topic_arn: "arn:aws:sns:us-east-1:123456789012:order-events".to_owned(),
@@ -203,7 +202,7 @@ impl Instance {
             }),
             "dispatch" => {
                 let dispatch = Dispatch {
-                    table,
+                    store,
                     notifications: queue("notifications"),
                     calls: CallKind::ALL.map(|kind| (kind, queue(kind.as_str()))).into(),
                     settings,
@@ -215,7 +214,7 @@ impl Instance {
             call => {
                 let sender = Sender {
                     kind: CallKind::named(call).expect("a function of the template's"),
-                    table,
+                    store,
                     notifications: queue("notifications"),
                     settings,
                     credentials: CachedSecret::new(clients.secrets.clone(), "top".to_owned(), clock.clone()),
@@ -317,7 +316,7 @@ impl Lambda {
     pub async fn request(&self, function: &'static str, request: Request) -> Option<(u16, String)> {
         let answer: Option<Response<Body>> = self
             .invoke(function, async |instance: &Instance, _| match &instance.handler {
-                Handler::Intake(intake) => intake.handle(&request).await,
+                Handler::Receiver(receiver) => receiver.handle(&request).await,
                 Handler::OrderLink(order_link) => order_link.handle(&request).await,
                 Handler::SubmitCall(submit_call) => submit_call.handle(&request).await,
                 Handler::Attention(attention) => attention.handle(&request).await,

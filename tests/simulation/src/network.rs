@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -15,8 +14,8 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use relay_tests::cloud::dynamodb;
+use relay_types::time::EpochMillis;
 use serde_json::{Value, json};
-use shared::clock::EpochMillis;
 use tokio::sync::{Notify, oneshot};
 use top_simulator::Answer;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-use shared::clock::EpochMillis;
+use relay_types::time::EpochMillis;
 use tokio::sync::Notify;
 
 use crate::table;

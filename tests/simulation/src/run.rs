@@ -6,21 +6,20 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dynoxide::Database;
+use relay_store::index::{ATTENTION, ATTENTION_PROJECTS, UNFINISHED, UNFINISHED_PROJECTS};
+use relay_types::time::EpochMillis;
 use serde_json::json;
-use shared::clock::EpochMillis;
-use shared::record::index::{ATTENTION, ATTENTION_PROJECTS, UNFINISHED, UNFINISHED_PROJECTS};
 use tokio::task::LocalSet;
 use top_simulator::{Credentials, Simulator};
 
 use crate::callers::Word;
 use crate::coverage::Coverage;
-use crate::events;
 use crate::judge::judge;
 use crate::lambda::{Lambda, TABLE, spawn};
-use crate::queues;
 use crate::story::{Order, Story, audit_attention};
 use crate::table::{Record, Replica, Snapshot};
 use crate::world::{Weather, World, lock};
+use crate::{events, queues};
 
 /// No run takes longer, on its own clock, to come to rest: a day's ban, then six hours to the next look at what waits.
 const LONGEST: Duration = Duration::from_secs(5 * 24 * 3600);

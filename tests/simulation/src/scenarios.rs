@@ -4,9 +4,8 @@
 //! To add one: write it into the table of [`all`], from the words below it.
 
 use relay_tests::bodies;
+use relay_types::order::Partner;
 use serde_json::{Value, json};
-
-use shared::order::Partner;
 
 use crate::callers::{OrderName, Word, pk_of_redemption, pk_of_totals};
 

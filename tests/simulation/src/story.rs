@@ -9,9 +9,9 @@ use std::time::Duration;
 use lambda_http::RequestExt as _;
 use relay_tests::bodies;
 use relay_tests::events::{Body, api_request};
+use relay_types::order::Partner;
+use relay_types::time::EpochMillis;
 use serde_json::{Value, json};
-use shared::clock::EpochMillis;
-use shared::order::Partner;
 
 use crate::callers::{Callers, OrderName, Word, pk_of_redemption, pk_of_totals};
 use crate::lambda::{Lambda, spawn};

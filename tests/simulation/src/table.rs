@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use dynoxide::Database;
 use relay_tests::cloud::dynamodb;
+use relay_types::time::EpochMillis;
 use serde_json::{Value, json};
-use shared::clock::EpochMillis;
 
 use crate::lambda::TABLE;
 use crate::world::World;

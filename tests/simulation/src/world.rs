@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dynoxide::Database;
+use relay_types::time::{Clock, EpochMillis};
 use serde_json::Value;
-use shared::clock::{Clock, EpochMillis};
 use tokio::time::Instant;
 use top_simulator::Simulator;
 

@@ -34,7 +34,7 @@ async fn attempts_that_failed_and_configuration_faults_are_counted_at_every_log_
     let writer = log.clone();
     // As the functions write it, at the level that says least.
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
-    let lines = lines.with_filter(shared::telemetry::filter(tracing::Level::ERROR));
+    let lines = lines.with_filter(relay_runtime::logs::filter(tracing::Level::ERROR));
     let _guard = tracing_subscriber::registry().with(lines).set_default();
     let relay = Relay::new().await;
     let seen = &mut 0;

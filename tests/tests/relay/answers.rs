@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use relay_receiver::authentication::{ScttChecks, SignatureFormula, SignatureHash};
 use relay_tests::bodies::{flight, redemption, sctt, ship, ship_call, tsy};
 use relay_tests::cloud::WireFault;
 use relay_tests::events::Body;
 use relay_tests::relay::{Answered, Relay, SCTT_SECRET, TOKEN, answered};
+use relay_types::notification::NotificationKind;
+use relay_types::redact::Redacted;
 use serde_json::{Value, json};
-use shared::notification::NotificationKind;
-use shared::partner::authentication::{ScttChecks, SignatureFormula, SignatureHash};
-use shared::redact::Redacted;
 
 const TSY_OK: &str = r#"{"msg":"success","code":"0"}"#;
 const SCTT_OK: &str = r#"{"code":0,"msg":"ok","data":null}"#;

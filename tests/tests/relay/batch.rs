@@ -1,16 +1,16 @@
 //! A batch of messages: each ends on its own.
 
-use aws_lambda_events::sqs::SqsBatchResponse;
 use std::time::Duration;
 
+use aws_lambda_events::sqs::SqsBatchResponse;
+use relay_runtime::queue::batch::{Handled, Invocation, Message};
 use relay_tests::bodies::ship_call;
 use relay_tests::cloud::WireFault;
 use relay_tests::relay::Relay;
+use relay_types::call::CallKind;
+use relay_types::record::RecordKey;
+use relay_types::time::Clock;
 use serde_json::json;
-use shared::call::CallKind;
-use shared::clock::Clock;
-use shared::queue::batch::{Handled, Invocation, Message};
-use shared::record::RecordKey;
 
 #[tokio::test(start_paused = true)]
 async fn one_is_not_json_one_panics_one_is_refused_one_meets_the_time_limit_and_six_are_done() {

@@ -2,14 +2,14 @@
 //! and whole, whatever the texts in it.
 
 use proptest::prelude::*;
+use relay_top::credentials::Credentials;
+use relay_top::form;
+use relay_top::response::{self, Outcome};
+use relay_top::sign::SignMethod;
+use relay_types::call::{CallKind, CallRequest};
+use relay_types::redact::Redacted;
+use relay_types::time::EpochMillis;
 use serde_json::{Value, json};
-use shared::call::{CallKind, CallRequest};
-use shared::clock::EpochMillis;
-use shared::redact::Redacted;
-use shared::top::credentials::Credentials;
-use shared::top::form;
-use shared::top::response::{self, Outcome};
-use shared::top::sign::SignMethod;
 use top_simulator::{Answer, Simulator};
 
 const NOW: i64 = 1_767_240_000_000;

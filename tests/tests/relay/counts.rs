@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use order_events::{StreamEvent, counts};
+use relay_order_events::{StreamEvent, counts};
+use relay_runtime::metrics;
 use relay_tests::bodies::{flight, redemption, tsy};
 use relay_tests::cloud::WireFault;
 use relay_tests::relay::Relay;
 use serde_json::{Value, json};
-use shared::metrics;
 
 fn lines(collector: &metrics_cloudwatch_embedded::Collector) -> Vec<Value> {
     let mut written = Vec::new();

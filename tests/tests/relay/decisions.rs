@@ -9,19 +9,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use relay_decide::{Settings, decide, finish};
 use relay_tests::bodies::{cancel, flight, sctt, ship, tsy};
-use serde_json::{Value, json};
-use shared::clock::EpochMillis;
-use shared::decide::reason::Reason;
-use shared::decide::{Bodies, LaneFound, Settings, decide, finish};
-use shared::notification::NotificationKind;
-use shared::order::{OrderKey, Partner};
-use shared::record::RecordKey;
-use shared::record::order::{
-    Attempted, Body, Fact, LinkFact, Notification, OrderRecord, Resolution, Sending, Word, digest_of,
+use relay_types::failure::{Failure, Reply};
+use relay_types::notification::NotificationKind;
+use relay_types::order::{OrderKey, Partner};
+use relay_types::reason::Reason;
+use relay_types::record::{
+    Attempted, Bodies, Body, Fact, LaneFound, LinkFact, Notification, OrderRecord, RecordKey, Resolution, Sending,
+    Word, digest_of,
 };
-use shared::top::error::Failure;
-use shared::top::response::Reply;
+use relay_types::time::EpochMillis;
+use serde_json::{Value, json};
 
 const TABLE: &str = "
 # Ship orders

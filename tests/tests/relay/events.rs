@@ -6,19 +6,23 @@ use std::collections::BTreeSet;
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_http::Request;
 use lambda_runtime::{Context, LambdaEvent};
+use relay_attention::config::AttentionConfig;
+use relay_dispatch::config::DispatchConfig;
+use relay_order_events::config::OrderEventsConfig;
+use relay_order_link::config::OrderLinkConfig;
+use relay_receiver::authentication::TokenHashes;
+use relay_receiver::config::ReceiverConfig;
+use relay_sender::config::CallConfig;
+use relay_submit_call::config::SubmitCallConfig;
+use relay_sweep::config::SweepConfig;
 use relay_tests::events::request_from;
 use relay_tests::relay::{Relay, answered};
+use relay_types::call::CallKind;
+use relay_types::digest::sha256_hex;
+use relay_types::notification::NotificationKind;
+use relay_types::order::Partner;
+use relay_types::time::Clock;
 use serde_json::Value;
-use shared::call::CallKind;
-use shared::clock::Clock;
-use shared::config::{
-    AttentionConfig, CallConfig, DispatchConfig, IntakeConfig, OrderEventsConfig, OrderLinkConfig, SubmitCallConfig,
-    SweepConfig,
-};
-use shared::digest::sha256_hex;
-use shared::notification::NotificationKind;
-use shared::order::Partner;
-use shared::partner::authentication::TokenHashes;
 
 fn event(name: &str) -> Value {
     let path = format!("{}/../events/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -39,8 +43,8 @@ async fn invoke(relay: &Relay, function: &str) -> usize {
 
 async fn opened_by_the_events_token() -> Relay {
     let mut relay = Relay::new().await;
-    for intake in &mut relay.intakes {
-        intake.tokens = TokenHashes::parse(&sha256_hex(b"local-token")).unwrap();
+    for receiver in &mut relay.receivers {
+        receiver.tokens = TokenHashes::parse(&sha256_hex(b"local-token")).unwrap();
     }
     relay
 }
@@ -48,7 +52,10 @@ async fn opened_by_the_events_token() -> Relay {
 #[tokio::test(start_paused = true)]
 async fn the_events_of_a_flight_order_lead_from_its_notification_to_top() {
     let relay = opened_by_the_events_token().await;
-    assert_eq!(answered(relay.intake(NotificationKind::IssueNotify).handle(&request("tsy-issue-notify")).await).0, 200);
+    assert_eq!(
+        answered(relay.receiver(NotificationKind::IssueNotify).handle(&request("tsy-issue-notify")).await).0,
+        200
+    );
     assert_eq!(answered(relay.order_link.handle(&request("order-link")).await).0, 200);
     assert_eq!(invoke(&relay, "dispatch").await, 0);
     assert_eq!(relay.notification("tsy", "P-1001").await.0, "dispatched");
@@ -85,7 +92,7 @@ async fn the_events_of_a_redemption_lead_from_its_submission_to_top() {
 async fn the_events_of_a_ship_order_lead_from_its_vouchers_to_top() {
     let relay = opened_by_the_events_token().await;
     assert_eq!(
-        answered(relay.intake(NotificationKind::VoucherPush).handle(&request("sctt-voucher-push")).await).0,
+        answered(relay.receiver(NotificationKind::VoucherPush).handle(&request("sctt-voucher-push")).await).0,
         200
     );
     assert_eq!(answered(relay.order_link.handle(&request("order-link-ship")).await).0, 200);
@@ -103,7 +110,7 @@ async fn the_events_of_changes_and_cancellations_are_recorded() {
         (NotificationKind::ChangeResultPush, "tsy-change-result-push", "tsy", "P-1001", "dispatched"),
         (NotificationKind::CancelPush, "sctt-cancel-push", "sctt", "T-3", "waiting"),
     ] {
-        assert_eq!(answered(relay.intake(kind).handle(&request(event)).await).0, 200);
+        assert_eq!(answered(relay.receiver(kind).handle(&request(event)).await).0, 200);
         relay.poll("notifications").await;
         assert_eq!(relay.notification_states(partner, order_id).await.last().unwrap(), state, "{event}");
     }
@@ -133,7 +140,7 @@ fn the_local_environment_suits_every_function_and_opens_with_the_events_token() 
         (Partner::Sctt, "ScttVoucherPushFunction"),
         (Partner::Sctt, "ScttCancelPushFunction"),
     ] {
-        assert!(opens(IntakeConfig::read(partner, &of(function)).unwrap().tokens), "{function}");
+        assert!(opens(ReceiverConfig::read(partner, &of(function)).unwrap().tokens), "{function}");
     }
     OrderLinkConfig::read(&of("OrderLinkFunction")).unwrap();
     SubmitCallConfig::read(&of("SubmitCallFunction")).unwrap();

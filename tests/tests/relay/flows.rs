@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use relay_tests::bodies::{flight, redemption, sctt, ship, ship_call, tsy};
 use relay_tests::relay::Relay;
+use relay_types::call::CallKind;
 use serde_json::{Value, json};
-use shared::call::CallKind;
 
 fn param(entry: &top_simulator::LedgerEntry, name: &str) -> Value {
     serde_json::from_str(&entry.params[name]).unwrap()

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use relay_runtime::queue::batch::Invocation;
+use relay_store::index::{ATTENTION, ATTENTION_PROJECTS, SHARDS, UNFINISHED, UNFINISHED_PROJECTS};
+use relay_sweep::Swept;
 use relay_tests::bodies::{flight, redemption, sctt, ship, tsy};
 use relay_tests::cloud::WireFault;
 use relay_tests::relay::Relay;
+use relay_types::call::CallKind;
+use relay_types::time::Clock as _;
 use serde_json::{Value, json};
-use shared::call::CallKind;
-use shared::clock::Clock as _;
-use shared::queue::batch::Invocation;
-use shared::record::index::{ATTENTION, ATTENTION_PROJECTS, SHARDS, UNFINISHED, UNFINISHED_PROJECTS};
-use sweep::Swept;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const CALLER: &str = "arn:aws:iam::123456789012:user/booking-system";

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use order_events::{OrderEvents, StreamEvent};
+use relay_order_events::{OrderEvents, StreamEvent};
 use relay_tests::bodies::{cancel, flight, redemption, sctt, ship, tsy};
 use relay_tests::cloud::{Sent, WireFault};
 use relay_tests::relay::Relay;
+use relay_types::notification::NotificationKind;
 use serde_json::{Value, json};
-use shared::notification::NotificationKind;
 
 /// A relay whose table has a stream, and the function that follows it.
 async fn followed() -> (Relay, OrderEvents) {

@@ -6,10 +6,10 @@ use relay_tests::bodies::{cancel, flight, redemption, sctt, ship, ship_call, tsy
 use relay_tests::cloud::{Sent, WireFault};
 use relay_tests::relay::Relay;
 use relay_tests::units;
+use relay_types::call::CallKind;
+use relay_types::notification::NotificationKind;
+use relay_types::time::Clock;
 use serde_json::{Value, json};
-use shared::call::CallKind;
-use shared::clock::Clock;
-use shared::notification::NotificationKind;
 
 /// What TOP was told with effect, oldest first: the parameter that holds each request.
 fn told(relay: &Relay) -> Vec<Value> {

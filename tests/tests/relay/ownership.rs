@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
+use relay_decide::{self, Settings};
+use relay_store::order::Claim;
 use relay_tests::bodies::{redemption, ship_call};
 use relay_tests::cloud::{Sent, WireFault};
 use relay_tests::relay::Relay;
-use shared::call::CallKind;
-use shared::clock::{Clock, EpochMillis};
-use shared::decide::{self, Settings};
-use shared::record::RecordKey;
-use shared::record::order::{Attempted, Lane, OrderRecord};
-use shared::record::store::Claim;
-use shared::top::error::Failure;
-use shared::top::response::Reply;
+use relay_types::call::{CallKind, Lane};
+use relay_types::failure::{Failure, Reply};
+use relay_types::record::{Attempted, OrderRecord, RecordKey};
+use relay_types::time::{Clock, EpochMillis};
 
 const LEASE: Duration = Duration::from_secs(90);
 
@@ -32,7 +30,7 @@ async fn claim(relay: &Relay, key: &RecordKey, owner: &str) -> Claim {
 }
 
 async fn claim_at(relay: &Relay, key: &RecordKey, owner: &str, now: EpochMillis, lease: Duration) -> Claim {
-    relay.table.claim(key, CallKind::ShipNotify, (owner, now.plus(lease)), now).await.unwrap()
+    relay.store.claim(key, CallKind::ShipNotify, (owner, now.plus(lease)), now).await.unwrap()
 }
 
 fn claimed(claim: Claim) -> OrderRecord {
@@ -44,9 +42,9 @@ fn claimed(claim: Claim) -> OrderRecord {
 
 async fn finish(relay: &Relay, claimed: &OrderRecord, attempted: &Attempted) -> bool {
     let settings = Settings { failed_code: None, retention: LEASE };
-    let decided = decide::finish(claimed, attempted, relay.clock.now(), &settings).unwrap();
+    let decided = relay_decide::finish(claimed, attempted, relay.clock.now(), &settings).unwrap();
     let owner = claimed.sending.as_ref().unwrap().owner.clone();
-    relay.table.replace(claimed, &decided.record, &owner).await.unwrap()
+    relay.store.replace(claimed, &decided.record, &owner).await.unwrap()
 }
 
 fn is_finish(sent: &Sent) -> bool {
@@ -85,9 +83,9 @@ async fn an_outcome_handed_in_twice_counts_once() {
     claimed(claim(&relay, &key, "me").await);
     relay.cloud.order(WireFault::AnswerLost, 1, |sent| sent.operation == "UpdateItem");
     let succeeded = Attempted::Succeeded(Reply::default());
-    assert!(relay.table.hand_in(&key, "me", &succeeded, relay.clock.now()).await.unwrap());
+    assert!(relay.store.hand_in(&key, "me", &succeeded, relay.clock.now()).await.unwrap());
     assert_eq!(relay.record("submission#ship-notify#38").await.facts.len(), 1);
-    assert!(!relay.table.hand_in(&key, "other", &succeeded, relay.clock.now()).await.unwrap());
+    assert!(!relay.store.hand_in(&key, "other", &succeeded, relay.clock.now()).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,7 +96,7 @@ async fn a_stale_owner_cannot_finish() {
     let second = claimed(claim(&relay, &key, "second").await);
     let refused = Attempted::Refused(Failure::of("what the slow one was told"));
     assert!(!finish(&relay, &stale, &refused).await);
-    assert!(!relay.table.hand_in(&key, "slow", &refused, relay.clock.now()).await.unwrap());
+    assert!(!relay.store.hand_in(&key, "slow", &refused, relay.clock.now()).await.unwrap());
     assert!(finish(&relay, &second, &Attempted::Succeeded(Reply::default())).await);
     assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "succeeded");
 }

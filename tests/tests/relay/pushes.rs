@@ -4,19 +4,20 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use relay_receiver::authentication::{ScttChecks, SignatureFormula, SignatureHash};
 use relay_tests::bodies::{cancel, flight, sctt, ship};
 use relay_tests::cloud::WireFault;
 use relay_tests::relay::{Answered, Relay, SCTT_SECRET};
+use relay_types::notification::NotificationKind;
+use relay_types::redact::Redacted;
 use serde_json::{Value, json};
-use shared::notification::NotificationKind;
-use shared::partner::authentication::{ScttChecks, SignatureFormula, SignatureHash};
-use shared::redact::Redacted;
 
 const TSY_OK: &str = r#"{"msg":"success","code":"0"}"#;
 const SCTT_OK: &str = r#"{"code":0,"msg":"ok","data":null}"#;
 
 fn sample(name: &str) -> Value {
-    let samples: Value = serde_json::from_str(include_str!("../../../shared/testdata/inbound-bodies.json")).unwrap();
+    let samples: Value =
+        serde_json::from_str(include_str!("../../../shared/types/testdata/inbound-bodies.json")).unwrap();
     samples[name].clone()
 }
 

@@ -15,7 +15,7 @@ async fn planted_values_are_never_seen_again() {
     let writer = captured.clone();
     // The functions' own filter, at its most talkative.
     let lines = tracing_subscriber::fmt::layer().json().with_writer(move || writer.clone());
-    tracing_subscriber::registry().with(lines.with_filter(shared::telemetry::filter(tracing::Level::TRACE))).init();
+    tracing_subscriber::registry().with(lines.with_filter(relay_runtime::logs::filter(tracing::Level::TRACE))).init();
 
     let relay = Relay::new().await;
     let mut answers = Vec::new();

@@ -3,8 +3,8 @@
 use relay_tests::bodies::{redemption, sctt, ship};
 use relay_tests::events::{Body, api_request};
 use relay_tests::relay::{Answered, Relay, answered};
+use relay_types::notification::NotificationKind;
 use serde_json::{Value, json};
-use shared::notification::NotificationKind;
 
 fn assert_refused((status, body): Answered, field: &str, sent: &str) {
     let answer: Value = serde_json::from_str(&body).unwrap();

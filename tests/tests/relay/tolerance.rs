@@ -3,8 +3,8 @@
 use relay_tests::bodies::{cancel, flight, sctt, ship, tsy};
 use relay_tests::events::Body;
 use relay_tests::relay::{Relay, TOKEN};
+use relay_types::notification::NotificationKind;
 use serde_json::{Value, json};
-use shared::notification::NotificationKind;
 
 /// Values of every JSON type, and text in no known format.
 fn odd_values() -> [Value; 9] {
@@ -22,7 +22,8 @@ fn odd_values() -> [Value; 9] {
 }
 
 fn sample(name: &str) -> Value {
-    let samples: Value = serde_json::from_str(include_str!("../../../shared/testdata/inbound-bodies.json")).unwrap();
+    let samples: Value =
+        serde_json::from_str(include_str!("../../../shared/types/testdata/inbound-bodies.json")).unwrap();
     samples[name].clone()
 }
 

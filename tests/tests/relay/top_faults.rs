@@ -5,9 +5,9 @@ use std::time::Duration;
 use relay_tests::bodies::{redemption, ship_call};
 use relay_tests::cloud::WireFault;
 use relay_tests::relay::{APP_SECRET, Relay, SESSION, TOP_SECRET_ID};
+use relay_types::call::CallKind;
+use relay_types::time::{Clock, EpochMillis};
 use serde_json::{Value, json};
-use shared::call::CallKind;
-use shared::clock::{Clock, EpochMillis};
 
 /// Submits a ship notification, orders a fault for it, and polls its queue once.
 async fn ship_once(fault: Value) -> (Relay, Value) {

@@ -3,12 +3,12 @@
 use std::net::UdpSocket;
 
 use lambda_runtime::LambdaEvent;
+use relay_runtime::xray::Daemon;
 use relay_tests::bodies::{flight, tsy};
 use relay_tests::events::{Body, api_request};
 use relay_tests::relay::{Relay, TOKEN, answered};
+use relay_types::notification::NotificationKind;
 use serde_json::{Value, json};
-use shared::notification::NotificationKind;
-use shared::trace::Daemon;
 
 const HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
@@ -48,7 +48,7 @@ async fn a_trace_goes_from_the_endpoint_to_top() {
     let (resource, headers) = ("/tsy/{token}/issue-notify", json!({"X-Amzn-Trace-Id": HEADER}));
     let body = tsy("P-1", "issued");
     let request = api_request("POST", resource, json!({"token": TOKEN}), headers, Body::Text(&body));
-    assert_eq!(answered(relay.intake(NotificationKind::IssueNotify).handle(&request).await).0, 200);
+    assert_eq!(answered(relay.receiver(NotificationKind::IssueNotify).handle(&request).await).0, 200);
     assert_eq!(of_the_message_sent(&relay), HEADER);
     invoke(&relay, "notifications", Some(HEADER)).await;
     assert_eq!(of_the_message_sent(&relay), HEADER);

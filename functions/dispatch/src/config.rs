@@ -1,0 +1,34 @@
+//! Configuration of `dispatch`: read from the environment once, at start, and checked as a whole.
+
+use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
+use relay_types::call::CallKind;
+
+/// Of `dispatch`.
+#[derive(Debug, Clone)]
+pub struct DispatchConfig {
+    /// The table.
+    pub table: TableConfig,
+    /// `NOTIFICATIONS_QUEUE_URL`: where its messages come from.
+    pub notifications_queue_url: String,
+    /// The queues of the calls.
+    pub call_queue_urls: Vec<(CallKind, String)>,
+    /// `SHIP_FAILED_CODE`: tells TOP why issuing failed where the link does not.
+    pub ship_failed_code: Option<String>,
+}
+
+impl DispatchConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let config = Self {
+            table: reader.table(),
+            notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
+            call_queue_urls: CallKind::ALL.map(|kind| (kind, reader.required(kind.queue_url_variable()))).into(),
+            ship_failed_code: reader.optional("SHIP_FAILED_CODE"),
+        };
+        reader.done(config)
+    }
+}

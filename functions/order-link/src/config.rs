@@ -1,0 +1,25 @@
+//! Configuration of `order-link`: read from the environment once, at start, and checked as a whole.
+
+use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
+
+/// Of `order-link`.
+#[derive(Debug, Clone)]
+pub struct OrderLinkConfig {
+    /// The table.
+    pub table: TableConfig,
+    /// `NOTIFICATIONS_QUEUE_URL`
+    pub notifications_queue_url: String,
+}
+
+impl OrderLinkConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let config =
+            Self { table: reader.table(), notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL") };
+        reader.done(config)
+    }
+}

@@ -1,0 +1,25 @@
+//! Configuration of `submit-call`: read from the environment once, at start, and checked as a whole.
+
+use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
+
+/// Of `submit-call`.
+#[derive(Debug, Clone)]
+pub struct SubmitCallConfig {
+    /// The table.
+    pub table: TableConfig,
+    /// `NOTIFICATIONS_QUEUE_URL`
+    pub notifications_queue_url: String,
+}
+
+impl SubmitCallConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let table = reader.table();
+        let config = Self { table, notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL") };
+        reader.done(config)
+    }
+}

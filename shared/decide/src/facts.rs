@@ -1,0 +1,233 @@
+//! Folds facts into the record.
+
+use relay_types::call::Resend;
+use relay_types::failure::{Failure, Reply};
+use relay_types::notification::{self, Says};
+use relay_types::reason::Reason;
+use relay_types::record::{
+    Attempted, End, Entry, Fact, Outcome, ReplacedLink, Resolution, Stopped, Submission, Target, Told, Word,
+};
+use relay_types::time::EpochMillis;
+
+use crate::{Deciding, QUIET};
+
+/// Most facts that one decision folds, so that each write is bounded.
+const MAX_FOLDED: usize = 30;
+
+impl Deciding<'_> {
+    pub(super) fn fold(&mut self) {
+        let mut facts = std::mem::take(&mut self.record.facts);
+        let rest = facts.split_off(facts.len().min(MAX_FOLDED));
+        self.record.facts = rest;
+        for fact in facts {
+            match fact {
+                Fact::Delivery { digest, at, time, token } => self.delivered(digest, at, time, token),
+                Fact::Linked { was } => self.linked(was),
+                Fact::Said { word, by, note, at, token } => self.said(word, by, note, at, token),
+                Fact::Ended { attempted, at, .. } => self.ended(&attempted, at),
+            }
+        }
+    }
+
+    fn delivered(&mut self, digest: String, at: EpochMillis, time: Option<String>, token: String) {
+        let number = self.record.notifications.values().map(|one| one.number).max().unwrap_or(0) + 1;
+        let Some(mut one) = self.record.notifications.remove(&digest) else { return };
+        // The SDK sent one write twice, because its first answer was lost.
+        if one.tokens.contains(&token) {
+            self.record.notifications.insert(digest, one);
+            return;
+        }
+        one.tokens.push(token);
+        if one.tokens.len() > 2 {
+            one.tokens.remove(0);
+        }
+        one.deliveries += 1;
+        one.last = Some(at);
+        let is_first = one.says.is_none();
+        if is_first {
+            let text = one.body.as_ref().and_then(|body| self.text(body));
+            let says = text.map_or(Says::Odd(Reason::Unreadable), |text| notification::says(one.kind, text));
+            (one.number, one.says) = (number, Some(says));
+        }
+        let says = one.says.unwrap_or(Says::Nothing(Reason::NoFacts));
+        let current = self.record.current.as_ref().filter(|current| **current != digest);
+        let current_time = current.and_then(|current| self.record.notifications.get(current)?.request_time.clone());
+        match says {
+            Says::Nothing(_) => {}
+            Says::Odd(reason) => {
+                one.state = None;
+                self.record.dismissed.remove(&reason);
+            }
+            Says::Decisive if is_first => {
+                self.record.current = Some(digest.clone());
+                self.record.repeat = None;
+                self.fresh_start();
+            }
+            Says::Decisive if current.is_some() => {
+                // A late copy of what was said before the newer notification changes nothing.
+                let is_late_copy = matches!((&time, &current_time), (Some(time), Some(newer)) if time <= newer);
+                if !is_late_copy {
+                    self.record.repeat = Some(digest.clone());
+                    self.record.dismissed.remove(&Reason::CameAgain);
+                    let (digest, attempt) = (Some(digest.clone()), one.deliveries);
+                    self.note("repeated", Entry { at, digest, attempt, ..Entry::default() });
+                }
+            }
+            Says::Decisive => {
+                self.record.dismissed.clear();
+            }
+        }
+        one.request_time = one.request_time.take().max(time);
+        self.record.notifications.insert(digest, one);
+    }
+
+    /// A new fact puts aside what people said before it.
+    fn fresh_start(&mut self) {
+        self.record.dismissed.clear();
+        self.record.stopped = None;
+    }
+
+    fn linked(&mut self, was: Option<ReplacedLink>) {
+        self.fresh_start();
+        if let Some(was) = was {
+            let note = Some(format!("version {}", was.version));
+            self.note("link_replaced", Entry { at: was.at, by: Some(was.by), note, ..Entry::default() });
+        }
+    }
+
+    fn said(&mut self, word: Word, by: String, note: String, at: EpochMillis, token: String) {
+        let entry = Entry {
+            by: Some(by),
+            token: Some(token),
+            note: Some(note).filter(|note| !note.is_empty()),
+            ..self.entry(at)
+        };
+        self.note(word.as_str(), entry);
+        match word {
+            Word::Replay => {
+                self.fresh_start();
+                if let Some(repeat) = self.record.repeat.take() {
+                    self.record.current = Some(repeat);
+                }
+                if self.record.target.as_ref().is_some_and(|target| target.end == Some(End::Refused)) {
+                    self.send_again();
+                }
+            }
+            Word::Dismiss(reasons) => self.record.dismissed.extend(reasons),
+            Word::Withdraw => self.record.stopped = Some(Stopped::Withdrawn),
+            Word::Close => self.record.stopped = Some(Stopped::Closed),
+            Word::Resolve(outcome) => {
+                // It was written at the revision that the person saw, with no other fact before it: it is about this
+                // target. What comes of it is news.
+                self.record.dismissed.clear();
+                self.resolve(outcome, at);
+            }
+            Word::Submit(submission) => {
+                self.fresh_start();
+                self.record.submissions.push(*submission);
+            }
+        }
+    }
+
+    fn resolve(&mut self, outcome: Resolution, at: EpochMillis) {
+        match outcome {
+            Resolution::Succeeded => self.tell(Outcome::ResolvedSucceeded, None, at),
+            Resolution::Rejected => self.tell(Outcome::ResolvedRejected, None, at),
+            Resolution::Retry => {
+                self.record.unsettled = 0;
+                self.send_again();
+            }
+        }
+    }
+
+    fn send_again(&mut self) {
+        let Some(target) = &mut self.record.target else { return };
+        (target.end, target.due) = (None, Some(self.now));
+        for one in submissions_of(&mut self.record.submissions, target) {
+            one.refused = false;
+        }
+    }
+
+    /// The target has ended: its lane remembers how.
+    fn tell(&mut self, outcome: Outcome, reply: Option<Reply>, at: EpochMillis) {
+        // An attempt before this one may still be on its way.
+        if self.record.unsettled > 1 {
+            self.record.quiet = self.record.quiet.max(Some(self.now.plus(QUIET)));
+        }
+        let Some(target) = self.record.target.take() else { return };
+        for one in submissions_of(&mut self.record.submissions, &target) {
+            (one.outcome, one.ended) = (Some(outcome), Some(at));
+        }
+        let lane = target.lane().to_string();
+        let before = self.record.told.remove(&lane);
+        let told = Told {
+            earlier: before.as_ref().is_some_and(Told::has_effect),
+            generation: target.generation,
+            digest: target.digest.clone(),
+            outcome,
+            at,
+            attempts: self.record.attempt,
+            issued: target.issued,
+            reply,
+            request: Some(target.request.clone()),
+            since: target.since,
+        };
+        self.record.told.insert(lane.clone(), told);
+        // What the lane was told before stays in the timeline.
+        if let Some(before) = before {
+            let (generation, attempt) = (before.generation, before.attempts);
+            let entry = Entry { lane: Some(lane), generation, attempt, ..self.entry(before.at) };
+            self.note(before.outcome.as_str(), entry);
+        }
+        (self.record.attempt, self.record.unsettled) = (0, 0);
+    }
+
+    pub(super) fn ended(&mut self, attempted: &Attempted, at: EpochMillis) {
+        self.record.sending = None;
+        if let Attempted::Succeeded(reply) = attempted {
+            self.tell(Outcome::Succeeded, Some(reply.clone()), at);
+            return;
+        }
+        // The claim counted this attempt. A refusal says nothing of an earlier one.
+        let earlier_may_have_taken_effect = self.record.unsettled > 1;
+        let settled = matches!(attempted, Attempted::Refused(_) | Attempted::NotExecuted(..));
+        self.record.unsettled = self.record.unsettled.saturating_sub(u32::from(settled));
+        let (due, end, what) = match attempted {
+            Attempted::Refused(_) if !earlier_may_have_taken_effect => (None, Some(End::Refused), "refused"),
+            Attempted::Refused(_) | Attempted::Unknown(_) | Attempted::Succeeded(_) => {
+                (None, Some(End::Unknown), "unknown")
+            }
+            Attempted::NotExecuted(due, _) => (Some(*due), None, "not_executed"),
+            Attempted::Resend(due, _) => (Some(*due), None, "no_answer"),
+        };
+        self.note(what, Entry { failure: attempted.failure().cloned(), ..self.entry(at) });
+        if self.record.unsettled > 0 {
+            self.record.quiet = self.record.quiet.max(Some(self.now.plus(QUIET)));
+        }
+        let Some(target) = &mut self.record.target else { return };
+        (target.due, target.end, target.failure) = (due, end, attempted.failure().cloned());
+        if end == Some(End::Refused) {
+            for one in submissions_of(&mut self.record.submissions, target) {
+                one.refused = true;
+            }
+        }
+    }
+
+    /// A sender died with a call that must not be sent again. One that may be is claimed by another sender.
+    pub(super) fn give_up_dead_sender(&mut self) {
+        let is_dead = self.record.sending.as_ref().is_some_and(|sending| sending.until < self.now);
+        let never = self.record.target.as_ref().is_some_and(|target| target.resend == Resend::Never);
+        if is_dead && never {
+            let message = "the function that was sending this call did not finish; it may have taken effect";
+            self.ended(&Attempted::Unknown(Failure::of(message)), self.now);
+        }
+    }
+}
+
+/// The submissions that have not ended and ask for just this target: the same call submitted again is one call.
+fn submissions_of<'a>(
+    submissions: &'a mut [Submission],
+    target: &'a Target,
+) -> impl Iterator<Item = &'a mut Submission> {
+    submissions.iter_mut().filter(|one| one.outcome.is_none() && one.asks_for(target))
+}

@@ -1,0 +1,149 @@
+//! What follows from an order's facts: the target, the states of its notifications, who must look, and when the record
+//! expires. Pure: a record and bodies in, a record out. Dispatch and the sender's finish both use it, and nothing else
+//! decides anything.
+
+mod facts;
+mod outlook;
+mod target;
+pub mod want;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use relay_types::call::Lane;
+use relay_types::reason::Reason;
+use relay_types::record::{Attempted, Bodies, Body, Entry, LaneFound, OrderRecord, Target};
+use relay_types::time::EpochMillis;
+
+/// How long a request that was cut off may still reach TOP.
+pub const QUIET: Duration = Duration::from_secs(120);
+/// Bodies and owners of an unfinished record are renewed when they expire within this.
+pub const RENEW_WITHIN: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What a deployment sets.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Tells TOP why issuing failed where the link does not.
+    pub failed_code: Option<String>,
+    /// How long a finished record is kept.
+    pub retention: Duration,
+}
+
+/// A body that a decision needs and was not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissingBody;
+
+/// A decision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// The record as it should be.
+    pub record: OrderRecord,
+    /// The lane whose owner must be taken before the record is written.
+    pub takes: Option<Lane>,
+    /// Texts that must be stored before the record is written.
+    pub bodies: Vec<String>,
+    /// Records to wake, because a lane was given up.
+    pub wakes: BTreeSet<String>,
+}
+
+/// Decides: folds the facts into the record, and derives everything else from it. A body that is not among `bodies`
+/// is lost, and leaves the order to a person.
+#[must_use]
+pub fn decide(
+    read: &OrderRecord,
+    found: &LaneFound,
+    bodies: &Bodies,
+    now: EpochMillis,
+    settings: &Settings,
+) -> Decided {
+    let deciding = Deciding::new(read, Some(bodies), now, settings);
+    // With bodies, nothing is missing: what is lost was made a reason.
+    deciding.whole(read, found).unwrap_or_else(|MissingBody| Decided {
+        record: read.clone(),
+        takes: None,
+        bodies: Vec::new(),
+        wakes: BTreeSet::new(),
+    })
+}
+
+/// Folds the outcome of the attempt under way in, and derives everything else. Needs no bodies as long as no other
+/// target follows.
+///
+/// # Errors
+/// If another target follows whose request is not at hand: then dispatch must decide.
+pub fn finish(
+    claimed: &OrderRecord,
+    attempted: &Attempted,
+    now: EpochMillis,
+    settings: &Settings,
+) -> Result<Decided, MissingBody> {
+    // A fact came between a claim and the SDK's repeat of it: it may need a body.
+    if !claimed.facts.is_empty() {
+        return Err(MissingBody);
+    }
+    let mut deciding = Deciding::new(claimed, None, now, settings);
+    deciding.ended(attempted, now);
+    let decided = deciding.whole(claimed, &LaneFound::Free)?;
+    // A finish has no time to take a lane, or to renew what the record needs for longer.
+    let outlives = decided
+        .record
+        .expires_at
+        .is_some_and(|at| EpochMillis(at * 1000) > claimed.kept_until_at_first(settings.retention));
+    if decided.takes.is_some() || outlives { Err(MissingBody) } else { Ok(decided) }
+}
+
+struct Deciding<'a> {
+    record: OrderRecord,
+    /// None in a finish, which derives only what follows without them.
+    bodies: Option<&'a Bodies>,
+    stored: Vec<String>,
+    now: EpochMillis,
+    settings: &'a Settings,
+    reasons: BTreeSet<Reason>,
+}
+
+impl<'a> Deciding<'a> {
+    fn new(read: &OrderRecord, bodies: Option<&'a Bodies>, now: EpochMillis, settings: &'a Settings) -> Self {
+        Self { record: read.clone(), bodies, stored: Vec::new(), now, settings, reasons: BTreeSet::new() }
+    }
+
+    fn whole(mut self, read: &OrderRecord, found: &LaneFound) -> Result<Decided, MissingBody> {
+        self.fold();
+        self.give_up_dead_sender();
+        let slow = self.settle(found)?;
+        self.mark_notifications();
+        self.bound();
+        self.outlook(slow);
+        let held = |lane: &str| read.holds(lane);
+        let takes = self.record.target.as_ref().map(Target::lane).filter(|lane| !held(&lane.to_string()));
+        let takes = takes.filter(|lane| !self.record.is_its_own_lane(lane));
+        let gave_up = read.target.as_ref().is_some_and(|target| !self.record.holds(&target.lane().to_string()));
+        let wakes = if gave_up { std::mem::take(&mut self.record.waiting) } else { BTreeSet::new() };
+        Ok(Decided { record: self.record, takes, bodies: self.stored, wakes })
+    }
+
+    /// The text of a body; none where it is lost.
+    fn text<'t>(&'t self, body: &'t Body) -> Option<&'t str> {
+        match body {
+            Body::Inline(text) => Some(text),
+            Body::Stored(digest) => self.bodies?.get(digest).map(String::as_str),
+        }
+    }
+
+    fn note(&mut self, what: &str, entry: Entry) {
+        self.record.entries += 1;
+        let n = self.record.entries;
+        self.record.history.push(Entry { n, what: what.to_owned(), ..entry });
+    }
+
+    fn entry(&self, at: EpochMillis) -> Entry {
+        let target = self.record.target.as_ref();
+        Entry {
+            at,
+            lane: target.map(|target| target.lane().to_string()),
+            generation: target.map_or(0, |target| target.generation),
+            attempt: self.record.attempt,
+            ..Entry::default()
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What people and the sweep see of a record, and how it stays small.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use relay_types::notification::{NotificationState, Says};
+use relay_types::reason::Reason;
+use relay_types::record::{Attention, Fact, GRACE, MAX_HISTORY, MAX_NOTIFICATIONS, Wanted, next_look};
+use relay_types::time::EpochMillis;
+
+use crate::{Deciding, RENEW_WITHIN};
+
+/// Most notifications that are kept after they were summarised.
+const MAX_SUMMARISED: usize = 100;
+/// Most submissions of a call that is no redemption.
+const MAX_SUBMISSIONS: usize = 10;
+
+impl Deciding<'_> {
+    pub(super) fn mark_notifications(&mut self) {
+        let mut dismissed = self.record.dismissed.clone();
+        // Others wait behind it: they must not be forgotten with it.
+        if self.record.submissions.iter().filter(|one| one.is_open()).count() > 1 {
+            dismissed.remove(&Reason::Unknown);
+        }
+        for one in self.record.notifications.values() {
+            if let Some(Says::Odd(reason)) = one.says {
+                self.reasons.insert(reason);
+            }
+        }
+        let reasons: BTreeSet<_> = self.reasons.difference(&dismissed).copied().collect();
+        let was_dismissed = self.reasons.intersection(&dismissed).next().is_some();
+        let wanted = self.record.wanted.clone();
+        let lane = match &wanted {
+            Some(Wanted::Tell { lane, .. }) => Some(lane.clone()),
+            _ => None,
+        };
+        let first = reasons.iter().copied().find(|reason| !matches!(reason, Reason::OddStatus | Reason::CameAgain));
+        let of_current = match (first, self.record.waits, &wanted) {
+            (Some(reason), ..) => (NotificationState::Attention, Some(reason)),
+            (None, Some(reason), _) => (NotificationState::Waiting, Some(reason)),
+            (None, None, Some(Wanted::Nothing(reason))) => (NotificationState::Dispatched, Some(*reason)),
+            (None, None, _) => (NotificationState::Dispatched, was_dismissed.then_some(Reason::Dismissed)),
+        };
+        let of_reason = |reason| {
+            if dismissed.contains(&reason) {
+                (NotificationState::Dispatched, Some(Reason::Dismissed))
+            } else {
+                (NotificationState::Attention, Some(reason))
+            }
+        };
+        for (digest, one) in &mut self.record.notifications {
+            let Some(says) = one.says else { continue };
+            let is_current = self.record.current.as_ref() == Some(digest);
+            let (state, reason) = match says {
+                Says::Nothing(reason) => (NotificationState::Dispatched, Some(reason)),
+                Says::Odd(reason) => of_reason(reason),
+                Says::Decisive if is_current => of_current,
+                Says::Decisive if self.record.repeat.as_ref() == Some(digest) => of_reason(Reason::CameAgain),
+                Says::Decisive => (NotificationState::Dispatched, Some(Reason::Superseded)),
+            };
+            let leads_to = if is_current && (state, reason) == (NotificationState::Dispatched, None) {
+                lane.clone()
+            } else {
+                one.lane.clone()
+            };
+            let reason = reason.map(Reason::code);
+            if one.state != Some(state) || one.reason != reason || one.lane != leads_to {
+                (one.state, one.reason, one.lane) = (Some(state), reason, leads_to);
+                one.decided = Some(self.now);
+            }
+        }
+        self.reasons = reasons;
+    }
+
+    /// Keeps the record small: the newest notifications whole, the others in short, the newest history.
+    pub(super) fn bound(&mut self) {
+        // What is newest stays, whatever it is: events are made from it. Of the rest, what people said stays longest.
+        let history = &mut self.record.history;
+        let newest = history.split_off(history.len().saturating_sub(MAX_HISTORY / 2));
+        let mut excess = (history.len() + newest.len()).saturating_sub(MAX_HISTORY);
+        history.retain(|entry| {
+            let goes = excess > 0 && entry.by.is_none();
+            excess -= usize::from(goes);
+            !goes
+        });
+        history.drain(..excess);
+        history.extend(newest);
+        // Redemptions are bounded when they are submitted. Of other calls, only the newest submission counts.
+        if !self.record.key.is_redemption() {
+            let excess = self.record.submissions.len().saturating_sub(MAX_SUBMISSIONS);
+            self.record.submissions.drain(..excess);
+        }
+        let mut by_age: Vec<_> = self
+            .record
+            .notifications
+            .iter()
+            .filter(|(_, one)| one.says.is_some())
+            .map(|(digest, one)| (one.number, digest.clone()))
+            .collect();
+        by_age.sort_unstable_by(|a, b| b.cmp(a));
+        let keeps = [self.record.current.clone(), self.record.repeat.clone()];
+        for (_, digest) in by_age.iter().skip(MAX_NOTIFICATIONS + MAX_SUMMARISED) {
+            let is_named = |fact: &Fact| matches!(fact, Fact::Delivery { digest: named, .. } if named == digest);
+            if !keeps.contains(&Some(digest.clone())) && !self.record.facts.iter().any(is_named) {
+                self.record.notifications.remove(digest);
+                self.record.summarised += 1;
+            }
+        }
+        for (_, digest) in by_age.iter().skip(MAX_NOTIFICATIONS) {
+            if let Some(one) =
+                self.record.notifications.get_mut(digest).filter(|_| !keeps.contains(&Some(digest.clone())))
+            {
+                (one.body, one.lane) = (None, None);
+                one.tokens.clear();
+            }
+        }
+    }
+
+    /// Whether the sweep or a person must look, and when the record expires.
+    pub(super) fn outlook(&mut self, slow: bool) {
+        let record = &mut self.record;
+        let now = self.now;
+        record.attention = if self.reasons.is_empty() {
+            None
+        } else {
+            let since = record.attention.as_ref().map_or(now, |attention| attention.since);
+            Some(Attention { since, reasons: std::mem::take(&mut self.reasons) })
+        };
+        let target = record.target.as_ref().filter(|target| target.end.is_none());
+        let due = target.and_then(|target| target.due);
+        let look_at = if !record.facts.is_empty() {
+            Some(now.plus(GRACE))
+        } else if let Some(sending) = &record.sending {
+            Some(sending.until.plus(Duration::from_secs(1)))
+        } else if let Some(due) = due {
+            Some(due.max(now).plus(GRACE))
+        } else if slow {
+            Some(next_look(record.touched.map_or(Duration::ZERO, |touched| touched.until(now)), now))
+        } else if record.attention.is_some() {
+            // Nothing goes on by itself, but bodies and owners must be renewed in time.
+            let until = record.kept_until_at_first(self.settings.retention);
+            Some(EpochMillis(until.0 - i64::try_from(RENEW_WITHIN.as_millis()).unwrap_or(0)))
+        } else {
+            None
+        };
+        record.look_at = match (record.look_at, look_at) {
+            // A look that is set already costs no write of the index.
+            (Some(set), Some(look_at)) if set > now && (set <= look_at || slow) => Some(set),
+            (_, look_at) => look_at,
+        };
+        let expires_at = || record.expires_at.unwrap_or_else(|| now.plus(self.settings.retention).epoch_seconds());
+        record.expires_at = record.look_at.is_none().then(expires_at);
+    }
+}

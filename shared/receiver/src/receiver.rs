@@ -1,0 +1,256 @@
+//! Taking a notification in: record, then enqueue, then acknowledge, in this order. What is acknowledged is in
+//! the table; what is not acknowledged comes again.
+
+use std::collections::HashSet;
+
+use futures_util::stream::{self, StreamExt as _};
+use lambda_http::http::StatusCode;
+use lambda_http::{Body, Request, Response};
+use relay_runtime::queue::{MAX_ENTRIES, Queue};
+use relay_runtime::secret::{CachedSecret, SecretError};
+use relay_runtime::{http, xray};
+use relay_store::Store;
+use relay_store::order::{Delivered, Delivery};
+use relay_types::digest::canonical_digest;
+use relay_types::json::{self, FieldError, MAX_BODY_BYTES};
+use relay_types::notification::{CHANGES_ON_RESEND, NotificationKind};
+use relay_types::order::{OrderId, OrderKey, Partner};
+use relay_types::partner::sctt::Envelope;
+use relay_types::record::RecordKey;
+use relay_types::time::{EpochMillis, SharedClock, SharedRandom, is_china_time};
+use serde_json::Value;
+
+use crate::authentication::{NotAuthentic, ScttChecks, ScttSecret, TokenHashes};
+
+/// What a notification endpoint is made of.
+pub struct Receiver {
+    /// Which notification it takes.
+    pub kind: NotificationKind,
+    /// The tokens that open it.
+    pub tokens: TokenHashes,
+    /// What SCTT must show beside its token.
+    pub checks: ScttChecks,
+    /// SCTT's signing secret, where signatures are checked.
+    pub secret: Option<CachedSecret<ScttSecret>>,
+    /// Where notifications are recorded.
+    pub store: Store,
+    /// Where their keys go.
+    pub notifications: Queue,
+    /// Tells when they came.
+    pub clock: SharedClock,
+    /// Makes the tokens of deliveries.
+    pub random: SharedRandom,
+}
+
+/// How old a secret may be that a signature does not match, in milliseconds, before it is read again: wrong signatures must
+/// not make as many requests to Secrets Manager.
+const SECRET_IS_FRESH_MILLIS: i64 = 10_000;
+
+/// How many hex digits of its SHA-256 name a notification among those of its order.
+const SHOWN_DIGITS: usize = 32;
+
+/// How many notifications of one body are recorded at a time. A push of 256 KiB may tell of some 7,000 orders.
+const AT_ONCE: usize = 16;
+
+/// How many batches of their keys are enqueued at a time.
+const BATCHES_AT_ONCE: usize = 2;
+
+/// What came of recording a notification.
+enum Recorded {
+    /// It is in the record with this key. The caller must enqueue the key.
+    As(RecordKey),
+    /// It is in quarantine.
+    Aside,
+    /// It is not recorded.
+    Not,
+}
+
+impl Receiver {
+    const fn partner(&self) -> Partner {
+        self.kind.partner()
+    }
+
+    /// Takes a body in: checks who sent it, records every notification that is in it, enqueues their keys, and
+    /// acknowledges it in the partner's shape.
+    pub async fn handle(&self, request: &Request) -> Response<Body> {
+        if !self.tokens.admit(&http::path_parameter(request, "token")) {
+            let none = "no token hash is configured, so that nobody is admitted";
+            return self.unauthorized(if self.tokens.is_empty() { none } else { "wrong token" });
+        }
+        let bytes = http::body(request);
+        if bytes.len() > MAX_BODY_BYTES {
+            tracing::warn!(kind = %self.kind, bytes = bytes.len(), "refused: the body is too large");
+            return self.refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 256 KiB");
+        }
+        // What is kept in quarantine has the mark, what is recorded does not.
+        let whole = json::without_mark(bytes);
+        let read = json::parse_object(bytes).and_then(|json| Ok((self.kind.orders_of(&json)?, json)));
+        let (orders, json) = match read {
+            Ok(read) => read,
+            Err(problem) => return self.unreadable(bytes, &problem).await,
+        };
+        if self.partner() == Partner::Sctt {
+            let envelope = match Envelope::from_json(&json) {
+                Ok(envelope) => envelope,
+                Err(problem) => return self.unreadable(bytes, &problem).await,
+            };
+            match self.check(&envelope, &json).await {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => return self.unauthorized(&why.to_string()),
+                Err(error) => {
+                    tracing::error!(%error, configuration_fault = true, "a signature could not be checked: the partner must send again");
+                    return self.failed();
+                }
+            }
+        }
+        let json = &json;
+        let trace_header = request.headers().get(xray::HEADER).and_then(|header| header.to_str().ok());
+        // Equal entries of one push are one delivery.
+        let mut told = HashSet::new();
+        let (mut parts, mut unusable) = (Vec::new(), Vec::new());
+        for (index, order_id) in orders.into_iter().enumerate() {
+            match order_id {
+                Ok(order_id) => {
+                    let part = self.kind.part_of(json, &[index]);
+                    let digest = digest_of(part.as_ref().unwrap_or(json));
+                    if told.insert((order_id.clone(), digest.clone())) {
+                        parts.push((order_id, part, digest));
+                    }
+                }
+                Err(problem) => unusable.push((index, problem)),
+            }
+        }
+        let kept = self.keep_unusable(json, &unusable).await;
+        let taken = stream::iter(parts)
+            .map(|(order_id, part, digest)| async move {
+                let text = part.map_or_else(|| String::from_utf8_lossy(whole).into_owned(), |part| part.to_string());
+                self.record(order_id, &text, json, &digest).await
+            })
+            .buffer_unordered(AT_ONCE)
+            .chunks(MAX_ENTRIES)
+            .map(|recorded| self.enqueue(recorded, trace_header))
+            .buffer_unordered(BATCHES_AT_ONCE)
+            .fold(true, async |all, taken| all & taken)
+            .await;
+        let acknowledgement = || http::raw(StatusCode::OK, self.partner().acknowledgement());
+        if kept && taken { acknowledgement() } else { self.failed() }
+    }
+
+    /// Checks what SCTT must show beside its token.
+    async fn check(&self, envelope: &Envelope, json: &Value) -> Result<Result<(), NotAuthentic>, SecretError> {
+        let now = self.clock.now();
+        let Some(cached) = &self.secret else { return Ok(self.checks.check(envelope, json, None, now)) };
+        let secret = cached.get().await?.secret;
+        let checked = self.checks.check(envelope, json, Some(&secret), now);
+        if checked != Err(NotAuthentic::Signature) {
+            return Ok(checked);
+        }
+        // The secret may have been changed since it was read.
+        let fresh = cached.refresh(EpochMillis(now.0 - SECRET_IS_FRESH_MILLIS)).await?.secret;
+        Ok(self.checks.check(envelope, json, Some(&fresh), now))
+    }
+
+    /// Records a delivery.
+    async fn record(&self, order_id: OrderId, text: &str, json: &Value, digest: &str) -> Recorded {
+        let key = RecordKey::Order(OrderKey { partner: self.partner(), order_id });
+        let delivery = Delivery {
+            key: &key,
+            kind: self.kind,
+            digest,
+            body: text,
+            // Anything else tells no repeat from a late copy, and has no place in a record of bounded size.
+            request_time: json["request_time"].as_str().filter(|time| is_china_time(time)),
+            token: &format!("{:08x}", (self.random)() >> 32),
+        };
+        match self.store.deliver(delivery, self.clock.now()).await {
+            Ok(Delivered::Recorded) => {
+                tracing::info!(record = %key, kind = %self.kind, digest, "notification recorded");
+                Recorded::As(key)
+            }
+            // Kept aside, and in the attention list: the partner's retries would change nothing.
+            Ok(Delivered::Full) => {
+                let problem = "too many deliveries of this order wait to be decided";
+                if self.keep(text.as_bytes(), problem).await { Recorded::Aside } else { Recorded::Not }
+            }
+            Err(error) => {
+                tracing::error!(record = %key, kind = %self.kind, %error, "notification not recorded: the partner must send again");
+                Recorded::Not
+            }
+        }
+    }
+
+    /// Enqueues the keys of what was recorded, in one request. Whether all of it is recorded and enqueued.
+    async fn enqueue(&self, recorded: Vec<Recorded>, trace_header: Option<&str>) -> bool {
+        let is_whole = !recorded.iter().any(|one| matches!(one, Recorded::Not));
+        let key = |one| match one {
+            Recorded::As(key) => Some(key),
+            Recorded::Aside | Recorded::Not => None,
+        };
+        let keys: Vec<RecordKey> = recorded.into_iter().filter_map(key).collect();
+        let sent = match keys.as_slice() {
+            [] => Ok(()),
+            [key] => self.notifications.send(key, trace_header).await,
+            keys => self.notifications.send_all_in_trace(keys, trace_header).await,
+        };
+        if let Err(error) = &sent {
+            let record = keys.first().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(record, keys = keys.len(), kind = %self.kind, %error, "notifications recorded, but not enqueued: the partner must send again");
+        }
+        is_whole && sent.is_ok()
+    }
+
+    /// Keeps the entries of a push that cannot be used, which must not keep the others from being recorded. All of them
+    /// are one item in quarantine, so a push cannot flood the attention list. Whether that is done.
+    async fn keep_unusable(&self, json: &Value, unusable: &[(usize, FieldError)]) -> bool {
+        let Some((_, first)) = unusable.first() else { return true };
+        let indices: Vec<_> = unusable.iter().map(|(index, _)| *index).collect();
+        let part = self.kind.part_of(json, &indices).unwrap_or_default();
+        let others = match unusable.len() - 1 {
+            0 => String::new(),
+            1 => "; another entry cannot be used either".to_owned(),
+            others => format!("; {others} other entries cannot be used either"),
+        };
+        self.keep(part.to_string().as_bytes(), &format!("{first}{others}")).await
+    }
+
+    /// Keeps something that cannot be taken for people to look at. Whether that is done.
+    async fn keep(&self, body: &[u8], problem: &str) -> bool {
+        if let Err(error) = self.store.quarantine(self.kind, body, problem, self.clock.now()).await {
+            tracing::error!(kind = %self.kind, %error, "unusable body not kept: the partner must send again");
+            return false;
+        }
+        tracing::error!(kind = %self.kind, problem, "unusable body kept in quarantine");
+        true
+    }
+
+    /// Keeps a body that could not be read and tells the partner what is wrong with it.
+    async fn unreadable(&self, body: &[u8], problem: &FieldError) -> Response<Body> {
+        let problem = problem.to_string();
+        if !self.keep(body, &problem).await {
+            return self.failed();
+        }
+        self.refusal(StatusCode::BAD_REQUEST, &problem)
+    }
+
+    /// Refuses a caller that is not who it should be; `why` is for the log only.
+    fn unauthorized(&self, why: &str) -> Response<Body> {
+        tracing::warn!(kind = %self.kind, why, "refused: not authentic");
+        self.refusal(StatusCode::UNAUTHORIZED, "not authorized")
+    }
+
+    /// The answer when the table or the queue failed: the partner sends again.
+    fn failed(&self) -> Response<Body> {
+        self.refusal(StatusCode::INTERNAL_SERVER_ERROR, "could not be stored; send it again")
+    }
+
+    fn refusal(&self, status: StatusCode, message: &str) -> Response<Body> {
+        http::raw(status, self.partner().refusal(status.as_u16(), message))
+    }
+}
+
+/// What names a notification among those of its order.
+fn digest_of(json: &Value) -> String {
+    let mut digest = canonical_digest(json, &CHANGES_ON_RESEND);
+    digest.truncate(SHOWN_DIGITS);
+    digest
+}

@@ -1,0 +1,93 @@
+//! Secrets of Secrets Manager: read when first needed, kept five minutes.
+
+use std::fmt;
+use std::time::Duration;
+
+use relay_types::time::{EpochMillis, SharedClock};
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::sync::Mutex;
+
+use crate::aws;
+
+/// How long a secret is used before it is read again.
+const KEPT_FOR: Duration = Duration::from_secs(300);
+
+/// Why a secret could not be had.
+#[derive(Debug, Error)]
+pub enum SecretError {
+    /// Secrets Manager did not give it.
+    #[error(
+        "Secrets Manager did not give the secret {id}: {cause}; check that it exists and that the function may read it"
+    )]
+    NotRead {
+        /// Which secret.
+        id: String,
+        /// What the SDK says.
+        cause: String,
+    },
+    /// It is not what it should be. The cause is not told, since it could quote the secret.
+    #[error(
+        "the secret {id} is not the JSON object that this function needs, or not filled in; see the README on how to fill it in"
+    )]
+    NotUsable {
+        /// Which secret.
+        id: String,
+    },
+}
+
+/// One secret, read when first needed and again after five minutes.
+pub struct CachedSecret<T> {
+    client: aws_sdk_secretsmanager::Client,
+    id: String,
+    clock: SharedClock,
+    cached: Mutex<Option<(EpochMillis, T)>>,
+}
+
+impl<T> fmt::Debug for CachedSecret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachedSecret").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl<T: DeserializeOwned + Clone> CachedSecret<T> {
+    /// The secret of that ARN or name.
+    #[must_use]
+    pub fn new(client: aws_sdk_secretsmanager::Client, id: String, clock: SharedClock) -> Self {
+        Self { client, id, clock, cached: Mutex::new(None) }
+    }
+
+    /// The secret as it was read at most five minutes ago. Callers at the same time share one read.
+    ///
+    /// # Errors
+    /// If Secrets Manager does not give it, or gives something else.
+    pub async fn get(&self) -> Result<T, SecretError> {
+        let now = self.clock.now();
+        self.read_unless(|read_at| read_at.until(now) < KEPT_FOR).await
+    }
+
+    /// The secret as it is now, for a caller whom the one it used has failed. If somebody has read it since
+    /// `used_since`, that is fresh enough.
+    ///
+    /// # Errors
+    /// If Secrets Manager does not give it, or gives something else.
+    pub async fn refresh(&self, used_since: EpochMillis) -> Result<T, SecretError> {
+        self.read_unless(|read_at| read_at > used_since).await
+    }
+
+    async fn read_unless(&self, is_fresh: impl FnOnce(EpochMillis) -> bool) -> Result<T, SecretError> {
+        let mut cached = self.cached.lock().await;
+        if let Some((read_at, secret)) = &*cached
+            && is_fresh(*read_at)
+        {
+            return Ok(secret.clone());
+        }
+        let read_at = self.clock.now();
+        let output = self.client.get_secret_value().secret_id(&self.id).send().await;
+        let output = output.map_err(|error| SecretError::NotRead { id: self.id.clone(), cause: aws::cause(&error) })?;
+        let secret: T = serde_json::from_str(output.secret_string().unwrap_or_default())
+            .map_err(|_| SecretError::NotUsable { id: self.id.clone() })?;
+        *cached = Some((read_at, secret.clone()));
+        Ok(secret)
+    }
+}

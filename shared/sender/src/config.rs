@@ -1,0 +1,88 @@
+//! Configuration of a function that calls TOP: read from the environment once, at start, and checked as a whole.
+
+use std::time::Duration;
+
+use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
+use relay_top::sign::SignMethod;
+use relay_types::call::CallKind;
+
+/// Of each function that calls TOP.
+#[derive(Debug, Clone)]
+pub struct CallConfig {
+    /// The table.
+    pub table: TableConfig,
+    /// Where its messages come from: `ITINERARY_POSTBACK_QUEUE_URL`, `TICKET_VERIFY_QUEUE_URL` or `SHIP_NOTIFY_QUEUE_URL`.
+    pub queue_url: String,
+    /// `NOTIFICATIONS_QUEUE_URL`: where the keys of records go that must be decided again.
+    pub notifications_queue_url: String,
+    /// `TOP_GATEWAY_URL`
+    pub top_gateway_url: String,
+    /// `TOP_SIGN_METHOD`
+    pub top_sign_method: SignMethod,
+    /// `TOP_TIMEOUT_SECONDS`: how long TOP may take to answer.
+    pub top_timeout: Duration,
+    /// `TOP_SECRET_ID`
+    pub top_secret_id: String,
+}
+
+impl CallConfig {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Lists everything that is wrong with it.
+    pub fn read(kind: CallKind, lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let top_gateway_url = reader.required("TOP_GATEWAY_URL");
+        let known_scheme = top_gateway_url.starts_with("https://") || top_gateway_url.starts_with("http://");
+        if !top_gateway_url.is_empty() && !known_scheme {
+            reader.problem("TOP_GATEWAY_URL: must begin with https:// (or http:// for a local one)");
+        }
+        let sign_method = |name: &str| SignMethod::named(name).ok_or("must be md5, hmac or hmac-sha256");
+        let config = Self {
+            table: reader.table(),
+            queue_url: reader.required(kind.queue_url_variable()),
+            notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
+            top_gateway_url,
+            top_sign_method: reader.parsed("TOP_SIGN_METHOD", SignMethod::HmacSha256, sign_method),
+            top_timeout: reader.seconds("TOP_TIMEOUT_SECONDS", 10, 1..=15),
+            top_secret_id: reader.required("TOP_SECRET_ID"),
+        };
+        reader.done(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn lookup<'a>(variables: &'a HashMap<&str, &str>) -> impl Fn(&str) -> Option<String> + 'a {
+        |name| variables.get(name).map(|value| (*value).to_owned())
+    }
+
+    #[test]
+    fn everything_wrong_with_an_environment_is_told_at_once() {
+        let variables = HashMap::from([
+            ("TABLE_NAME", "t"),
+            ("TICKET_VERIFY_QUEUE_URL", ""),
+            ("TOP_GATEWAY_URL", "gw.api.taobao.com"),
+            ("TOP_SIGN_METHOD", "sha1"),
+            ("TOP_TIMEOUT_SECONDS", "0"),
+            ("RETENTION_DAYS", "x"),
+        ]);
+        let ConfigError(problems) = CallConfig::read(CallKind::TicketVerify, &lookup(&variables)).unwrap_err();
+        let named: Vec<_> = problems.iter().map(|problem| problem.split([':', ' ']).next().unwrap()).collect();
+        assert_eq!(
+            named,
+            [
+                "TOP_GATEWAY_URL",
+                "RETENTION_DAYS",
+                "TICKET_VERIFY_QUEUE_URL",
+                "NOTIFICATIONS_QUEUE_URL",
+                "TOP_SIGN_METHOD",
+                "TOP_TIMEOUT_SECONDS",
+                "TOP_SECRET_ID"
+            ]
+        );
+    }
+}

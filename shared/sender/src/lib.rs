@@ -1,0 +1,392 @@
+//! Making a call: claim the record's target, send it to TOP, write down how it ended. Two requests to DynamoDB and one to
+//! TOP.
+//!
+//! Whatever stops in between leaves the record claimed. When the lease has run out, the call's resend policy decides.
+
+pub mod config;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use lambda_runtime::{LambdaEvent, service_fn};
+use relay_decide::Settings;
+use relay_runtime::environment::environment;
+use relay_runtime::queue::batch::{BatchRunner, Handled, Invocation, Message};
+use relay_runtime::queue::{Queue, backoff};
+use relay_runtime::secret::CachedSecret;
+use relay_runtime::xray;
+use relay_store::order::Claim;
+use relay_store::{Store, StoreError};
+use relay_top::client::{SendError, TopClient};
+use relay_top::credentials::Credentials;
+use relay_top::error::{Ban, ErrorClass};
+use relay_top::form;
+use relay_top::response::{self, Outcome};
+use relay_top::sign::SignMethod;
+use relay_types::call::{CallKind, CallRequest, Lane, Resend};
+use relay_types::failure::Failure;
+use relay_types::record::{Attempted, OrderRecord, RecordKey};
+use relay_types::time::{EpochMillis, SharedClock, SharedRandom, SystemClock, system_random};
+
+use crate::config::CallConfig;
+
+/// Clock skew that a lease allows for, beyond the end of its owner's invocation.
+const SKEW: Duration = Duration::from_secs(60);
+/// Kept back from TOP's time to write down how the call ended: all tries of that request, and the batch's reserve.
+const TIME_TO_FINISH: Duration = Duration::from_secs(10);
+/// A request is not sent with less than this for TOP to answer.
+const LEAST_FOR_TOP: Duration = Duration::from_secs(1);
+
+/// What a function that calls TOP is made of.
+pub struct Sender {
+    /// Which call it makes.
+    pub kind: CallKind,
+    /// Where the records are.
+    pub store: Store,
+    /// Where the keys of records go that must be decided again.
+    pub notifications: Queue,
+    /// What a deployment sets.
+    pub settings: Settings,
+    /// What requests are signed with.
+    pub credentials: CachedSecret<Credentials>,
+    /// How requests are signed.
+    pub sign_method: SignMethod,
+    /// Sends them.
+    pub top: TopClient,
+    /// How long TOP may take to answer.
+    pub top_timeout: Duration,
+    /// Tells the time.
+    pub clock: SharedClock,
+    /// Makes owner tokens and jitter.
+    pub random: SharedRandom,
+    /// Is told of requests to TOP.
+    pub traces: xray::Daemon,
+    /// Until when TOP has banned this call, as far as this process was told. Sending during a ban prolongs it.
+    pub banned_until: AtomicI64,
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// Runs the function that makes calls of `kind`: everything it is made of is built once, here.
+///
+/// # Errors
+/// If its environment cannot be used, or the Lambda runtime stops.
+pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
+    let aws = relay_runtime::start()?;
+    let config = CallConfig::read(kind, &environment)?;
+    let connections = aws.http.for_top();
+    let (clock, random): (SharedClock, SharedRandom) = (Arc::new(SystemClock), system_random());
+    let settings = Settings { failed_code: None, retention: config.table.retention };
+    let sender = Sender {
+        kind,
+        store: Store::open(&aws, config.table),
+        notifications: aws.queue(config.notifications_queue_url),
+        settings,
+        credentials: CachedSecret::new(aws.secrets(), config.top_secret_id, clock.clone()),
+        sign_method: config.top_sign_method,
+        top: TopClient::new(connections.connector(), config.top_gateway_url.clone()),
+        top_timeout: config.top_timeout,
+        clock: clock.clone(),
+        random: random.clone(),
+        traces: xray::Daemon::of(&environment),
+        banned_until: AtomicI64::new(0),
+    };
+    let runner = BatchRunner::new(aws.queue(config.queue_url), clock, random);
+    // The queue is written to only when something goes wrong, so that it is not connected to.
+    tokio::join!(aws.connect_to_dynamodb(), connections.prepare(&config.top_gateway_url));
+    let handler = service_fn(async |event| Ok::<_, Infallible>(sender.handle(&runner, event).await));
+    lambda_runtime::run(handler).await
+}
+
+/// One attempt to make a call.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    lane: &'a Lane,
+    request: &'a CallRequest,
+    invocation: &'a Invocation,
+    trace_header: Option<&'a str>,
+}
+
+impl Sender {
+    /// Handles a batch of messages.
+    pub async fn handle(&self, runner: &BatchRunner, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
+        let invocation = Invocation::new(&event.context, self.clock.now());
+        runner.run(event.payload, &invocation, |message| self.deliver(message, &invocation)).await
+    }
+
+    /// Handles one message: makes the call that its record asks for, if that is due and nobody else is making it.
+    pub async fn deliver(&self, message: Message<RecordKey>, invocation: &Invocation) -> Handled {
+        let key = message.key;
+        let retry = || Handled::Failed(backoff::pause(message.receive_count, (self.random)()));
+        if let Some(left) = self.ban_left() {
+            tracing::info!(record = %key, seconds = left.as_secs(), "call postponed: TOP has banned it");
+            return Handled::Again(backoff::at_least(left, (self.random)()));
+        }
+        // Before the claim, so that a call is not claimed that cannot be sent.
+        let credentials = match self.credentials.get().await {
+            Ok(credentials) => credentials,
+            Err(error) => {
+                tracing::error!(record = %key, %error, configuration_fault = true, "call not sent: no credentials");
+                return retry();
+            }
+        };
+        // Unique to this claim: two messages of one batch may carry the same key.
+        let owner = format!("{}/{}/{:016x}", invocation.request_id, message.id, (self.random)());
+        let now = self.clock.now();
+        let lease_until = now.plus(now.until(invocation.deadline) + SKEW);
+        match self.store.claim(&key, self.kind, (&owner, lease_until), now).await {
+            Ok(Claim::Claimed(record)) => {
+                self.send(&record, credentials, invocation, message.trace_header.as_deref()).await
+            }
+            Ok(Claim::Refused(record)) => match self.not_claimed(record.as_deref(), message.receive_count).await {
+                Ok(handled) => handled,
+                Err(error) => {
+                    tracing::error!(record = %key, %error, "abandoned call not given up");
+                    retry()
+                }
+            },
+            Err(error) => {
+                tracing::error!(record = %key, %error, "call not claimed");
+                retry()
+            }
+        }
+    }
+
+    /// What becomes of a message whose record could not be claimed.
+    async fn not_claimed(&self, record: Option<&OrderRecord>, received: u32) -> Result<Handled, StoreError> {
+        let Some(record) = record else {
+            tracing::info!("nothing to send: the record is gone");
+            return Ok(Handled::Done);
+        };
+        let now = self.clock.now();
+        let target = record.target.as_ref().filter(|target| target.call == self.kind && target.end.is_none());
+        // Whoever decides the facts enqueues the key again.
+        let (Some(target), true) = (target, record.facts.is_empty()) else {
+            tracing::info!(record = %record.key, "nothing to send");
+            return Ok(Handled::Done);
+        };
+        match &record.sending {
+            // Most likely it is done in a moment. If its sender dies, the lease runs out.
+            Some(sending) if sending.until >= now => {
+                let pause = backoff::pause(received, (self.random)());
+                Ok(Handled::Again(pause.min(now.until(sending.until) + Duration::from_secs(1))))
+            }
+            Some(_) if target.resend == Resend::Never => {
+                // Dispatch gives it up: its message is the record's key, too.
+                tracing::error!(record = %record.key, "call abandoned: its sender did not finish, and it must not be sent again");
+                let queue = &self.notifications;
+                Ok(match queue.send(&record.key, None).await {
+                    Ok(()) => Handled::Done,
+                    Err(error) => {
+                        tracing::error!(record = %record.key, %error, "record not enqueued");
+                        Handled::Failed(backoff::pause(received, (self.random)()))
+                    }
+                })
+            }
+            _ => Ok(target.due.map_or(Handled::Done, |due| Handled::Again(now.until(due)))),
+        }
+    }
+
+    async fn send(
+        &self,
+        record: &OrderRecord,
+        credentials: Credentials,
+        invocation: &Invocation,
+        trace_header: Option<&str>,
+    ) -> Handled {
+        let Some(target) = &record.target else { return Handled::Done };
+        let lane = target.lane();
+        let outcome = match self.request(record).await {
+            Ok(request) => {
+                let attempt = Attempt { lane: &lane, request: &request, invocation, trace_header };
+                self.attempt(attempt, credentials).await
+            }
+            Err((class, problem)) => Outcome::Failed(class, Failure::of(problem)),
+        };
+        let is_configuration_fault = matches!(outcome, Outcome::Failed(ErrorClass::ConfigurationFault, _));
+        let attempted = self.attempted(outcome, record);
+        self.log(&lane, record, &attempted, is_configuration_fault);
+        match self.finish(record, &attempted, trace_header).await {
+            Err(error) => {
+                tracing::error!(call = %lane, %error, "outcome not recorded: the lease runs out, and the resend policy decides");
+                let left = record.sending.as_ref().map_or(SKEW, |sending| self.clock.now().until(sending.until));
+                Handled::Failed(left + Duration::from_secs(1))
+            }
+            Ok(false) => {
+                tracing::error!(call = %lane, "outcome not recorded: the claim had passed to another sender");
+                Handled::Done
+            }
+            Ok(true) => match &attempted {
+                Attempted::NotExecuted(due, _) | Attempted::Resend(due, _) => {
+                    let pause = self.clock.now().until(*due);
+                    // A ban is obeyed, which is no failure.
+                    if self.ban_left().is_some() { Handled::Again(pause) } else { Handled::Failed(pause) }
+                }
+                _ => Handled::Done,
+            },
+        }
+    }
+
+    /// The request to send, or why there is none now: DynamoDB may answer later, and another version of this function may
+    /// read what this one cannot.
+    async fn request(&self, record: &OrderRecord) -> Result<CallRequest, (ErrorClass, String)> {
+        let fault = |problem: String| (ErrorClass::ConfigurationFault, problem);
+        let target = record.target.as_ref().ok_or_else(|| fault("the record has no target".to_owned()))?;
+        let json = self.store.body(&record.key, &target.request).await;
+        let json = json.map_err(|error| (ErrorClass::NotExecuted { ban: None }, error.to_string()))?;
+        let json = json.ok_or_else(|| fault("the stored request is lost".to_owned()))?;
+        CallRequest::from_stored(target.call, &json)
+            .map_err(|problem| fault(format!("the stored request cannot be read by this version: {problem}")))
+    }
+
+    /// Writes down how an attempt ended, with everything that follows; where facts came meanwhile, or something follows
+    /// that needs more than the record, only the outcome, and leaves the rest to dispatch. `false` if the claim had passed
+    /// to another sender.
+    async fn finish(
+        &self,
+        claimed: &OrderRecord,
+        attempted: &Attempted,
+        trace_header: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let owner = claimed.sending.as_ref().map(|sending| sending.owner.clone()).unwrap_or_default();
+        if let Ok(decided) = relay_decide::finish(claimed, attempted, now, &self.settings)
+            && decided.wakes.is_empty()
+            && self.store.replace(claimed, &decided.record, &owner).await?
+        {
+            // Another target may follow: that of the next total.
+            if decided.record.generation != claimed.generation {
+                self.wake(&decided.record.key, trace_header).await;
+            }
+            return Ok(true);
+        }
+        let handed_in = self.store.hand_in(&claimed.key, &owner, attempted, now).await?;
+        if handed_in {
+            self.wake(&claimed.key, trace_header).await;
+        }
+        Ok(handed_in)
+    }
+
+    /// Has dispatch look at a record. If that is lost, the sweep does.
+    async fn wake(&self, key: &RecordKey, trace_header: Option<&str>) {
+        if let Err(error) = self.notifications.send(key, trace_header).await {
+            tracing::warn!(record = %key, %error, "record not enqueued: the sweep will do it");
+        }
+    }
+
+    /// One attempt; a second one with fresh credentials if TOP says that those used are wrong and others have
+    /// been put in place.
+    async fn attempt(&self, attempt: Attempt<'_>, credentials: Credentials) -> Outcome {
+        let used_since = self.clock.now();
+        let outcome = self.exchange(attempt, &credentials).await;
+        if !matches!(outcome, Outcome::Failed(ErrorClass::ConfigurationFault, _)) {
+            return outcome;
+        }
+        match self.credentials.refresh(used_since).await {
+            Ok(fresh) if fresh != credentials => {
+                tracing::warn!(call = %attempt.lane.call, "credentials were renewed meanwhile: sending once more with those");
+                self.exchange(attempt, &fresh).await
+            }
+            Ok(_) => outcome,
+            Err(error) => {
+                tracing::error!(%error, "credentials could not be read again");
+                outcome
+            }
+        }
+    }
+
+    async fn exchange(&self, attempt: Attempt<'_>, credentials: &Credentials) -> Outcome {
+        let Attempt { lane, request, invocation, trace_header } = attempt;
+        let not_executed = ErrorClass::NotExecuted { ban: None };
+        // Another message of the batch may have been told of one while this one was claimed.
+        if let Some(left) = self.ban_left() {
+            let ban = Some(Ban::For(left));
+            return Outcome::Failed(ErrorClass::NotExecuted { ban }, Failure::of("not sent: TOP has banned this call"));
+        }
+        let now = self.clock.now();
+        let timeout = now.until(invocation.deadline).saturating_sub(TIME_TO_FINISH).min(self.top_timeout);
+        if timeout < LEAST_FOR_TOP {
+            return Outcome::Failed(not_executed, Failure::of("not sent: too little time was left in the invocation"));
+        }
+        let form = form::build(request, credentials, self.sign_method, now);
+        let answer = self.top.send(form, timeout).await;
+        let status = answer.as_ref().ok().map(|answer| answer.status);
+        let told = xray::Sent {
+            call: lane.call.as_str(),
+            key: &lane.id,
+            from: now,
+            to: self.clock.now(),
+            status,
+            id: (self.random)(),
+        };
+        self.traces.tell(trace_header, told);
+        match answer {
+            Ok(answer) => response::read(self.kind, answer.status, &answer.body),
+            Err(error @ SendError::NotSent(_)) => Outcome::Failed(not_executed, Failure::of(error.to_string())),
+            Err(error @ SendError::NoAnswer(_)) => Outcome::Failed(ErrorClass::Unknown, Failure::of(error.to_string())),
+        }
+    }
+
+    /// What the outcome of an attempt means for its record.
+    fn attempted(&self, outcome: Outcome, record: &OrderRecord) -> Attempted {
+        let now = self.clock.now();
+        let next_try = || now.plus(backoff::pause(record.attempt, (self.random)()));
+        let (class, failure) = match outcome {
+            Outcome::Succeeded(reply) => return Attempted::Succeeded(reply),
+            Outcome::Failed(class, failure) => (class, failure),
+        };
+        let resend = record.target.as_ref().map(|target| target.resend);
+        match class {
+            ErrorClass::Rejected => Attempted::Refused(failure),
+            ErrorClass::NotExecuted { ban: Some(ban) } => {
+                let ends = match ban {
+                    Ban::For(duration) => now.plus(duration),
+                    Ban::UntilMidnight => now.next_china_midnight(),
+                };
+                self.banned_until.fetch_max(ends.0, Ordering::Relaxed);
+                Attempted::NotExecuted(now.plus(backoff::at_least(now.until(ends), (self.random)())), failure)
+            }
+            ErrorClass::NotExecuted { ban: None } => Attempted::NotExecuted(next_try(), failure),
+            ErrorClass::ConfigurationFault => {
+                Attempted::NotExecuted(now.plus(backoff::at_least(backoff::SLOW_PACE, (self.random)())), failure)
+            }
+            ErrorClass::Unknown if resend == Some(Resend::Again) => Attempted::Resend(next_try(), failure),
+            ErrorClass::Unknown | ErrorClass::UnknownForGood => Attempted::Unknown(failure),
+        }
+    }
+
+    /// How long TOP's ban of this call still lasts, as far as this process was told.
+    fn ban_left(&self) -> Option<Duration> {
+        let banned_until = EpochMillis(self.banned_until.load(Ordering::Relaxed));
+        let now = self.clock.now();
+        (banned_until > now).then(|| now.until(banned_until))
+    }
+
+    /// One line an attempt. TOP's message is on the record, not here: it may quote the request.
+    fn log(&self, lane: &Lane, record: &OrderRecord, attempted: &Attempted, is_configuration_fault: bool) {
+        let attempt = record.attempt;
+        let outcome = attempted.as_str();
+        if let Attempted::Succeeded(reply) = attempted {
+            tracing::info!(call = %lane, attempt, outcome, request_id = reply.request_id, "call sent");
+            return;
+        }
+        let failure = attempted.failure();
+        let code = failure.and_then(|failure| failure.code);
+        let sub_code = failure.and_then(|failure| failure.sub_code.as_deref());
+        let request_id = failure.and_then(|failure| failure.request_id.as_deref());
+        tracing::warn!(call = %lane, attempt, outcome, code, sub_code, request_id, "call failed");
+        if is_configuration_fault {
+            // At the level that no `LogLevel` leaves out: an alarm counts these lines.
+            let means = "correct the credentials, the permissions, the white-list or the version of this function";
+            tracing::error!(call = %lane, code, sub_code, configuration_fault = true, "{means}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The two sparse indexes: `unfinished`, in which the sweep finds what should go on by itself, and `attention`, in
+//! which people find what cannot.
+//!
+//! A record is in an index while it has the index's partition attribute. The write that changes the record sets or
+//! removes it, so record and index never disagree for longer than DynamoDB takes to follow.
+//!
+//! The partition attribute holds a shard, because all writes to one index partition share its thousand writes a second,
+//! and an index that falls behind throttles its table
+//! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-sharding.html>).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use futures_util::future::try_join_all;
+use relay_types::attention::{NeedsPerson, Unreadable, What};
+use relay_types::digest::sha256_prefix;
+use relay_types::reason::Reason;
+use relay_types::record::{RecordKey, next_look};
+use relay_types::time::EpochMillis;
+use serde::{Deserialize, Serialize};
+
+use crate::{Item, Store, StoreError, n, read, s, written};
+
+/// The index of what should go on by itself: partition `unfinished`, sorted by `look_at`.
+pub const UNFINISHED: &str = "unfinished";
+/// The index of what needs a person: partition `attention`, sorted by `since`.
+pub const ATTENTION: &str = "attention";
+/// What the first projects besides its keys. A claim changes none of it.
+pub const UNFINISHED_PROJECTS: [&str; 1] = ["touched"];
+/// What the second projects besides its keys. A claim changes none of it.
+pub const ATTENTION_PROJECTS: [&str; 5] = ["reasons", "unreadable", "t_call", "t_id", "t_key"];
+
+/// Into how many partitions each index is spread. Together they take some 4,000 writes a second, and an order makes two;
+/// every sweep and every page of the attention list queries all of them.
+pub const SHARDS: u8 = 4;
+
+/// The shard of a record, in both indexes.
+#[must_use]
+pub fn shard_of(pk: &str) -> AttributeValue {
+    s((sha256_prefix(pk.as_bytes()) % SHARDS).to_string())
+}
+
+/// A place in an index.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    /// The index's sort key.
+    pub at: EpochMillis,
+    /// The item's partition key in the table.
+    pub pk: String,
+    /// The item's sort key in the table.
+    pub sk: String,
+}
+
+/// A record that the sweep must look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    /// Which record; `None` if an item that is no record got into the index.
+    pub key: Option<RecordKey>,
+    /// Where it is in the index.
+    pub position: Position,
+    touched: EpochMillis,
+}
+
+/// How far a reading of the attention list has come, in each shard.
+pub type Cursor = BTreeMap<u8, Position>;
+
+#[derive(Deserialize)]
+struct Entry {
+    pk: String,
+    sk: String,
+    #[serde(default)]
+    look_at: EpochMillis,
+    #[serde(default)]
+    since: EpochMillis,
+    #[serde(default)]
+    touched: Option<EpochMillis>,
+    #[serde(default)]
+    reasons: BTreeSet<Reason>,
+    #[serde(default)]
+    unreadable: Option<Unreadable>,
+    #[serde(default)]
+    t_call: Option<String>,
+    #[serde(default)]
+    t_id: Option<String>,
+    #[serde(default)]
+    t_key: Option<String>,
+}
+
+impl Entry {
+    fn position(&self) -> Position {
+        Position { at: self.since, pk: self.pk.clone(), sk: self.sk.clone() }
+    }
+
+    fn needs_person(self) -> Option<NeedsPerson> {
+        let what = match self.unreadable {
+            Some(unreadable) => What::Unreadable(unreadable),
+            None => What::Record(RecordKey::parse(&self.pk)?, self.reasons, self.t_call.zip(self.t_key.or(self.t_id))),
+        };
+        Some(NeedsPerson { what, since: self.since })
+    }
+}
+
+/// Where to go on reading a shard of what is overdue.
+#[derive(Debug, Clone, Default)]
+pub struct NextPage(Option<Item>);
+
+impl Store {
+    fn query_index(&self, index: &str, shard: u8) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.name)
+            .index_name(index)
+            .expression_attribute_values(":shard", s(shard.to_string()))
+    }
+
+    /// Reads a page of what the sweep must look at by now in one shard, longest overdue first, and says where the next
+    /// page begins, if there is one.
+    ///
+    /// # Errors
+    /// If DynamoDB did not answer.
+    pub async fn overdue(
+        &self,
+        shard: u8,
+        page: NextPage,
+        now: EpochMillis,
+    ) -> Result<(Vec<Overdue>, Option<NextPage>), StoreError> {
+        let output = self
+            .query_index(UNFINISHED, shard)
+            .key_condition_expression("unfinished = :shard AND look_at <= :now")
+            .expression_attribute_values(":now", n(now.0))
+            .limit(100)
+            .set_exclusive_start_key(page.0)
+            .send()
+            .await
+            .map_err(StoreError::of("Query of overdue records"))?;
+        let overdue = |entry: Entry| Overdue {
+            key: RecordKey::parse(&entry.pk),
+            touched: entry.touched.unwrap_or(entry.look_at),
+            position: Position { at: entry.look_at, pk: entry.pk, sk: entry.sk },
+        };
+        let next = output.last_evaluated_key.map(|next| NextPage(Some(next)));
+        Ok((entries(output.items).map(overdue).collect(), next))
+    }
+
+    /// Puts off the next look at a record whose key was enqueued, unless its look has changed since it was read.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost: then the record is looked at again sooner.
+    pub async fn look_again(&self, overdue: &Overdue, now: EpochMillis) -> Result<bool, StoreError> {
+        let result = self
+            .update(&overdue.position.pk, &overdue.position.sk)
+            .update_expression("SET look_at = :next")
+            .condition_expression("attribute_exists(unfinished) AND look_at = :seen")
+            .expression_attribute_values(":next", n(next_look(overdue.touched.until(now), now).0))
+            .expression_attribute_values(":seen", n(overdue.position.at.0))
+            .send()
+            .await;
+        written(result, "UpdateItem of an overdue record")
+    }
+
+    /// Reads what needs a person, oldest first, from `after` on: at most `limit` entries, and where to go on if there
+    /// are more.
+    ///
+    /// # Errors
+    /// If DynamoDB did not answer.
+    pub async fn attention(&self, limit: u8, after: &Cursor) -> Result<(Vec<NeedsPerson>, Option<Cursor>), StoreError> {
+        let shards = try_join_all((0..SHARDS).map(|shard| self.attention_of(shard, limit, after.get(&shard)))).await?;
+        let mut more = shards.iter().any(|(_, more)| *more);
+        let mut entries: Vec<(u8, Entry)> = (0..SHARDS)
+            .zip(shards)
+            .flat_map(|(shard, (entries, _))| entries.into_iter().map(move |entry| (shard, entry)))
+            .collect();
+        // Stable: among equal times each shard keeps its own order, in which DynamoDB goes on.
+        entries.sort_by_key(|(_, entry)| entry.since);
+        more |= entries.len() > usize::from(limit);
+        entries.truncate(usize::from(limit));
+        let mut cursor = after.clone();
+        cursor.extend(entries.iter().map(|(shard, entry)| (*shard, entry.position())));
+        let shown = entries.into_iter().filter_map(|(_, entry)| entry.needs_person()).collect();
+        Ok((shown, more.then_some(cursor)))
+    }
+
+    /// Counts what needs a person: all of it, as long as a page of the index holds it (some thousands in each shard).
+    ///
+    /// # Errors
+    /// If DynamoDB did not answer.
+    pub async fn count_needing_person(&self) -> Result<u64, StoreError> {
+        let counts = try_join_all((0..SHARDS).map(|shard| async move {
+            let output = self
+                .query_index(ATTENTION, shard)
+                .select(Select::Count)
+                .key_condition_expression("attention = :shard")
+                .send()
+                .await
+                .map_err(StoreError::of("Query of the attention list"))?;
+            Ok(u64::try_from(output.count).unwrap_or_default())
+        }));
+        Ok(counts.await?.into_iter().sum())
+    }
+
+    async fn attention_of(
+        &self,
+        shard: u8,
+        limit: u8,
+        after: Option<&Position>,
+    ) -> Result<(Vec<Entry>, bool), StoreError> {
+        let start = after.map(|after| {
+            Item::from([
+                ("attention".into(), s(shard.to_string())),
+                ("since".into(), n(after.at.0)),
+                ("pk".into(), s(&after.pk)),
+                ("sk".into(), s(&after.sk)),
+            ])
+        });
+        let output = self
+            .query_index(ATTENTION, shard)
+            .key_condition_expression("attention = :shard")
+            .limit(i32::from(limit))
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(StoreError::of("Query of the attention list"))?;
+        Ok((entries(output.items).collect(), output.last_evaluated_key.is_some()))
+    }
+}
+
+fn entries(items: Option<Vec<Item>>) -> impl Iterator<Item = Entry> {
+    items.unwrap_or_default().into_iter().filter_map(|item| match read(item) {
+        Ok(entry) => Some(entry),
+        // An item written by hand must not hold up the others.
+        Err(error) => {
+            tracing::error!(%error, "index entry skipped");
+            None
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shard_is_used() {
+        let shards: BTreeSet<_> = (0..400).map(|n| format!("{:?}", shard_of(&format!("order#tsy#{n}")))).collect();
+        assert_eq!(shards.len(), usize::from(SHARDS));
+    }
+}

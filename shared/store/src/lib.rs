@@ -1,0 +1,154 @@
+//! The table: one record an order. It carries the facts; the queues carry only keys.
+//!
+//! | item | pk | sk |
+//! |---|---|---|
+//! | an order record | `order#{partner}#{order_id}` | `record` |
+//! | a long body of a notification, a link or a request | the same | `body#{digest}` |
+//! | the owner of a lane: who may tell TOP about one thing | `lane#{call}#{business id}` | `owner` |
+//! | a submitted call: a record of the same kind | `submission#{call}#{id}` | `record` |
+//! | a body that could not be read | `quarantine#{partner}` | endpoint + digest |
+//!
+//! Every change of an order is one conditional write of its record, so two runs cannot race between two items.
+
+pub mod index;
+pub mod item;
+pub mod lane;
+pub mod order;
+pub mod quarantine;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
+use relay_runtime::aws::{self, Aws};
+use relay_runtime::environment::TableConfig;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+/// An item as DynamoDB gives it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// Why the table could not be read or written.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// DynamoDB did not do it, or its answer was lost.
+    #[error("DynamoDB {operation} failed: {cause}")]
+    Request {
+        /// Which operation.
+        operation: &'static str,
+        /// What the SDK says.
+        cause: String,
+    },
+    /// An item is not what this version writes. The cause is not told, since it could quote the item.
+    #[error("the item {pk} / {sk} was not written by this version of ticket-relay; correct or remove it")]
+    Foreign {
+        /// Its partition key.
+        pk: String,
+        /// Its sort key.
+        sk: String,
+    },
+}
+
+impl StoreError {
+    fn of<E, R>(operation: &'static str) -> impl FnOnce(SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug + 'static,
+    {
+        move |error| Self::Request { operation, cause: aws::cause(&error) }
+    }
+}
+
+/// The table, and how long a finished record stays in it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    client: aws_sdk_dynamodb::Client,
+    name: String,
+    retention: Duration,
+}
+
+impl Store {
+    /// The table of that name. `retention` is how long a record stays after everything in it is finished; unfinished
+    /// records never expire.
+    #[must_use]
+    pub const fn new(client: aws_sdk_dynamodb::Client, name: String, retention: Duration) -> Self {
+        Self { client, name, retention }
+    }
+
+    /// The table of a function.
+    #[must_use]
+    pub fn open(aws: &Aws, config: TableConfig) -> Self {
+        Self::new(aws_sdk_dynamodb::Client::new(aws.sdk()), config.name, config.retention)
+    }
+
+    /// How long a finished record stays.
+    #[must_use]
+    pub const fn retention(&self) -> Duration {
+        self.retention
+    }
+
+    fn update(&self, pk: &str, sk: &str) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.name).key("pk", s(pk)).key("sk", s(sk))
+    }
+
+    /// One item, as it is now.
+    async fn get(&self, pk: &str, sk: &str, operation: &'static str) -> Result<Option<Item>, StoreError> {
+        let get = self.client.get_item().table_name(&self.name).key("pk", s(pk)).key("sk", s(sk)).consistent_read(true);
+        Ok(get.send().await.map_err(StoreError::of(operation))?.item)
+    }
+}
+
+/// What a conditional update found: the item as it is now, or as it was where the condition failed.
+enum Updated {
+    Written(Item),
+    Refused(Item),
+}
+
+fn updated<R>(
+    result: Result<Option<Item>, SdkError<UpdateItemError, R>>,
+    operation: &'static str,
+) -> Result<Updated, StoreError>
+where
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match result {
+        Ok(item) => Ok(Updated::Written(item.unwrap_or_default())),
+        Err(error) => match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                Ok(Updated::Refused(failed.item.clone().unwrap_or_default()))
+            }
+            _ => Err(StoreError::of(operation)(error)),
+        },
+    }
+}
+
+/// Whether a conditional update was written.
+fn written<T, R>(result: Result<T, SdkError<UpdateItemError, R>>, operation: &'static str) -> Result<bool, StoreError>
+where
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    Ok(matches!(updated(result.map(|_| None), operation)?, Updated::Written(_)))
+}
+
+fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+fn n(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+fn read<T: DeserializeOwned>(item: Item) -> Result<T, StoreError> {
+    let key = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+    let (pk, sk) = (key("pk"), key("sk"));
+    serde_dynamo::from_item(item).map_err(|_| StoreError::Foreign { pk, sk })
+}
+
+fn attribute<T: Serialize>(value: &T) -> Result<AttributeValue, StoreError> {
+    serde_dynamo::to_attribute_value(value)
+        .map_err(|error| StoreError::Request { operation: "serialising a record", cause: error.to_string() })
+}

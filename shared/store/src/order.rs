@@ -1,0 +1,445 @@
+//! Reading and writing order records: one request for each thing that happens to one.
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use relay_types::call::CallKind;
+use relay_types::notification::NotificationKind;
+use relay_types::record::{
+    Attempted, Bodies, Body, Fact, GRACE, LinkFact, Notification, OrderRecord, RecordKey, SPARE, Word, digest_of,
+};
+use relay_types::time::EpochMillis;
+
+use crate::item::{NOTIFICATION, RECORD, read_record, write_record};
+use crate::{Store, StoreError, Updated, attribute, index, n, s, updated, written};
+
+/// Most facts of one order that wait to be decided. Beyond that, deliveries are kept aside.
+pub const MAX_UNDECIDED: i64 = 200;
+/// While no more facts than this wait, short bodies stand in the record; this bounds its size.
+const MAX_INLINE_UNDECIDED: i64 = 16;
+/// The sort key of a body; its digest follows.
+const BODY: &str = "body#";
+
+/// One delivery of a notification.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'a> {
+    /// Which order it is about.
+    pub key: &'a RecordKey,
+    /// Its kind.
+    pub kind: NotificationKind,
+    /// The digest of what it says.
+    pub digest: &'a str,
+    /// Its body.
+    pub body: &'a str,
+    /// Its `request_time`, where it has one.
+    pub request_time: Option<&'a str>,
+    /// Made once for this delivery: tells an SDK's repeat of one write from a delivery.
+    pub token: &'a str,
+}
+
+/// What came of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivered {
+    /// It is recorded.
+    Recorded,
+    /// Too many facts of the order wait to be decided.
+    Full,
+}
+
+/// What came of putting a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linked {
+    /// It is recorded.
+    Recorded {
+        /// Whether there is anything to decide: a link without notifications only expires.
+        decide: bool,
+    },
+    /// The record has changed since it was read.
+    Changed,
+}
+
+/// What a claim found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claim {
+    /// The call is this sender's: the record as the claim left it.
+    Claimed(Box<OrderRecord>),
+    /// It is not: the record as it is, if there is one.
+    Refused(Option<Box<OrderRecord>>),
+}
+
+/// What an expression sets for a fact: the fact itself, the next look, and no expiry.
+const FACT: &str = "facts = list_append(if_not_exists(facts, :none), :fact), \
+    revision = if_not_exists(revision, :now) + :one, unfinished = :shard, look_at = :soon, touched = :now";
+
+impl Store {
+    fn with_fact(&self, key: &RecordKey, fact: &Fact, now: EpochMillis) -> Result<UpdateItemFluentBuilder, StoreError> {
+        let pk = key.pk();
+        Ok(self
+            .update(&pk, RECORD)
+            .expression_attribute_values(":none", AttributeValue::L(Vec::new()))
+            .expression_attribute_values(":fact", AttributeValue::L(vec![attribute(fact)?]))
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":shard", index::shard_of(&pk))
+            .expression_attribute_values(":soon", n(now.plus(GRACE).0))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld))
+    }
+
+    /// Records a delivery. One request, or two where the body does not stand in the record.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost: then nothing must be acknowledged.
+    pub async fn deliver(&self, delivery: Delivery<'_>, now: EpochMillis) -> Result<Delivered, StoreError> {
+        let body = Body::of(delivery.body);
+        if matches!(body, Body::Inline(_)) && self.record_delivery(delivery, body, MAX_INLINE_UNDECIDED, now).await? {
+            return Ok(Delivered::Recorded);
+        }
+        // The digest leaves out what changes on a resend, so a repeat overwrites the same item.
+        self.store(delivery.key, delivery.digest, delivery.body, now).await?;
+        let body = Body::Stored(delivery.digest.to_owned());
+        let recorded = self.record_delivery(delivery, body, MAX_UNDECIDED, now).await?;
+        Ok(if recorded { Delivered::Recorded } else { Delivered::Full })
+    }
+
+    async fn record_delivery(
+        &self,
+        delivery: Delivery<'_>,
+        body: Body,
+        most: i64,
+        now: EpochMillis,
+    ) -> Result<bool, StoreError> {
+        let fact = Fact::Delivery {
+            digest: delivery.digest.to_owned(),
+            at: now,
+            time: delivery.request_time.map(str::to_owned),
+            token: delivery.token.to_owned(),
+        };
+        let result = self
+            .with_fact(delivery.key, &fact, now)?
+            .update_expression(format!("SET #n = if_not_exists(#n, :notification), {FACT} REMOVE expires_at"))
+            .condition_expression("attribute_not_exists(facts) OR size(facts) < :most")
+            .expression_attribute_names("#n", format!("{NOTIFICATION}{}", delivery.digest))
+            .expression_attribute_values(":notification", attribute(&Notification::received(delivery.kind, body, now))?)
+            .expression_attribute_values(":most", n(most))
+            .send()
+            .await;
+        written(result, "UpdateItem of a delivery")
+    }
+
+    /// Puts a link in the place of the one that `seen` has. While the order has no notification there is nothing to
+    /// decide, so the record is not marked as undecided, and expires.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn put_link(
+        &self,
+        seen: &OrderRecord,
+        json: &str,
+        by: &str,
+        token: &str,
+        now: EpochMillis,
+    ) -> Result<Linked, StoreError> {
+        let body = Body::of(json);
+        if matches!(body, Body::Stored(_)) {
+            self.store_body(&seen.key, json, now).await?;
+        }
+        let version = seen.link.as_ref().map_or(0, |link| link.version);
+        let link = LinkFact { version: version + 1, body, at: now, by: by.to_owned(), token: token.to_owned() };
+        let decide = !(seen.notifications.is_empty() && seen.facts.is_empty());
+        let update = if decide {
+            let update = self
+                .with_fact(&seen.key, &Fact::Linked { was: seen.link.as_ref().map(LinkFact::replaced) }, now)?
+                .update_expression(format!("SET link = :link, {FACT} REMOVE expires_at"));
+            match version {
+                0 => update.condition_expression("attribute_not_exists(link)"),
+                _ => {
+                    update.condition_expression("link.version = :seen").expression_attribute_values(":seen", n(version))
+                }
+            }
+        } else {
+            let update = self
+                .update(&seen.key.pk(), RECORD)
+                .update_expression(
+                    "SET link = :link, revision = if_not_exists(revision, :now) + :one, expires_at = :expires",
+                )
+                .expression_attribute_values(":now", n(now.0))
+                .expression_attribute_values(":one", n(1))
+                .expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()))
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            match seen.revision {
+                0 => update.condition_expression("attribute_not_exists(revision)"),
+                seen => update.condition_expression("revision = :seen").expression_attribute_values(":seen", n(seen)),
+            }
+        };
+        let update = update.expression_attribute_values(":link", attribute(&link)?);
+        match updated(update.send().await.map(|_| None), "UpdateItem of a link")? {
+            Updated::Written(_) => Ok(Linked::Recorded { decide }),
+            // Written, its answer lost, and sent again by the SDK.
+            Updated::Refused(item) => {
+                let present = if item.is_empty() { None } else { read_record(item)?.link };
+                let is_ours = present.is_some_and(|link| link.token == token);
+                Ok(if is_ours { Linked::Recorded { decide } } else { Linked::Changed })
+            }
+        }
+    }
+
+    /// Records what a person says of the record as `seen`; `false` if it has changed since.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn say(
+        &self,
+        seen: &OrderRecord,
+        word: Word,
+        by: &str,
+        note: &str,
+        token: &str,
+        now: EpochMillis,
+    ) -> Result<bool, StoreError> {
+        let fact = Fact::Said { word, by: by.to_owned(), note: note.to_owned(), at: now, token: token.to_owned() };
+        let update = self.with_fact(&seen.key, &fact, now)?.update_expression(format!("SET {FACT} REMOVE expires_at"));
+        // The record of a redemption's key may point to a total instead.
+        let update = if seen.revision == 0 {
+            update.condition_expression("attribute_not_exists(revision) AND attribute_not_exists(points_to)")
+        } else {
+            update
+                .condition_expression("revision = :revision")
+                .expression_attribute_values(":revision", n(seen.revision))
+        };
+        match updated(update.send().await.map(|_| None), "UpdateItem of a person's word")? {
+            Updated::Written(_) => Ok(true),
+            Updated::Refused(item) => Ok(!item.is_empty() && read_record(item)?.has_word(token)),
+        }
+    }
+
+    /// Makes the record of a redemption's key point to the record of its total; `false` if the key was used for
+    /// another order, or for a redemption that counts.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn point(&self, key: &RecordKey, to: &RecordKey, now: EpochMillis) -> Result<bool, StoreError> {
+        let result = self
+            .update(&key.pk(), RECORD)
+            .update_expression("SET points_to = :pointer, expires_at = :expires")
+            .condition_expression("attribute_not_exists(pk) OR points_to = :pointer")
+            .expression_attribute_values(":pointer", s(to.pk()))
+            .expression_attribute_values(":expires", n(now.plus(self.retention + SPARE).epoch_seconds()))
+            .send()
+            .await;
+        written(result, "UpdateItem of a redemption's key")
+    }
+
+    /// Reads a record, as it is now.
+    ///
+    /// # Errors
+    /// If DynamoDB did not answer, or the item is not one of ours.
+    pub async fn record(&self, key: &RecordKey) -> Result<Option<OrderRecord>, StoreError> {
+        self.get(&key.pk(), RECORD, "GetItem of a record").await?.map(read_record).transpose()
+    }
+
+    /// Reads a record and all its bodies, as they are now (a consistent Query, paged).
+    ///
+    /// # Errors
+    /// If DynamoDB did not answer, or the record is not one of ours.
+    pub async fn whole(&self, key: &RecordKey) -> Result<Option<(OrderRecord, Bodies)>, StoreError> {
+        let (mut record, mut bodies) = (None, Bodies::new());
+        let mut items = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", s(key.pk()))
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = items.next().await {
+            let mut item = item.map_err(StoreError::of("Query of an order"))?;
+            let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
+            if sk == RECORD {
+                record = Some(read_record(item)?);
+            } else if let (Some(digest), Some(AttributeValue::S(json))) = (sk.strip_prefix(BODY), item.remove("json")) {
+                bodies.insert(digest.to_owned(), json);
+            }
+        }
+        let Some(record) = record else { return Ok(None) };
+        // The pages are no snapshot: a body may have come after its page was read.
+        for digest in
+            record.stored_bodies().into_iter().filter(|digest| !bodies.contains_key(digest)).collect::<Vec<_>>()
+        {
+            if let Some(json) = self.body(key, &Body::Stored(digest.clone())).await? {
+                bodies.insert(digest, json);
+            }
+        }
+        Ok(Some((record, bodies)))
+    }
+
+    /// The text of a body; `None` if it is lost.
+    ///
+    /// # Errors
+    /// If DynamoDB did not answer.
+    pub async fn body(&self, key: &RecordKey, body: &Body) -> Result<Option<String>, StoreError> {
+        match body {
+            Body::Inline(json) => Ok(Some(json.clone())),
+            Body::Stored(digest) => {
+                let item = self.get(&key.pk(), &format!("{BODY}{digest}"), "GetItem of a body").await?;
+                Ok(item.and_then(|mut item| match item.remove("json") {
+                    Some(AttributeValue::S(json)) => Some(json),
+                    _ => None,
+                }))
+            }
+        }
+    }
+
+    /// Stores a long body before a record names it. Equal bodies are one item.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn store_body(&self, key: &RecordKey, json: &str, now: EpochMillis) -> Result<(), StoreError> {
+        self.store(key, &digest_of(json), json, now).await
+    }
+
+    async fn store(&self, key: &RecordKey, digest: &str, json: &str, now: EpochMillis) -> Result<(), StoreError> {
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .item("pk", s(key.pk()))
+            .item("sk", s(format!("{BODY}{digest}")))
+            .item("json", s(json))
+            .item("expires_at", n(now.plus(self.retention + SPARE).epoch_seconds()))
+            .send()
+            .await
+            .map_err(StoreError::of("PutItem of a body"))?;
+        Ok(())
+    }
+
+    pub(super) async fn keep(&self, pk: &str, sk: &str, until: EpochMillis) -> Result<(), StoreError> {
+        let result = self
+            .update(pk, sk)
+            .update_expression("SET expires_at = :until")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":until", n(until.epoch_seconds()))
+            .send()
+            .await;
+        written(result, "UpdateItem of an expiry").map(drop)
+    }
+
+    /// Keeps the pointer of a redemption's key for as long as the record of its total needs it.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn keep_pointer(&self, key: &RecordKey, until: EpochMillis) -> Result<(), StoreError> {
+        self.keep(&key.pk(), RECORD, until).await
+    }
+
+    /// Keeps a body for as long as its record needs it.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn keep_body(&self, key: &RecordKey, digest: &str, until: EpochMillis) -> Result<(), StoreError> {
+        self.keep(&key.pk(), &format!("{BODY}{digest}"), until).await
+    }
+
+    /// Writes a decision in the place of the record that it was made from; `false` if that has changed since.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn replace(&self, read: &OrderRecord, decided: &OrderRecord, writer: &str) -> Result<bool, StoreError> {
+        let next = OrderRecord { revision: read.revision + 1, writer: Some(writer.to_owned()), ..decided.clone() };
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(write_record(&next)?))
+            .condition_expression("revision = :read")
+            .expression_attribute_values(":read", n(read.revision))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    // Written, its answer lost, and sent again by the SDK.
+                    let present = failed.item.as_ref().and_then(|item| item.get("writer")?.as_s().ok());
+                    Ok(present.is_some_and(|present| present == writer))
+                }
+                _ => Err(StoreError::of("PutItem of a record")(error)),
+            },
+        }
+    }
+
+    /// Claims a record's target for a sender: if it is of this call and due, no fact is undecided, and nobody else is
+    /// sending it. The answer carries the whole record.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost: then the lease keeps others away until it runs out.
+    pub async fn claim(
+        &self,
+        key: &RecordKey,
+        call: CallKind,
+        sending: (&str, EpochMillis),
+        now: EpochMillis,
+    ) -> Result<Claim, StoreError> {
+        let (owner, until) = sending;
+        let result = self
+            .update(&key.pk(), RECORD)
+            .update_expression(
+                "SET s_owner = :me, s_until = :until, s_generation = t_generation, \
+                 attempt = if_not_exists(attempt, :zero) + :one, unsettled = if_not_exists(unsettled, :zero) + :one \
+                 ADD revision :one",
+            )
+            .condition_expression(
+                "t_call = :call AND t_due <= :now AND attribute_not_exists(facts) \
+                 AND (attribute_not_exists(s_owner) OR (s_until < :now AND t_resend = :again))",
+            )
+            .expression_attribute_values(":me", s(owner))
+            .expression_attribute_values(":until", n(until.0))
+            .expression_attribute_values(":zero", n(0))
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":call", s(call.as_str()))
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":again", s("again"))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        Ok(match updated(result.map(|output| output.attributes), "UpdateItem of a claim")? {
+            Updated::Written(item) => Claim::Claimed(Box::new(read_record(item)?)),
+            Updated::Refused(item) if item.is_empty() => Claim::Refused(None),
+            Updated::Refused(item) => {
+                let present = Box::new(read_record(item)?);
+                let is_ours = present.sending.as_ref().is_some_and(|sending| sending.owner == owner);
+                // Claimed, the answer lost, and sent again by the SDK.
+                if is_ours { Claim::Claimed(present) } else { Claim::Refused(Some(present)) }
+            }
+        })
+    }
+
+    /// Appends the outcome of an attempt to the facts, where the record has changed since it was claimed. Nothing can be
+    /// claimed until dispatch has folded it in. `false` if this sender is not the owner any more.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost: then the lease runs out.
+    pub async fn hand_in(
+        &self,
+        key: &RecordKey,
+        owner: &str,
+        attempted: &Attempted,
+        now: EpochMillis,
+    ) -> Result<bool, StoreError> {
+        let fact = Fact::Ended { owner: owner.to_owned(), attempted: attempted.clone(), at: now };
+        let result = self
+            .with_fact(key, &fact, now)?
+            .update_expression(format!("SET {FACT} REMOVE s_owner, s_until, s_generation, t_due"))
+            .condition_expression("s_owner = :me")
+            .expression_attribute_values(":me", s(owner))
+            .send()
+            .await;
+        match updated(result.map(|_| None), "UpdateItem of an outcome")? {
+            Updated::Written(_) => Ok(true),
+            // Handed in, the answer lost, and sent again by the SDK; or the lease had run out.
+            Updated::Refused(item) => Ok(!item.is_empty() && read_record(item)?.facts.contains(&fact)),
+        }
+    }
+}

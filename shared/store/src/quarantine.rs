@@ -1,0 +1,84 @@
+//! Bodies that could not be read: kept for 30 days and shown in the attention list, without the body, until somebody
+//! dismisses them. Equal bodies are one entry.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use relay_types::attention::Unreadable;
+use relay_types::digest::sha256_hex;
+use relay_types::notification::NotificationKind;
+use relay_types::time::EpochMillis;
+
+use crate::index::shard_of;
+use crate::{Store, StoreError, n, s, written};
+
+/// How long such a body is kept, whether or not somebody looked.
+const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+
+fn pk(endpoint: NotificationKind) -> String {
+    format!("quarantine#{}", endpoint.partner())
+}
+
+fn sk(endpoint: NotificationKind, digest: &str) -> String {
+    format!("{endpoint}#{digest}")
+}
+
+impl Store {
+    /// Keeps a body that could not be read, with the reason, and puts it into the attention list.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn quarantine(
+        &self,
+        endpoint: NotificationKind,
+        body: &[u8],
+        problem: &str,
+        now: EpochMillis,
+    ) -> Result<(), StoreError> {
+        let digest = sha256_hex(body);
+        let (pk, sk) = (pk(endpoint), sk(endpoint, &digest));
+        let unreadable = Unreadable { endpoint, digest, problem: problem.to_owned() };
+        let unreadable = serde_dynamo::to_attribute_value(unreadable).map_err(|error| StoreError::Request {
+            operation: "serialising a quarantined body",
+            cause: error.to_string(),
+        })?;
+        self.update(&pk, &sk)
+            .update_expression(
+                "SET body = :body, unreadable = :unreadable, attention = :shard, since = if_not_exists(since, :now), \
+                 last_at = :now, expires_at = :expires ADD deliveries :one",
+            )
+            .expression_attribute_values(":body", AttributeValue::B(Blob::new(body)))
+            .expression_attribute_values(":unreadable", unreadable)
+            .expression_attribute_values(":shard", shard_of(&format!("{pk}{sk}")))
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":expires", n(now.plus(KEPT_FOR).epoch_seconds()))
+            .expression_attribute_values(":one", n(1))
+            .send()
+            .await
+            .map_err(StoreError::of("UpdateItem of a quarantined body"))?;
+        Ok(())
+    }
+
+    /// Takes an unreadable body off the attention list; the body stays until it expires. `false` if there is none.
+    ///
+    /// # Errors
+    /// If DynamoDB did not do it or its answer was lost.
+    pub async fn dismiss_unreadable(
+        &self,
+        endpoint: NotificationKind,
+        digest: &str,
+        by: &str,
+        note: &str,
+    ) -> Result<bool, StoreError> {
+        let result = self
+            .update(&pk(endpoint), &sk(endpoint, digest))
+            .update_expression("SET dismissed_by = :by, dismissed_note = :note REMOVE attention, since")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":by", s(by))
+            .expression_attribute_values(":note", s(note))
+            .send()
+            .await;
+        written(result, "UpdateItem of a quarantined body")
+    }
+}

@@ -1,0 +1,61 @@
+//! TOP, the Taobao Open Platform: the protocol and the three calls.
+//!
+//! Source: the platform's protocol page and its page of error codes, the pages of the three calls, and what the
+//! official SDKs do where a page is silent.
+
+pub mod client;
+pub mod credentials;
+pub mod error;
+pub mod form;
+pub mod response;
+pub mod sign;
+
+use relay_types::call::CallKind;
+
+/// What a call's page says of its request and its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MethodSpec {
+    /// The value of `method`.
+    pub method: &'static str,
+    /// The root member of a successful response.
+    pub response: &'static str,
+    /// The boolean inside it that says whether the business succeeded too.
+    pub success: &'static str,
+    /// Where a business failure's code is, if the page has one.
+    pub error_code: Option<&'static str>,
+    /// Where a business failure's message is, if the page has one.
+    pub error_message: Option<&'static str>,
+    /// Whether the call is made in the name of a seller, with a session.
+    pub needs_session: bool,
+}
+
+/// What the page of this call says.
+#[must_use]
+pub const fn method_spec(kind: CallKind) -> MethodSpec {
+    match kind {
+        CallKind::ItineraryPostback => MethodSpec {
+            method: "alibaba.happytrip.flight.order.itinerary.postback",
+            response: "alibaba_happytrip_flight_order_itinerary_postback_response",
+            success: "ht_success",
+            error_code: Some("ht_error_code"),
+            error_message: Some("error_msg"),
+            needs_session: false,
+        },
+        CallKind::TicketVerify => MethodSpec {
+            method: "taobao.travel.ticket.order.verify",
+            response: "travel_ticket_order_verify_response",
+            success: "is_success",
+            error_code: None,
+            error_message: None,
+            needs_session: false,
+        },
+        CallKind::ShipNotify => MethodSpec {
+            method: "alitrip.ship.order.notify",
+            response: "alitrip_ship_order_notify_response",
+            success: "ret_success",
+            error_code: Some("ret_code"),
+            error_message: Some("ret_msg"),
+            needs_session: true,
+        },
+    }
+}

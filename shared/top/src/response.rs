@@ -1,0 +1,189 @@
+//! What TOP answered, and what that says about the call.
+//!
+//! HTTP's status says little: TOP answers 200 for errors too. A business failure comes in a success spec.
+
+use relay_types::call::CallKind;
+use relay_types::failure::{Failure, Reply};
+use serde_json::{Map, Value};
+
+use crate::error::{ErrorClass, classify};
+use crate::method_spec;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It took effect.
+    Succeeded(Reply),
+    /// It did not, or nobody knows: the class says which, the failure what TOP said.
+    Failed(ErrorClass, Failure),
+}
+
+/// Longest text taken over from TOP onto a record, in characters.
+const MAX_TEXT: usize = 300;
+
+/// Reads TOP's answer to a call of `kind`: wrapped or simplified, success or error.
+#[must_use]
+pub fn read(kind: CallKind, http_status: u16, body: &[u8]) -> Outcome {
+    let Some(answer) = parse_lenient(body) else {
+        let message = format!("TOP answered HTTP {http_status} with {} bytes that are not a JSON object", body.len());
+        return Outcome::Failed(ErrorClass::Unknown, Failure::of(message));
+    };
+    if let Some(Value::Object(error)) = answer.get("error_response") {
+        let failure = Failure {
+            code: error.get("code").and_then(integer),
+            sub_code: text(error, "sub_code"),
+            message: text(error, "sub_msg").or_else(|| text(error, "msg")).unwrap_or_default(),
+            request_id: text(error, "request_id"),
+        };
+        return Outcome::Failed(classify(&failure), failure);
+    }
+    let spec = method_spec(kind);
+    let (response, request_id) = match answer.get(spec.response) {
+        Some(Value::Object(response)) => {
+            (response, text(response, "request_id").or_else(|| text(&answer, "request_id")))
+        }
+        _ => (&answer, text(&answer, "request_id")),
+    };
+    let named = |name: Option<&str>| name.and_then(|name| text(response, name));
+    let (code, message) = (named(spec.error_code), named(spec.error_message));
+    match response.get(spec.success).and_then(boolean) {
+        Some(true) => Outcome::Succeeded(Reply { code, message, request_id }),
+        Some(false) => {
+            let message = message.unwrap_or_else(|| format!("TOP answered {}: false", spec.success));
+            Outcome::Failed(ErrorClass::Rejected, Failure { code: None, sub_code: code, message, request_id })
+        }
+        None => {
+            let message = format!("TOP's answer has neither error_response nor {}", spec.success);
+            Outcome::Failed(ErrorClass::Unknown, Failure { message, request_id, ..Failure::default() })
+        }
+    }
+}
+
+/// JSON, also with raw control characters inside strings, which TOP has been seen to send.
+fn parse_lenient(body: &[u8]) -> Option<Map<String, Value>> {
+    let value = serde_json::from_slice(body).or_else(|_| {
+        let spaced: Vec<u8> = body.iter().map(|byte| if byte.is_ascii_control() { b' ' } else { *byte }).collect();
+        serde_json::from_slice(&spaced)
+    });
+    match value {
+        Ok(Value::Object(members)) => Some(members),
+        _ => None,
+    }
+}
+
+fn text(members: &Map<String, Value>, name: &str) -> Option<String> {
+    let text = match members.get(name)? {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    Some(text.chars().take(MAX_TEXT).collect())
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn boolean(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(truth) => Some(*truth),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Ban;
+    use std::time::Duration;
+
+    fn sample(kind: CallKind, name: &str) -> Outcome {
+        let samples: Value = serde_json::from_str(include_str!("../../types/testdata/top-responses.json")).unwrap();
+        assert!(samples[name].is_object(), "no sample {name}");
+        read(kind, 200, samples[name].to_string().as_bytes())
+    }
+
+    fn class(outcome: &Outcome) -> Option<ErrorClass> {
+        match outcome {
+            Outcome::Succeeded(_) => None,
+            Outcome::Failed(class, _) => Some(*class),
+        }
+    }
+
+    #[test]
+    fn every_sample_is_read_as_what_it_is() {
+        use CallKind::{ItineraryPostback, ShipNotify, TicketVerify};
+        let banned = |seconds| Some(ErrorClass::NotExecuted { ban: Some(Ban::For(Duration::from_secs(seconds))) });
+        for (name, kind, expected) in [
+            ("ship_ok", ShipNotify, None),
+            ("ship_ok_simplified", ShipNotify, None),
+            ("ship_business_failure_http200", ShipNotify, Some(ErrorClass::Rejected)),
+            ("verify_ok", TicketVerify, None),
+            ("verify_not_success", TicketVerify, Some(ErrorClass::Rejected)),
+            ("happytrip_ok", ItineraryPostback, None),
+            ("happytrip_business_failure", ItineraryPostback, Some(ErrorClass::Rejected)),
+            ("err_7_short_ban", ShipNotify, banned(1)),
+            ("err_7_day_quota", ShipNotify, banned(31062)),
+            ("err_11_ip", ShipNotify, Some(ErrorClass::ConfigurationFault)),
+            ("err_15_timeout", ShipNotify, Some(ErrorClass::Unknown)),
+            ("err_15_isp_npe_no_retry", ShipNotify, Some(ErrorClass::UnknownForGood)),
+            ("err_25", ShipNotify, Some(ErrorClass::ConfigurationFault)),
+            ("err_27_min", ShipNotify, Some(ErrorClass::ConfigurationFault)),
+            ("err_27_full", ShipNotify, Some(ErrorClass::ConfigurationFault)),
+            ("err_31", ShipNotify, Some(ErrorClass::NotExecuted { ban: None })),
+            ("err_50_invalid_param_from_seed", ShipNotify, Some(ErrorClass::Rejected)),
+        ] {
+            assert_eq!(class(&sample(kind, name)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_success_keeps_code_message_and_request_id() {
+        let reply =
+            Reply { code: Some("0".into()), message: Some("success".into()), request_id: Some("16f3k8q2h7a1x".into()) };
+        assert_eq!(sample(CallKind::ShipNotify, "ship_ok"), Outcome::Succeeded(reply.clone()));
+        assert_eq!(sample(CallKind::ShipNotify, "ship_ok_simplified"), Outcome::Succeeded(reply));
+    }
+
+    #[test]
+    fn a_stack_trace_is_never_taken_over() {
+        let body = br#"{"alibaba_happytrip_flight_order_itinerary_postback_response":{"ht_success":false,"error_msg":"no","stack_trace":"PLANTED"}}"#;
+        assert!(!format!("{:?}", read(CallKind::ItineraryPostback, 200, body)).contains("PLANTED"));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_top_leaves_the_outcome_unknown() {
+        for body in [
+            &b""[..],
+            b"<html>502</html>",
+            b"null",
+            b"[]",
+            b"{}",
+            b"{\"ret_success\":null}",
+            b"\xff",
+            br#"{"travel_ticket_order_verify_response":{"is_success":true}}"#,
+        ] {
+            assert_eq!(
+                class(&read(CallKind::ShipNotify, 502, body)),
+                Some(ErrorClass::Unknown),
+                "{}",
+                String::from_utf8_lossy(body)
+            );
+        }
+    }
+
+    #[test]
+    fn raw_control_characters_inside_strings_are_read() {
+        let body = b"{\"alitrip_ship_order_notify_response\":{\"ret_success\":true,\"ret_msg\":\"a\nb\tc\",\"request_id\":1234567890123456789}}";
+        let Outcome::Succeeded(reply) = read(CallKind::ShipNotify, 200, body) else { panic!("not read") };
+        assert_eq!(
+            (reply.message.as_deref(), reply.request_id.as_deref()),
+            (Some("a b c"), Some("1234567890123456789"))
+        );
+    }
+}

@@ -1,0 +1,252 @@
+//! A call to TOP as the relay thinks of it: which one, under which key, with which request, and whether it may
+//! be sent again when nobody knows how it ended.
+
+pub mod itinerary_postback;
+pub mod ship_notify;
+pub mod ticket_verify;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::call::itinerary_postback::FlightItineraryRequest;
+use crate::call::ship_notify::ConfirmBook;
+use crate::call::ticket_verify::TicketVerify;
+use crate::json::{self, FieldError};
+
+/// The three calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallKind {
+    /// `alibaba.happytrip.flight.order.itinerary.postback`
+    ItineraryPostback,
+    /// `taobao.travel.ticket.order.verify`
+    TicketVerify,
+    /// `alitrip.ship.order.notify`
+    ShipNotify,
+}
+
+impl CallKind {
+    /// All calls.
+    pub const ALL: [Self; 3] = [Self::ItineraryPostback, Self::TicketVerify, Self::ShipNotify];
+
+    /// The name in routes, keys, queues and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ItineraryPostback => "itinerary-postback",
+            Self::TicketVerify => "ticket-verify",
+            Self::ShipNotify => "ship-notify",
+        }
+    }
+
+    /// The environment variable that holds the URL of its queue.
+    #[must_use]
+    pub const fn queue_url_variable(self) -> &'static str {
+        match self {
+            Self::ItineraryPostback => "ITINERARY_POSTBACK_QUEUE_URL",
+            Self::TicketVerify => "TICKET_VERIFY_QUEUE_URL",
+            Self::ShipNotify => "SHIP_NOTIFY_QUEUE_URL",
+        }
+    }
+
+    /// The call of that name, if there is one.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+impl fmt::Display for CallKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether a call may be sent again when nobody knows whether it took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resend {
+    /// Once more changes nothing at TOP.
+    Again,
+    /// Once more may do it twice: a person must look.
+    Never,
+}
+
+impl Resend {
+    /// The name on records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Again => "again",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// One thing that TOP can be told about: what a call is about, whoever asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lane {
+    /// Which call.
+    pub call: CallKind,
+    /// The business's id: `alitrip_order_id`, `out_relation_order_id`, `total#…` or `key#…`.
+    pub id: String,
+}
+
+impl std::fmt::Display for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.call, self.id)
+    }
+}
+
+impl Lane {
+    /// Where a redemption that counts each time is told: named by the caller's key.
+    #[must_use]
+    pub fn redemption(key: &str) -> Self {
+        Self { call: CallKind::TicketVerify, id: format!("key#{key}") }
+    }
+
+    /// Reads `call/id`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (call, id) = text.split_once('/')?;
+        Some(Self { call: CallKind::named(call)?, id: id.to_owned() })
+    }
+}
+
+/// What a call says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CallRequest {
+    /// See [`FlightItineraryRequest`].
+    ItineraryPostback(FlightItineraryRequest),
+    /// See [`TicketVerify`].
+    TicketVerify(TicketVerify),
+    /// See [`ConfirmBook`].
+    ShipNotify(Box<ConfirmBook>),
+}
+
+impl CallRequest {
+    /// Reads and checks a request in TOP's field names; for the two wrapped calls, what is inside the wrapper.
+    ///
+    /// # Errors
+    /// Names the field that the call's page does not know, asks for, or types otherwise.
+    pub fn from_json(kind: CallKind, body: &Value) -> Result<Self, FieldError> {
+        let request = match kind {
+            CallKind::ItineraryPostback => Self::ItineraryPostback(json::read(body)?),
+            CallKind::TicketVerify => Self::TicketVerify(json::read(body)?),
+            CallKind::ShipNotify => Self::ShipNotify(Box::new(json::read(body)?)),
+        };
+        match &request {
+            Self::ItineraryPostback(itinerary) => itinerary.check()?,
+            Self::TicketVerify(verify) => verify.check()?,
+            // TOP lets a success go without passengers, and judges the rest itself.
+            Self::ShipNotify(_) => {}
+        }
+        Ok(request)
+    }
+
+    /// Reads what [`CallRequest::to_json`] wrote.
+    ///
+    /// # Errors
+    /// If a record was changed by hand into something that is no request.
+    pub fn from_stored(kind: CallKind, json: &str) -> Result<Self, FieldError> {
+        Self::from_json(kind, &json::parse_object(json.as_bytes())?)
+    }
+
+    /// Which call this is a request of.
+    #[must_use]
+    pub const fn kind(&self) -> CallKind {
+        match self {
+            Self::ItineraryPostback(_) => CallKind::ItineraryPostback,
+            Self::TicketVerify(_) => CallKind::TicketVerify,
+            Self::ShipNotify(_) => CallKind::ShipNotify,
+        }
+    }
+
+    /// The request as JSON, members in the page's order: the string that is stored, digested, and (for the
+    /// wrapped calls) signed and sent.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Serialising our own structs of strings and numbers cannot fail.
+        match self {
+            Self::ItineraryPostback(itinerary) => serde_json::to_string(itinerary),
+            Self::TicketVerify(verify) => serde_json::to_string(verify),
+            Self::ShipNotify(ship) => serde_json::to_string(ship),
+        }
+        .unwrap_or_default()
+    }
+
+    /// What TOP is told about: the business's own id, so it is one thing whoever asks for it. A redemption of a total is
+    /// about its order. One that counts each time is about itself, so the caller's `key` names it.
+    #[must_use]
+    pub fn lane(&self, key: &str) -> Lane {
+        let id = match self {
+            Self::ShipNotify(ship) => ship.alitrip_order_id.clone(),
+            Self::ItineraryPostback(itinerary) => itinerary.out_relation_order_id.clone(),
+            Self::TicketVerify(verify) if verify.tells_total() => match (verify.order_id, &verify.out_order_id) {
+                (Some(id), _) => format!("total#{id}"),
+                (None, Some(id)) => format!("total#out#{id}"),
+                (None, None) => "total#".to_owned(),
+            },
+            Self::TicketVerify(_) => return Lane::redemption(key),
+        };
+        Lane { call: self.kind(), id }
+    }
+
+    /// Whether the request may be sent again when nobody knows whether it took effect.
+    #[must_use]
+    pub const fn resend(&self) -> Resend {
+        match self {
+            // TOP's page: idempotent on alitrip_order_id; after the first success nothing changes any more.
+            Self::ShipNotify(_) => Resend::Again,
+            // The same numbers told twice are the same numbers (inferred: the page is silent).
+            Self::ItineraryPostback(_) => Resend::Again,
+            // A running total can be told twice; "one more used" cannot.
+            Self::TicketVerify(verify) if verify.tells_total() => Resend::Again,
+            Self::TicketVerify(_) => Resend::Never,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn request(kind: CallKind, body: Value) -> CallRequest {
+        CallRequest::from_json(kind, &body).unwrap()
+    }
+
+    #[test]
+    fn a_lane_is_what_top_is_told_about() {
+        let lane = |kind, body| request(kind, body).lane("K").to_string();
+        let ship = |success| json!({"agent_order_id": "A", "alitrip_order_id": "38", "success": success});
+        assert_eq!(lane(CallKind::ShipNotify, ship(true)), "ship-notify/38");
+        assert_eq!(lane(CallKind::ShipNotify, ship(false)), "ship-notify/38");
+        let flight =
+            json!({"out_relation_order_id": "P", "tes_head_id": "1", "cwt_account_no": "2", "ticket_no_list": ["1"]});
+        assert_eq!(lane(CallKind::ItineraryPostback, flight), "itinerary-postback/P");
+        assert_eq!(lane(CallKind::TicketVerify, json!({"order_id": 1})), "ticket-verify/key#K");
+        let total = json!({"order_id": 1, "write_off_type": 1});
+        assert_eq!(lane(CallKind::TicketVerify, total), "ticket-verify/total#1");
+    }
+
+    #[test]
+    fn only_a_write_off_of_one_more_is_never_sent_again() {
+        let verify = |write_off_type: Value| {
+            request(CallKind::TicketVerify, json!({"order_id": 1, "write_off_type": write_off_type})).resend()
+        };
+        assert_eq!(verify(json!(1)), Resend::Again);
+        assert_eq!(verify(json!("1")), Resend::Again);
+        assert_eq!(verify(json!(0)), Resend::Never);
+        assert_eq!(verify(json!(null)), Resend::Never, "absent is the ordinary kind, 0");
+    }
+
+    #[test]
+    fn a_stored_request_reads_back_the_same() {
+        let body = json!({"agent_order_id": "A", "alitrip_order_id": "38", "success": false, "total_price": 0});
+        let ship = request(CallKind::ShipNotify, body);
+        assert_eq!(CallRequest::from_stored(CallKind::ShipNotify, &ship.to_json()).unwrap(), ship);
+    }
+}

@@ -1,0 +1,519 @@
+//! Reading JSON from outside: lenient where partners are, with errors that name the field and never repeat
+//! a value (it may be somebody's name or ticket password).
+
+use std::collections::HashSet;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Number, Value};
+
+/// Largest body taken, in bytes. It must fit a DynamoDB item (400 KB) beside the rest of its record.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// Why a body was not taken. Its text names the field and what it should be, never what it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Path of the field at fault, such as `vouchers[0].voucher_type`; empty if it is the body as a whole.
+    pub field: String,
+    /// What is wrong with it, such as `is missing`.
+    pub problem: String,
+}
+
+impl FieldError {
+    /// A fault of the field at `field`.
+    pub fn at(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
+    }
+
+    /// The fault, of a value that is itself at `parent`.
+    #[must_use]
+    pub fn within(self, parent: &str) -> Self {
+        let separator = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
+        Self { field: format!("{parent}{separator}{}", self.field), problem: self.problem }
+    }
+
+    /// A fault of the body as a whole.
+    pub fn body(problem: impl Into<String>) -> Self {
+        Self::at("", problem)
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.field.is_empty() {
+            write!(f, "the body {}", self.problem)
+        } else {
+            write!(f, "field {} {}", self.field, self.problem)
+        }
+    }
+}
+
+impl std::error::Error for FieldError {}
+
+/// The byte order mark that some systems write before UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A body without the byte order mark that it may begin with.
+#[must_use]
+pub fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+}
+
+/// Parses a body that must be one JSON object. A byte order mark before it is ignored. If a key occurs twice in an
+/// object, the last one counts.
+///
+/// # Errors
+/// If the bytes are not UTF-8, not JSON, or JSON but no object. The position is told, the text is not.
+pub fn parse_object(body: &[u8]) -> Result<Value, FieldError> {
+    let body = without_mark(body);
+    if body.is_empty() {
+        return Err(FieldError::body("is empty: send a JSON object"));
+    }
+    let text = std::str::from_utf8(body)
+        .map_err(|error| FieldError::body(format!("is not UTF-8 from byte {} on", error.valid_up_to())))?;
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        FieldError::body(format!("is not valid JSON at line {}, column {}", error.line(), error.column()))
+    })?;
+    if value.is_object() { Ok(value) } else { Err(FieldError::body("must be a JSON object")) }
+}
+
+/// As [`parse_object`], but no key may occur twice in an object: two readers could take different values.
+///
+/// # Errors
+/// As [`parse_object`]; names the first duplicate key.
+pub fn parse_unambiguous_object(body: &[u8]) -> Result<Value, FieldError> {
+    let value = parse_object(body)?;
+    let mut duplicate = None;
+    let mut deserializer = serde_json::Deserializer::from_slice(without_mark(body));
+    let checked = UniqueKeys { at: &Place::Root, duplicate: &mut duplicate }.deserialize(&mut deserializer);
+    match (duplicate, checked) {
+        (Some(field), _) => Err(FieldError::at(field, "occurs twice")),
+        // It is JSON: it was parsed before.
+        (None, _) => Ok(value),
+    }
+}
+
+/// Where a value is in a body.
+enum Place<'a> {
+    Root,
+    Member(&'a Self, &'a str),
+    Element(&'a Self, usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Member(Self::Root, name) => f.write_str(name),
+            Self::Member(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Element(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+/// Goes through JSON, builds nothing, and stops at the first key that occurs twice in an object.
+struct UniqueKeys<'a> {
+    at: &'a Place<'a>,
+    duplicate: &'a mut Option<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for UniqueKeys<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueKeys<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        for index in 0.. {
+            let at = Place::Element(self.at, index);
+            if elements.next_element_seed(UniqueKeys { at: &at, duplicate: &mut *self.duplicate })?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let at = Place::Member(self.at, &name);
+            if names.contains(&name) {
+                *self.duplicate = Some(at.to_string());
+                return Err(A::Error::custom("a key occurs twice"));
+            }
+            // A number of any size is a map, too: of one member that serde_json alone knows.
+            members.next_value_seed(UniqueKeys { at: &at, duplicate: &mut *self.duplicate })?;
+            names.insert(name);
+        }
+        Ok(())
+    }
+}
+
+/// Reads `value` as a `T`.
+///
+/// # Errors
+/// Names the field that is missing, not known, or of the wrong type.
+pub fn read<T: DeserializeOwned>(value: &Value) -> Result<T, FieldError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let (leaf, problem) = without_values(&error.into_inner().to_string());
+        let parent = if path == "." { "" } else { &path };
+        let field = match (parent.is_empty(), leaf) {
+            (_, None) => parent.to_owned(),
+            // An unknown field is in the path already; a missing one is not.
+            (false, Some(leaf)) if parent == leaf || parent.ends_with(&format!(".{leaf}")) => parent.to_owned(),
+            (true, Some(leaf)) => leaf,
+            (false, Some(leaf)) => format!("{parent}.{leaf}"),
+        };
+        FieldError { field, problem }
+    })
+}
+
+/// Turns serde's message, which may quote the value found, into one that does not.
+fn without_values(message: &str) -> (Option<String>, String) {
+    let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
+    if message.starts_with("missing field") {
+        return (quoted(message), "is missing".to_owned());
+    }
+    if message.starts_with("unknown field") {
+        return (quoted(message), "is not known here".to_owned());
+    }
+    if let Some(expectation) = message.strip_prefix(EXPECTED) {
+        return (None, format!("must be {expectation}"));
+    }
+    if message.contains("expected a sequence") {
+        return (None, "must be a list".to_owned());
+    }
+    if message.contains("expected struct") || message.contains("expected a map") {
+        return (None, "must be an object".to_owned());
+    }
+    (None, "is of the wrong type or has a value that is not allowed".to_owned())
+}
+
+/// Marks this module's own messages, which never hold a value.
+const EXPECTED: &str = "expected ";
+
+fn expected<E: serde::de::Error>(what: &str) -> E {
+    E::custom(format!("{EXPECTED}{what}"))
+}
+
+/// A string; a number is taken too, with every digit that was sent.
+///
+/// # Errors
+/// Anything else is refused.
+pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    optional_text(deserializer)?.ok_or_else(|| expected("a string"))
+}
+
+/// As [`text`]; `null` is as good as absent.
+///
+/// # Errors
+/// A boolean, list or object is refused.
+pub fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(deserializer).map_err(|_| D::Error::custom("expected a string"))? {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        _ => Err(expected("a string")),
+    }
+}
+
+/// The digits of a number, as [`text`] takes them: JSON's `-0` is `0`.
+#[must_use]
+pub fn digits(number: &Number) -> String {
+    let digits = number.to_string();
+    if digits == "-0" { "0".to_owned() } else { digits }
+}
+
+/// As [`text`]; anything else is as good as absent.
+///
+/// # Errors
+/// None of its own.
+pub fn text_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    })
+}
+
+/// A member that decides nothing: described as a `T`, taken whatever it holds, and never read. It stays in the body
+/// that is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread<T>(PhantomData<T>);
+
+impl<T> Default for Unread<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Unread<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self::default())
+    }
+}
+
+#[cfg(feature = "schema")]
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Unread<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A string that is not empty.
+///
+/// # Errors
+/// An empty string is refused, as is anything that [`text`] refuses.
+pub fn filled_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = text(deserializer)?;
+    if text.is_empty() { Err(expected("a string that is not empty")) } else { Ok(text) }
+}
+
+/// A member of a secret that is filled in: the template creates it empty, and what an empty one signs anybody can sign.
+///
+/// # Errors
+/// If it is no text, or empty.
+pub fn filled_in<'de, T: From<String>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Err(D::Error::custom("is empty")) } else { Ok(text.into()) }
+}
+
+/// A whole number, written as a number or as a string of digits; `2.0` is one, too.
+///
+/// # Errors
+/// Other fractions, exponents, other text, and what does not fit 64 bits are refused.
+pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    optional_integer(deserializer)?.ok_or_else(|| expected("a whole number"))
+}
+
+/// As [`integer`]; `null` and the empty string are as good as absent.
+///
+/// # Errors
+/// As [`integer`].
+pub fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let digits = match Value::deserialize(deserializer)? {
+        Value::Null => return Ok(None),
+        Value::String(text) if text.is_empty() => return Ok(None),
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        _ => return Err(expected("a whole number")),
+    };
+    let whole = match digits.split_once('.') {
+        Some((whole, fraction)) if !fraction.is_empty() && fraction.bytes().all(|digit| digit == b'0') => whole,
+        _ => &digits,
+    };
+    whole.parse().map(Some).map_err(|_| expected("a whole number"))
+}
+
+/// A decimal amount, written as a number or as a string, kept digit for digit; `null` and the empty string
+/// are as good as absent.
+///
+/// # Errors
+/// Anything else is refused.
+pub fn optional_decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Number>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(text) if text.is_empty() => Ok(None),
+        Value::String(text) => text.parse().map(Some).map_err(|_| expected("a decimal number")),
+        Value::Number(number) => Ok(Some(number)),
+        _ => Err(expected("a decimal number")),
+    }
+}
+
+/// `true` or `false`.
+///
+/// # Errors
+/// Anything else is refused.
+pub fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Value::deserialize(deserializer)?.as_bool().ok_or_else(|| expected("true or false"))
+}
+
+/// A list; `null` is as good as an empty one.
+///
+/// # Errors
+/// Anything else is refused, and so is an element of the wrong type.
+pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A list of strings, each as [`text`] takes it.
+///
+/// # Errors
+/// Anything else is refused.
+pub fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let Some(values) = Option::<Vec<Value>>::deserialize(deserializer)? else { return Ok(Vec::new()) };
+    let text = |value| match value {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(expected("a list of strings")),
+    };
+    values.into_iter().map(text).collect()
+}
+
+/// A time as TOP writes it, `yyyy-MM-dd HH:mm:ss`; `null` is as good as absent.
+///
+/// # Errors
+/// Anything else is refused.
+pub fn optional_china_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match optional_text(deserializer)? {
+        Some(time) if !crate::time::is_china_time(&time) => Err(expected("a time written yyyy-MM-dd HH:mm:ss")),
+        time => Ok(time),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        #[serde(deserialize_with = "filled_text")]
+        id: String,
+        #[serde(default, deserialize_with = "optional_integer")]
+        count: Option<i64>,
+        #[serde(default, deserialize_with = "optional_decimal")]
+        price: Option<Number>,
+        #[serde(default, deserialize_with = "list")]
+        inner: Vec<Inner>,
+        #[serde(default, deserialize_with = "texts")]
+        names: Vec<String>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[serde(deserialize_with = "integer")]
+        kind: i64,
+    }
+
+    fn body(text: &str) -> Result<Body, FieldError> {
+        read(&parse_object(text.as_bytes())?)
+    }
+
+    #[test]
+    fn a_number_may_come_as_a_string_or_a_number_and_keeps_every_digit() {
+        let read =
+            body(r#"{"id":92233720368547758089,"count":"9007199254740993","price":"25.580","names":["a",1]}"#).unwrap();
+        assert_eq!(read.id, "92233720368547758089");
+        assert_eq!(read.count, Some(9_007_199_254_740_993));
+        assert_eq!(read.price.unwrap().to_string(), "25.580");
+        assert_eq!(read.names, ["a", "1"]);
+        for text in ["1", "1.0", "\"1.00\""] {
+            assert_eq!(body(&format!(r#"{{"id":"x","count":{text}}}"#)).unwrap().count, Some(1), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_field_and_never_the_value() {
+        let cases = [
+            (r#"{"id":"secret","inner":[{"kind":1},{"kind":"secret"}]}"#, "field inner[1].kind must be a whole number"),
+            (r#"{"id":"x","inner":[{}]}"#, "field inner[0].kind is missing"),
+            (r#"{"id":"x","inner":[{"kind":1,"odd":"secret"}]}"#, "field inner[0].odd is not known here"),
+            (r#"{"id":"x","odd":"secret"}"#, "field odd is not known here"),
+            (r#"{}"#, "field id is missing"),
+            (r#"{"id":""}"#, "field id must be a string that is not empty"),
+            (r#"{"id":["secret"]}"#, "field id must be a string"),
+            (r#"{"id":"x","count":1.5}"#, "field count must be a whole number"),
+            (r#"{"id":"x","count":"1."}"#, "field count must be a whole number"),
+            (r#"{"id":"x","count":1e2}"#, "field count must be a whole number"),
+            (r#"{"id":"x","count":{"secret":1}}"#, "field count must be a whole number"),
+            (r#"{"id":"x","price":"secret"}"#, "field price must be a decimal number"),
+            (r#"{"id":"x","inner":"secret"}"#, "field inner must be a list"),
+            (r#"{"id":"x","inner":["secret"]}"#, "field inner[0] must be an object"),
+            (r#"{"id":"x","names":"secret"}"#, "field names must be a list"),
+        ];
+        for (text, message) in cases {
+            assert_eq!(body(text).unwrap_err().to_string(), message, "{text}");
+        }
+    }
+
+    #[test]
+    fn duplicate_keys_are_named_with_their_place_at_every_depth() {
+        let numbers =
+            r#"{"a":1e400,"b":[12345678901234567890123,-0.10,true,null,""],"c":{"a":1},"d":[{"a":1},{"a":2}]}"#;
+        assert_eq!(parse_unambiguous_object(numbers.as_bytes()).unwrap(), parse_object(numbers.as_bytes()).unwrap());
+        for (text, field) in [
+            (r#"{"a":1,"a":1}"#, "a"),
+            (r#"{"a":1,"b":{"\u0061":1,"a":null}}"#, "b.a"),
+            (r#"{"a":[[],[{"b":{},"c":[],"b":[]}]]}"#, "a[1][0].b"),
+            ("\u{feff}{\"a\":1,\"a\":1}", "a"),
+        ] {
+            let message = format!("field {field} occurs twice");
+            assert_eq!(parse_unambiguous_object(text.as_bytes()).unwrap_err().to_string(), message, "{text}");
+            assert!(parse_object(text.as_bytes()).is_ok());
+        }
+        assert_eq!(parse_object(br#"{"a":1,"a":2}"#).unwrap()["a"], 2, "the last one counts");
+        assert!(parse_unambiguous_object(b"{").is_err());
+    }
+
+    #[test]
+    fn byte_order_mark_is_ignored_once_and_only_at_the_beginning() {
+        assert_eq!(parse_object("\u{feff}{\"a\":\"\u{feff}\"}".as_bytes()).unwrap()["a"], "\u{feff}");
+        assert_eq!(parse_object("\u{feff}".as_bytes()).unwrap_err(), FieldError::body("is empty: send a JSON object"));
+        assert!(parse_object("\u{feff}\u{feff}{}".as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_is_no_json_object_is_refused() {
+        for (bytes, message) in [
+            (&b""[..], "the body is empty: send a JSON object"),
+            (b"null", "the body must be a JSON object"),
+            (b"[]", "the body must be a JSON object"),
+            (b"\"secret\"", "the body must be a JSON object"),
+            (b"{\"a\":", "the body is not valid JSON at line 1, column 5"),
+            (b"{\"a\":\"\xff\"}", "the body is not UTF-8 from byte 6 on"),
+            (b"{\"a\":\"\x01\"}", "the body is not valid JSON at line 1, column 7"),
+        ] {
+            assert_eq!(parse_object(bytes).unwrap_err().to_string(), message);
+        }
+    }
+}

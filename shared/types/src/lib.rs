@@ -1,0 +1,20 @@
+//! What the relay speaks of: orders, links, notifications, calls, records, and how people see them. No clients, no
+//! sockets.
+
+pub mod attention;
+pub mod call;
+pub mod digest;
+pub mod error;
+pub mod failure;
+pub mod json;
+pub mod link;
+pub mod notification;
+pub mod order;
+pub mod partner;
+pub mod reason;
+pub mod record;
+pub mod redact;
+#[cfg(feature = "schema")]
+pub mod schema;
+pub mod time;
+pub mod view;

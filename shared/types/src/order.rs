@@ -1,0 +1,116 @@
+//! An order as the partner names it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest order id or call key, in bytes. DynamoDB's sort keys hold 1,024 bytes and partition keys 2,048.
+pub const MAX_ID_BYTES: usize = 256;
+
+/// Who issues the tickets of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Partner {
+    /// TSY (hkramble): flights.
+    Tsy,
+    /// SCTT: scenic-spot and ship tickets.
+    Sctt,
+}
+
+impl Partner {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Tsy, Self::Sctt];
+
+    /// The name in routes and keys.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tsy => "tsy",
+            Self::Sctt => "sctt",
+        }
+    }
+
+    /// The partner of that name, if there is one.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|partner| partner.as_str() == name)
+    }
+}
+
+impl fmt::Display for Partner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether `id` can be a key: not empty, at most [`MAX_ID_BYTES`] long, and free of control characters.
+#[must_use]
+pub fn is_usable_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= MAX_ID_BYTES && !id.chars().any(char::is_control)
+}
+
+/// What [`is_usable_id`] asks for, as the problem of a [`FieldError`].
+pub const UNUSABLE_ID: &str = "must be 1 to 256 bytes long without control characters";
+
+/// An order's id: TSY's `orderId`; SCTT's `trade_number`, or `order_code` where that is empty.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OrderId(String);
+
+impl OrderId {
+    /// The id as the partner wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for OrderId {
+    type Error = &'static str;
+
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        if is_usable_id(&id) { Ok(Self(id)) } else { Err(UNUSABLE_ID) }
+    }
+}
+
+impl From<OrderId> for String {
+    fn from(id: OrderId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which order, of which partner.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OrderKey {
+    /// Whose order it is.
+    pub partner: Partner,
+    /// Its id there.
+    pub order_id: OrderId,
+}
+
+impl fmt::Display for OrderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.partner, self.order_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_id_is_not_empty_not_endless_and_has_no_control_characters() {
+        for id in ["", "a\nb", "\u{0}", &"x".repeat(257)] {
+            assert!(OrderId::try_from(id.to_owned()).is_err());
+        }
+        for id in ["P-1001", "订单/1 #2", &"x".repeat(256)] {
+            assert!(OrderId::try_from(id.to_owned()).is_ok());
+        }
+    }
+}

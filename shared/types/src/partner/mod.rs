@@ -1,0 +1,68 @@
+//! The partners who call us: their wire types, how they show who they are, and how they are answered.
+
+pub mod sctt;
+pub mod tsy;
+
+use serde_json::Value;
+
+use crate::json::{self, FieldError};
+use crate::order::{OrderId, Partner, UNUSABLE_ID};
+
+impl Partner {
+    /// The body that acknowledges a notification, byte for byte as the partner's page shows it. TSY's `code`
+    /// is a string, SCTT's a number.
+    #[must_use]
+    pub const fn acknowledgement(self) -> &'static str {
+        match self {
+            Self::Tsy => r#"{"msg":"success","code":"0"}"#,
+            Self::Sctt => r#"{"code":0,"msg":"ok","data":null}"#,
+        }
+    }
+
+    /// The body of a refusal in the partner's own shape. `message` must hold nothing personal.
+    #[must_use]
+    pub fn refusal(self, status: u16, message: &str) -> String {
+        let message = serde_json::Value::from(message);
+        match self {
+            Self::Tsy => format!(r#"{{"msg":{message},"code":"{status}"}}"#),
+            Self::Sctt => format!(r#"{{"code":{status},"msg":{message},"data":null}}"#),
+        }
+    }
+}
+
+/// Whose order a body is about: ours by the first of `names`, or else, where that is absent or empty, the partner's by
+/// the second, which is not looked at otherwise.
+pub(crate) fn named_order(body: &Value, names: [&str; 2]) -> Result<OrderId, FieldError> {
+    for name in names {
+        let id = match &body[name] {
+            Value::Null => continue,
+            Value::String(id) if id.is_empty() => continue,
+            Value::String(id) => id.clone(),
+            Value::Number(id) => json::digits(id),
+            _ => return Err(FieldError::at(name, "must be a string")),
+        };
+        return OrderId::try_from(id).map_err(|_| FieldError::at(name, UNUSABLE_ID));
+    }
+    let [ours, theirs] = names;
+    Err(FieldError::at(ours, format!("is missing, and so is {theirs}: send one of them")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgements_are_those_of_the_partners_pages() {
+        let bodies: serde_json::Value =
+            serde_json::from_str(include_str!("../../testdata/inbound-bodies.json")).unwrap();
+        for (partner, name) in [(Partner::Tsy, "tsy_ack"), (Partner::Sctt, "sctt_ack")] {
+            assert_eq!(partner.acknowledgement(), bodies[name].to_string());
+        }
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_partners_shape() {
+        assert_eq!(Partner::Tsy.refusal(400, "say \"why\""), r#"{"msg":"say \"why\"","code":"400"}"#);
+        assert_eq!(Partner::Sctt.refusal(401, "no"), r#"{"code":401,"msg":"no","data":null}"#);
+    }
+}
