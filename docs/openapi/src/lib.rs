@@ -5,13 +5,16 @@
 
 pub mod answers;
 
+use relay_types::api::{
+    Accepted, AttentionPage, Call, DismissRequest, DismissedBody, Linked, Order, OrderRequest, Refusal, ReplayRequest,
+    ResolveRequest, Submitted,
+};
 use relay_types::call::itinerary_postback::FlightItineraryRequest;
 use relay_types::call::ship_notify::ConfirmBook;
 use relay_types::call::ticket_verify::TicketVerify;
 use relay_types::link::{FliggyShip, FliggyTicket, HappytripFlight};
 use relay_types::partner::sctt::{CancelPush, Envelope, VoucherPush};
 use relay_types::partner::tsy::{ChangePricePush, IssueNotify};
-use relay_types::record::Resolution;
 use relay_types::schema;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -19,10 +22,7 @@ use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::answers::{
-    Accepted, AttentionPage, Call, DismissedBody, GatewayRefusal, Linked, Order, Refusal, ScttAnswer, Submitted,
-    TsyAnswer,
-};
+use crate::answers::{GatewayRefusal, ScttAnswer, TsyAnswer};
 
 /// What became of a change: any JSON object, of which all is kept. The order is `merchantOrder`'s, or else `orderNum`'s.
 #[derive(Deserialize, JsonSchema)]
@@ -56,60 +56,6 @@ struct ScttLink {
     #[serde(default)]
     #[schemars(with = "FliggyTicket")]
     fliggy_ticket: Option<FliggyTicket>,
-}
-
-/// What a person says of a call.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "described, not read")]
-struct ResolveRequest {
-    /// It took effect; it did not, do not retry; or it did not, send it again.
-    #[schemars(extend("enum" = ["succeeded", "rejected", "retry"]), with = "String")]
-    outcome: Resolution,
-    /// How the person knows: at most 1024 bytes.
-    #[serde(default)]
-    #[schemars(length(max = 1024))]
-    note: String,
-    /// Which attempt is meant; the present one if it is not said.
-    #[serde(default)]
-    attempt: Option<i64>,
-}
-
-/// What a person says with a word about an order.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "described, not read")]
-struct WordRequest {
-    /// Why: at most 1024 bytes.
-    #[schemars(length(min = 1, max = 1024), regex(pattern = r"\S"))]
-    note: String,
-    /// The revision of the order that the person saw; the present one if absent.
-    #[serde(default)]
-    revision: Option<i64>,
-}
-
-/// What a person may say with a replay.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "described, not read")]
-struct ReplayRequest {
-    /// Why: at most 1024 bytes.
-    #[serde(default)]
-    #[schemars(length(max = 1024))]
-    note: String,
-    /// The revision of the order that the person saw; the present one if absent.
-    #[serde(default)]
-    revision: Option<i64>,
-}
-
-/// What a person says who handled a call or an unreadable body.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "described, not read")]
-struct DismissRequest {
-    /// What was done: at most 1024 bytes.
-    #[schemars(length(max = 1024))]
-    note: String,
 }
 
 /// What API Gateway answers for a function that stopped.
@@ -234,7 +180,7 @@ impl Describer {
                 // A replay needs no reason, and no body.
                 json!({"required": false, "content": self.body::<ReplayRequest>()})
             } else {
-                self.request::<WordRequest>()
+                self.request::<OrderRequest>()
             };
             let answers = vec![
                 ("202", self.answer::<Accepted>("Recorded; the order is decided next.")),

@@ -7,13 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt as _, Response};
-use relay_runtime::http;
+use relay_runtime::http::{self, Refused};
 use relay_store::Store;
 use relay_store::index::{Cursor, SHARDS};
+use relay_types::api::{AttentionPage, DismissRequest, DismissedBody};
 use relay_types::notification::NotificationKind;
-use relay_types::{json, view};
-use serde::Deserialize;
-use serde_json::json;
+use relay_types::view;
 
 /// How much a page holds if the request does not say.
 const USUAL_PAGE: u8 = 50;
@@ -30,72 +29,46 @@ pub struct Attention {
 impl Attention {
     /// Answers a person's request.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
-        match (request.method(), http::resource(request).as_str()) {
+        let answered = match (request.method(), http::resource(request).as_str()) {
             (&Method::GET, "/attention") => self.list(request).await,
             (&Method::POST, "/attention/unreadable/{endpoint}/{digest}/dismiss") => self.dismiss(request).await,
             _ => {
-                http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use GET /attention, or dismiss an unreadable body")
+                let message = "use GET /attention, or dismiss an unreadable body";
+                Ok(http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, message))
             }
-        }
+        };
+        answered.unwrap_or_else(|refused| {
+            refused.into_answer(|error| tracing::error!(error, "attention list not read or written"))
+        })
     }
 
-    async fn dismiss(&self, request: &Request) -> Response<Body> {
-        let read = http::json_body(request).and_then(|body| {
-            let said = json::read::<Dismissed>(&body).and_then(|said| {
-                http::check_note(&said.note)?;
-                Ok(said)
-            });
-            said.map_err(|problem| http::bad_body(&problem).into())
-        });
-        let note = match read {
-            Ok(Dismissed { note }) => note,
-            Err(refusal) => return *refusal,
-        };
-        let missing = || http::refusal(StatusCode::NOT_FOUND, None, "there is no such unreadable body");
-        let Some(endpoint) = NotificationKind::named(&http::path_parameter(request, "endpoint")) else {
-            return missing();
-        };
+    async fn dismiss(&self, request: &Request) -> Result<Response<Body>, Refused> {
+        let DismissRequest { note } = http::read_body(request)?;
+        http::check_note(&note)?;
         let (digest, by) = (http::path_parameter(request, "digest"), http::caller(request));
-        match self.store.dismiss_unreadable(endpoint, &digest, &by, &note).await {
-            Ok(true) => http::json(StatusCode::OK, &json!({"endpoint": endpoint, "digest": digest})),
-            Ok(false) => missing(),
-            Err(error) => {
-                tracing::error!(%error, "unreadable body not dismissed");
-                http::unavailable()
-            }
+        if let Some(endpoint) = NotificationKind::named(&http::path_parameter(request, "endpoint"))
+            && self.store.dismiss_unreadable(endpoint, &digest, &by, &note).await?
+        {
+            return Ok(http::json(StatusCode::OK, &DismissedBody { endpoint, digest }));
         }
+        Ok(http::refusal(StatusCode::NOT_FOUND, None, "there is no such unreadable body"))
     }
 
-    /// A page of the list: `?limit=` items (50 unless told, at most 100), `?after=` the `next` of the page
-    /// before.
-    async fn list(&self, request: &Request) -> Response<Body> {
+    /// A page of the list: `?limit=` items (default 50, at most 100), `?after=` the `next` of the page before.
+    async fn list(&self, request: &Request) -> Result<Response<Body>, Refused> {
         let query = request.query_string_parameters();
         let limit = match query.first("limit").map(str::parse) {
             None => USUAL_PAGE,
             Some(Ok(limit)) if (1..=LARGEST_PAGE).contains(&limit) => limit,
-            Some(_) => return bad("limit", "limit must be a whole number from 1 to 100"),
+            Some(_) => return Ok(bad("limit", "limit must be a whole number from 1 to 100")),
         };
         let Some(after) = query.first("after").map_or_else(|| Some(Cursor::new()), cursor) else {
-            return bad("after", "after must be the `next` of an earlier page, or left out");
+            return Ok(bad("after", "after must be the `next` of an earlier page, or left out"));
         };
-        match self.store.attention(limit, &after).await {
-            Ok((needs, next)) => {
-                let items: Vec<_> = needs.iter().map(view::needs_person).collect();
-                http::json(StatusCode::OK, &json!({"items": items, "next": next.as_ref().map(token)}))
-            }
-            Err(error) => {
-                tracing::error!(%error, "what needs a person could not be read");
-                http::unavailable()
-            }
-        }
+        let (needs, next) = self.store.attention(limit, &after).await?;
+        let items = needs.iter().map(view::attention_item).collect();
+        Ok(http::json(StatusCode::OK, &AttentionPage { items, next: next.as_ref().map(token) }))
     }
-}
-
-/// What a person says who handled an unreadable body.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Dismissed {
-    note: String,
 }
 
 fn bad(field: &str, message: &str) -> Response<Body> {

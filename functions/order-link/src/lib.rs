@@ -5,17 +5,17 @@ pub mod config;
 
 use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, Response};
-use relay_runtime::http;
+use relay_runtime::http::{self, Refused};
 use relay_runtime::queue::Queue;
 use relay_store::order::Linked;
 use relay_store::{Store, StoreError};
+use relay_types::api::{self, OrderRequest, ReplayRequest};
+use relay_types::json::FieldError;
 use relay_types::link::Link;
 use relay_types::order::{OrderId, OrderKey, Partner};
 use relay_types::record::{Bodies, Fact, OrderRecord, RecordKey, Word};
 use relay_types::time::{SharedClock, SharedRandom};
-use relay_types::{json, view};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use relay_types::view;
 
 /// How often a record is read again that changed before it was written.
 const MAX_TRIES: usize = 5;
@@ -30,17 +30,6 @@ pub struct OrderLink {
     pub clock: SharedClock,
     /// Makes tokens.
     pub random: SharedRandom,
-}
-
-/// What a person may say with a word.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Said {
-    #[serde(default)]
-    note: String,
-    /// The revision of the record that the person saw; the present one if absent.
-    #[serde(default, deserialize_with = "json::optional_integer")]
-    revision: Option<i64>,
 }
 
 /// The words of people about an order.
@@ -111,9 +100,8 @@ impl OrderLink {
             },
             _ => Ok(http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use PUT, GET, or POST to an action")),
         };
-        answered.unwrap_or_else(|error| {
-            tracing::error!(%order, %error, "order not read or written");
-            http::unavailable()
+        answered.unwrap_or_else(|refused| {
+            refused.into_answer(|error| tracing::error!(%order, error, "order not read or written"))
         })
     }
 
@@ -137,16 +125,9 @@ impl OrderLink {
     }
 
     /// Records the link and has the order decided.
-    async fn put(&self, order: &OrderKey, request: &Request) -> Result<Response<Body>, StoreError> {
-        let read = http::json_body(request).and_then(|body| {
-            let link = Link::from_json(order.partner, &body).map_err(|problem| http::bad_body(&problem))?;
-            http::check_recorded_size(&link.to_json())?;
-            Ok(link)
-        });
-        let link = match read {
-            Ok(link) => link.to_json(),
-            Err(refusal) => return Ok(*refusal),
-        };
+    async fn put(&self, order: &OrderKey, request: &Request) -> Result<Response<Body>, Refused> {
+        let link = Link::from_json(order.partner, &http::json_body(request)?)?.to_json();
+        http::check_recorded_size(&link)?;
         let (by, token) = (http::caller(request), self.token());
         let version_of = |record: &OrderRecord| record.link.as_ref().map_or(0, |link| link.version);
         let mut seen = self.record(order).await?;
@@ -167,21 +148,18 @@ impl OrderLink {
             return Ok(http::unavailable());
         }
         tracing::info!(%order, version, "link recorded");
-        let json = json!({
-            "partner": order.partner,
-            "order_id": order.order_id,
-            "version": version,
-            "notifications": seen.notifications.len(),
-        });
-        Ok(http::json(StatusCode::OK, &json))
+        let linked = api::Linked {
+            partner: order.partner,
+            order_id: order.order_id.to_string(),
+            version,
+            notifications: seen.notifications.len(),
+        };
+        Ok(http::json(StatusCode::OK, &linked))
     }
 
     /// Records a person's word about the order as the person saw it, and has the order decided.
-    async fn say(&self, order: &OrderKey, action: Action, request: &Request) -> Result<Response<Body>, StoreError> {
-        let said = match said(action, request) {
-            Ok(said) => said,
-            Err(refusal) => return Ok(*refusal),
-        };
+    async fn say(&self, order: &OrderKey, action: Action, request: &Request) -> Result<Response<Body>, Refused> {
+        let said = said(action, request)?;
         let (by, token) = (http::caller(request), self.token());
         let conflict = |message: &str| Ok(http::refusal(StatusCode::CONFLICT, None, message));
         for _ in 0..MAX_TRIES {
@@ -213,35 +191,35 @@ impl OrderLink {
             // If that fails, the sweep does it: the word is not to be said again.
             self.wake(&seen).await;
             tracing::info!(%order, by, ?action, "a person's word recorded");
-            let json = json!({"partner": order.partner, "order_id": order.order_id, "accepted": true});
-            return Ok(http::json(StatusCode::ACCEPTED, &json));
+            let accepted =
+                api::Accepted { partner: order.partner, order_id: order.order_id.to_string(), accepted: true };
+            return Ok(http::json(StatusCode::ACCEPTED, &accepted));
         }
         conflict("the order kept changing; read it again")
     }
 
-    async fn get(&self, order: &OrderKey) -> Result<Response<Body>, StoreError> {
+    async fn get(&self, order: &OrderKey) -> Result<Response<Body>, Refused> {
         let key = RecordKey::Order(order.clone());
         let Some((record, bodies)): Option<(OrderRecord, Bodies)> = self.store.whole(&key).await? else {
             return Ok(http::refusal(StatusCode::NOT_FOUND, None, "nothing is known of this order"));
         };
-        let mut shown = view::order(&record, &bodies);
-        shown["partner"] = json!(order.partner);
-        shown["order_id"] = json!(order.order_id);
-        Ok(http::json(StatusCode::OK, &shown))
+        Ok(http::json(StatusCode::OK, &view::order(order, &record, &bodies)))
     }
 }
 
-/// What the body of a word says. A replay needs none.
-fn said(action: Action, request: &Request) -> Result<Said, Box<Response<Body>>> {
-    if http::body(request).is_empty() && action == Action::Replay {
-        return Ok(Said::default());
-    }
-    let body: Value = http::json_body(request)?;
-    let said: Said = json::read(&body).map_err(|problem| http::bad_body(&problem))?;
-    let missing = json::FieldError::at("note", "is missing: say why");
-    if action != Action::Replay && said.note.trim().is_empty() {
-        return Err(http::bad_body(&missing).into());
-    }
-    http::check_note(&said.note).map_err(|problem| http::bad_body(&problem))?;
+/// What the body of a person's request says. A replay needs no body and no note.
+fn said(action: Action, request: &Request) -> Result<OrderRequest, Refused> {
+    let said = if action == Action::Replay {
+        let is_empty = http::body(request).is_empty();
+        let replay = if is_empty { ReplayRequest::default() } else { http::read_body(request)? };
+        OrderRequest { note: replay.note, revision: replay.revision }
+    } else {
+        let said: OrderRequest = http::read_body(request)?;
+        if said.note.trim().is_empty() {
+            return Err(FieldError::at("note", "is missing: say why").into());
+        }
+        said
+    };
+    http::check_note(&said.note)?;
     Ok(said)
 }

@@ -6,19 +6,18 @@ pub mod config;
 
 use lambda_http::http::{HeaderValue, Method, StatusCode};
 use lambda_http::{Body, Request, Response};
-use relay_runtime::http;
+use relay_runtime::http::{self, Refused};
 use relay_runtime::queue::Queue;
 use relay_store::{Store, StoreError};
+use relay_types::api::{Call, CallState, DismissRequest, ResolveRequest, Submitted};
 use relay_types::call::{CallKind, CallRequest, Lane, Resend};
-use relay_types::json::{self, FieldError};
+use relay_types::json::FieldError;
 use relay_types::order::{UNUSABLE_ID, is_usable_id};
 use relay_types::record::{
     Bodies, Body as RecordBody, End, Fact, OrderRecord, RecordKey, Resolution, Submission, Target, Word, digest_of,
 };
 use relay_types::time::{SharedClock, SharedRandom};
-use relay_types::view::{self, CallState, state_of_submission};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use relay_types::view::{self, state_of_submission};
 
 /// The header by which a caller says that two requests are one.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -60,24 +59,16 @@ impl SubmitCall {
             (Method::POST, "/calls/{call}/{key}/dismiss") => self.dismiss(kind, &key, request).await,
             _ => Ok(http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use POST or GET")),
         };
-        answered.unwrap_or_else(|error| {
-            tracing::error!(call = %kind, %error, "call not read or written");
-            http::unavailable()
+        answered.unwrap_or_else(|refused| {
+            refused.into_answer(|error| tracing::error!(call = %kind, error, "call not read or written"))
         })
     }
 
-    async fn post(&self, kind: CallKind, request: &Request) -> Result<Response<Body>, StoreError> {
-        let read = http::json_body(request).and_then(|body| {
-            let read = CallRequest::from_json(kind, &body).and_then(|call| Ok((key_of(&call, request)?, call)));
-            let (key, call) = read.map_err(|problem: FieldError| http::bad_body(&problem))?;
-            http::check_recorded_size(&call.to_json())?;
-            Ok((key, call))
-        });
-        let (key, call) = match read {
-            Ok(read) => read,
-            Err(refusal) => return Ok(*refusal),
-        };
+    async fn post(&self, kind: CallKind, request: &Request) -> Result<Response<Body>, Refused> {
+        let call = CallRequest::from_json(kind, &http::json_body(request)?)?;
+        let key = key_of(&call, request)?;
         let (json, lane) = (call.to_json(), call.lane(&key));
+        http::check_recorded_size(&json)?;
         let now = self.clock.now();
         let submission = Submission {
             key: key.clone(),
@@ -101,7 +92,7 @@ impl SubmitCall {
         self.submit(&record_key, submission, &json).await
     }
 
-    async fn submit(&self, key: &RecordKey, submission: Submission, json: &str) -> Result<Response<Body>, StoreError> {
+    async fn submit(&self, key: &RecordKey, submission: Submission, json: &str) -> Result<Response<Body>, Refused> {
         let RecordKey::Submission(lane) = key else { return Ok(http::unavailable()) };
         let token = format!("{:016x}", (self.random)());
         for _ in 0..MAX_TRIES {
@@ -145,8 +136,8 @@ impl SubmitCall {
                 return Ok(http::unavailable());
             }
             tracing::info!(record = %key, "call submitted");
-            let json = json!({"call": lane.call, "key": submission.key, "state": CallState::Pending.as_str()});
-            return Ok(http::json(StatusCode::ACCEPTED, &json));
+            let submitted = Submitted { call: lane.call, key: submission.key, state: CallState::Pending };
+            return Ok(http::json(StatusCode::ACCEPTED, &submitted));
         }
         Ok(http::refusal(StatusCode::CONFLICT, None, "the call kept changing; send it again"))
     }
@@ -213,12 +204,12 @@ impl SubmitCall {
         self.store.record(&RecordKey::Submission(Lane { call: kind, id: key.to_owned() })).await
     }
 
-    async fn get(&self, kind: CallKind, key: &str) -> Result<Response<Body>, StoreError> {
+    async fn get(&self, kind: CallKind, key: &str) -> Result<Response<Body>, Refused> {
         let Some(record) = self.find(kind, key).await? else { return Ok(no_such_call()) };
         Ok(self.shown(&record, kind, key).await?.map_or_else(no_such_call, |shown| http::json(StatusCode::OK, &shown)))
     }
 
-    async fn shown(&self, record: &OrderRecord, kind: CallKind, key: &str) -> Result<Option<Value>, StoreError> {
+    async fn shown(&self, record: &OrderRecord, kind: CallKind, key: &str) -> Result<Option<Call>, StoreError> {
         let Some((record, bodies)) = self.store.whole(&record.key).await? else { return Ok(None) };
         if matches!(record.key, RecordKey::Submission(_)) {
             let one = record.submissions.iter().rfind(|one| one.key == key);
@@ -226,19 +217,15 @@ impl SubmitCall {
                 Fact::Said { word: Word::Submit(one), .. } if one.key == key => Some(one.as_ref()),
                 _ => None,
             });
-            return Ok(waiting.or(one).map(|one| view::submission(&record, &bodies, one)));
+            return Ok(waiting.or(one).and_then(|one| view::submission(&record, &bodies, one)));
         }
         let calls = view::calls(&record, &bodies);
-        Ok(calls.into_iter().rfind(|call| call["call"] == json!(kind) && call["key"] == key))
+        Ok(calls.into_iter().rfind(|call| call.call == kind && call.key == key))
     }
 
-    async fn resolve(&self, kind: CallKind, key: &str, request: &Request) -> Result<Response<Body>, StoreError> {
-        let read = http::json_body(request)
-            .and_then(|body| Answer::from_json(&body).map_err(|problem| http::bad_body(&problem).into()));
-        let Answer { outcome, note, attempt } = match read {
-            Ok(answer) => answer,
-            Err(refusal) => return Ok(*refusal),
-        };
+    async fn resolve(&self, kind: CallKind, key: &str, request: &Request) -> Result<Response<Body>, Refused> {
+        let ResolveRequest { outcome, note, attempt } = http::read_body(request)?;
+        http::check_note(&note)?;
         let by = http::caller(request);
         self.say(kind, key, Meant::Call, (&by, &note), |found| {
             // An answer that was repeated, because its own answer was lost.
@@ -269,18 +256,9 @@ impl SubmitCall {
         .await
     }
 
-    async fn dismiss(&self, kind: CallKind, key: &str, request: &Request) -> Result<Response<Body>, StoreError> {
-        let read = http::json_body(request).and_then(|body| {
-            let said = json::read::<Dismissed>(&body).and_then(|said| {
-                http::check_note(&said.note)?;
-                Ok(said)
-            });
-            said.map_err(|problem| http::bad_body(&problem).into())
-        });
-        let Dismissed { note } = match read {
-            Ok(said) => said,
-            Err(refusal) => return Ok(*refusal),
-        };
+    async fn dismiss(&self, kind: CallKind, key: &str, request: &Request) -> Result<Response<Body>, Refused> {
+        let DismissRequest { note } = http::read_body(request)?;
+        http::check_note(&note)?;
         let by = http::caller(request);
         self.say(kind, key, Meant::Submission, (&by, &note), |found| match &found.attention {
             Some(attention) => Ok(Some(Word::Dismiss(attention.reasons.clone()))),
@@ -297,7 +275,7 @@ impl SubmitCall {
         meant: Meant,
         (by, note): (&str, &str),
         word: impl Fn(&OrderRecord) -> Result<Option<Word>, String>,
-    ) -> Result<Response<Body>, StoreError> {
+    ) -> Result<Response<Body>, Refused> {
         let conflict = |message: &str| Ok(http::refusal(StatusCode::CONFLICT, None, message));
         let token = format!("{:016x}", (self.random)());
         for _ in 0..MAX_TRIES {
@@ -386,33 +364,6 @@ fn used_key(kind: CallKind, key: &str) -> Response<Body> {
 
 fn no_such_call() -> Response<Body> {
     http::refusal(StatusCode::NOT_FOUND, None, "there is no such call")
-}
-
-/// What a person says of an unknown or refused call.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Answer {
-    outcome: Resolution,
-    #[serde(default)]
-    note: String,
-    /// Which attempt it speaks of; the present one if absent.
-    #[serde(default, deserialize_with = "json::optional_integer")]
-    attempt: Option<i64>,
-}
-
-/// What a person says who handled a call.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Dismissed {
-    note: String,
-}
-
-impl Answer {
-    fn from_json(body: &Value) -> Result<Self, FieldError> {
-        let said: Self = json::read(body)?;
-        http::check_note(&said.note)?;
-        Ok(said)
-    }
 }
 
 /// The call's key: the business's own where it has one, the caller's otherwise.

@@ -4,9 +4,12 @@ use lambda_http::http::{StatusCode, header};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use percent_encoding::percent_decode_str;
+use relay_types::api::{MAX_NOTE_BYTES, Refusal};
 use relay_types::json::{self, FieldError, MAX_BODY_BYTES};
 use relay_types::redact;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// An answer of this status with this JSON.
 #[must_use]
@@ -19,20 +22,22 @@ pub fn raw(status: StatusCode, body: impl Into<String>) -> Response<Body> {
 
 /// An answer of this status with this JSON.
 #[must_use]
-pub fn json(status: StatusCode, body: &Value) -> Response<Body> {
-    raw(status, body.to_string())
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    // Serialising our own structs cannot fail.
+    raw(status, serde_json::to_string(body).unwrap_or_default())
 }
 
 /// A refusal of the company's own systems: what is wrong and, where it is a field, which. `message` must hold
 /// nothing personal.
 #[must_use]
 pub fn refusal(status: StatusCode, field: Option<&str>, message: &str) -> Response<Body> {
-    let reason = status.canonical_reason().unwrap_or_default();
-    let mut error = json!({"status": status.as_u16(), "error": reason, "message": message});
-    if let Some(field) = field {
-        error["field"] = field.into();
-    }
-    json(status, &error)
+    let refusal = Refusal {
+        status: status.as_u16(),
+        error: status.canonical_reason().unwrap_or_default().to_owned(),
+        message: message.to_owned(),
+        field: field.map(str::to_owned),
+    };
+    json(status, &refusal)
 }
 
 /// A refusal of a body, naming the field at fault.
@@ -42,46 +47,85 @@ pub fn bad_body(error: &FieldError) -> Response<Body> {
     refusal(StatusCode::BAD_REQUEST, field, &error.to_string())
 }
 
+/// A request that is not answered as it should be: with which answer instead, and why, where the cause is ours.
+#[derive(Debug)]
+pub struct Refused {
+    answer: Box<Response<Body>>,
+    cause: Option<String>,
+}
+
+impl Refused {
+    /// The caller should send the request again; `cause` goes into the log only.
+    pub fn unavailable(cause: impl ToString) -> Self {
+        Self { answer: Box::new(unavailable()), cause: Some(cause.to_string()) }
+    }
+
+    /// The answer. `log` is told the cause, if it is ours.
+    pub fn into_answer(self, log: impl FnOnce(&str)) -> Response<Body> {
+        if let Some(cause) = &self.cause {
+            log(cause);
+        }
+        *self.answer
+    }
+}
+
+impl From<Response<Body>> for Refused {
+    fn from(answer: Response<Body>) -> Self {
+        Self { answer: Box::new(answer), cause: None }
+    }
+}
+
+impl From<FieldError> for Refused {
+    fn from(error: FieldError) -> Self {
+        bad_body(&error).into()
+    }
+}
+
 /// The JSON object that a request of the company's own systems carries.
 ///
 /// # Errors
-/// The answer to give: 413, or 400 for what is no JSON object, has a key twice, or holds masks instead of values.
-pub fn json_body(request: &Request) -> Result<Value, Box<Response<Body>>> {
+/// 413, or 400 for what is no JSON object, has a key twice, or holds masks instead of values.
+pub fn json_body(request: &Request) -> Result<Value, Refused> {
     let bytes = body(request);
     if bytes.len() > MAX_BODY_BYTES {
         return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, None, "the body is larger than 256 KiB").into());
     }
-    let json = json::parse_unambiguous_object(bytes).map_err(|problem| bad_body(&problem))?;
+    let json = json::parse_unambiguous_object(bytes)?;
     // Whoever sends back what was shown would have TOP told the mask, for good.
     if std::str::from_utf8(bytes).is_ok_and(|text| text.contains(redact::QUOTED_MASK)) {
-        let problem = FieldError::body("holds [redacted], which was shown instead of a value: send the value itself");
-        return Err(bad_body(&problem).into());
+        let problem = "contains the placeholder [redacted]; send the real value";
+        return Err(FieldError::body(problem).into());
     }
     Ok(json)
 }
 
-/// Checks that what a body is recorded as fits its record too: a number in the place of a text grows by its quotes,
+/// The same, read as a `T`.
+///
+/// # Errors
+/// As [`json_body`], and 400 for a field that is missing, unknown or of the wrong type.
+pub fn read_body<T: DeserializeOwned>(request: &Request) -> Result<T, Refused> {
+    Ok(json::read(&json_body(request)?)?)
+}
+
+/// Checks that what a body is recorded as fits its record too: a number that is recorded as a string grows by its quotes,
 /// and a list of 130,000 numbers would never fit DynamoDB's 400 KB.
 ///
 /// # Errors
-/// The answer to give: 413.
-pub fn check_recorded_size(json: &str) -> Result<(), Box<Response<Body>>> {
+/// 413.
+pub fn check_recorded_size(json: &str) -> Result<(), Refused> {
     if json.len() > MAX_BODY_BYTES {
-        let message = "the body is larger than 256 KiB once its numbers are written as texts";
+        let message = "the body is larger than 256 KiB once its numbers are written as strings";
         return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, None, message).into());
     }
     Ok(())
 }
 
-/// Longest note that a person may leave, in bytes.
-const MAX_NOTE_BYTES: usize = 1024;
-
 /// Checks that a person's note fits its record.
 ///
 /// # Errors
-/// Names the field.
-pub fn check_note(note: &str) -> Result<(), FieldError> {
-    if note.len() > MAX_NOTE_BYTES { Err(FieldError::at("note", "is longer than 1024 bytes")) } else { Ok(()) }
+/// 400, naming the field.
+pub fn check_note(note: &str) -> Result<(), Refused> {
+    if note.len() > MAX_NOTE_BYTES { Err(FieldError::at("note", "is longer than 1024 bytes").into()) } else { Ok(()) }
 }
 
 /// The answer when the table or a queue failed. The cause is in the log, not in the answer.

@@ -25,6 +25,7 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use relay_runtime::aws::{self, Aws};
 use relay_runtime::environment::TableConfig;
+use relay_runtime::http::Refused;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -60,6 +61,12 @@ impl StoreError {
         R: std::fmt::Debug + 'static,
     {
         move |error| Self::Request { operation, cause: aws::cause(&error) }
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::unavailable(error)
     }
 }
 

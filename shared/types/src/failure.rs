@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is known of a failure: stored on the call's record for people to read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Failure {
     /// TOP's `code`, where TOP answered with an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,6 +28,7 @@ impl Failure {
 
 /// What is kept of a success.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reply {
     /// The business's own code, if the call has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! What the relay speaks of: orders, links, notifications, calls, records, and how people see them. No clients, no
 //! sockets.
 
+pub mod api;
 pub mod attention;
 pub mod call;
 pub mod digest;

@@ -16,6 +16,7 @@ pub const CHANGES_ON_RESEND: [&str; 2] = ["sign", "request_time"];
 
 /// The kinds of notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum NotificationKind {
     /// TSY's IssueNotify.
@@ -160,6 +161,7 @@ pub fn says(kind: NotificationKind, body: &str) -> Says {
 
 /// What became of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NotificationState {
     /// Recorded, not yet decided.

@@ -9,6 +9,7 @@ pub const MAX_ID_BYTES: usize = 256;
 
 /// Who issues the tickets of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Partner {
     /// TSY (hkramble): flights.

@@ -8,6 +8,7 @@ macro_rules! reasons {
     ($($name:ident = $text:literal,)*) => {
         /// A reason. Holds nothing personal.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(rename_all = "snake_case")]
         pub enum Reason {
             $(#[doc = $text] $name,)*
@@ -65,6 +66,12 @@ impl Reason {
     #[must_use]
     pub fn code(self) -> String {
         serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// The reason with that code, if there is one.
+    #[must_use]
+    pub fn named(code: &str) -> Option<Self> {
+        serde_json::from_value(code.into()).ok()
     }
 }
 

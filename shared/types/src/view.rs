@@ -1,53 +1,27 @@
 //! Records as the company's people and systems see them: times to read, personal data masked.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
+use crate::api::{
+    Attempt, Attention, AttentionItem, AttentionKind, Call, CallState, Event, Notification, Order, ReasonText,
+};
 use crate::attention::{NeedsPerson, What};
-use crate::call::Lane;
+use crate::call::{CallKind, Lane};
 use crate::failure::Failure;
 use crate::notification::NotificationState;
+use crate::order::OrderKey;
 use crate::reason::Reason;
 use crate::record::{
-    Bodies, Body, End, Entry, Fact, LinkFact, Notification, OrderRecord, Outcome, RecordKey, Submission, Target, Told,
-    Wanted,
+    Bodies, Body, End, Entry, Fact, LinkFact, Notification as Recorded, OrderRecord, Outcome, RecordKey, Submission,
+    Target, Told, Wanted,
 };
 use crate::redact::mask_personal;
 use crate::time::EpochMillis;
 
 /// How much of a digest tells the notifications of one order apart.
 const SHOWN_OF_DIGEST: usize = 8;
-
-/// Where a call is on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallState {
-    /// To be sent, not before its time.
-    Pending,
-    /// Being sent by its owner, until the lease runs out.
-    InProgress,
-    /// TOP has it.
-    Succeeded,
-    /// TOP refused it, or a person said that it must not be sent.
-    Refused,
-    /// Nobody knows whether it took effect, and it must not be sent again.
-    Unknown,
-    /// Another request took its place before it was sent.
-    Withdrawn,
-}
-
-impl CallState {
-    /// The name in answers.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::InProgress => "in_progress",
-            Self::Succeeded => "succeeded",
-            Self::Refused => "refused",
-            Self::Unknown => "unknown",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
-}
 
 /// The state of a record's target.
 #[must_use]
@@ -86,24 +60,25 @@ fn is_replaced(record: &OrderRecord, one: &Submission) -> bool {
     record.stopped.is_some() || (!record.key.is_redemption() && is_decided && record.submissions.last() != Some(one))
 }
 
-/// A submitted call.
+/// A submitted call; nothing if the record is an order's.
 #[must_use]
-pub fn submission(record: &OrderRecord, bodies: &Bodies, one: &Submission) -> Value {
-    let RecordKey::Submission(lane) = &record.key else { return Value::Null };
+pub fn submission(record: &OrderRecord, bodies: &Bodies, one: &Submission) -> Option<Call> {
+    let RecordKey::Submission(lane) = &record.key else { return None };
     let state = state_of_submission(record, one);
     let target = record.target.as_ref().filter(|target| one.asks_for(target));
     let told = record.told.get(&lane.to_string()).filter(|told| told.digest == one.digest && one.outcome.is_some());
-    let mut view = call(record, bodies, lane, state, (target, told), &one.request);
-    view["key"] = json!(one.key);
-    view["may_be_sent_again"] = json!(one.resend);
-    view["submitted_by"] = json!(one.by);
-    view["created_at"] = json!(one.at.to_string());
-    view
+    Some(Call {
+        key: one.key.clone(),
+        may_be_sent_again: Some(one.resend),
+        submitted_by: Some(one.by.clone()),
+        created_at: Some(one.at.to_string()),
+        ..call(record, bodies, lane, state, (target, told), &one.request)
+    })
 }
 
 /// The calls that a record has led to.
 #[must_use]
-pub fn calls(record: &OrderRecord, bodies: &Bodies) -> Vec<Value> {
+pub fn calls(record: &OrderRecord, bodies: &Bodies) -> Vec<Call> {
     let nothing = Body::Inline(String::new());
     let told = record.told.iter().filter_map(|(name, told)| {
         let lane = Lane::parse(name)?;
@@ -125,89 +100,100 @@ fn call(
     state: CallState,
     (target, told): (Option<&Target>, Option<&Told>),
     request: &Body,
-) -> Value {
+) -> Call {
     let generation = target.map(|target| target.generation).or(told.map(|told| told.generation)).unwrap_or(0);
     let name = lane.to_string();
     let of_it = |entry: &&Entry| entry.lane.as_ref() == Some(&name) && entry.generation == generation;
     let mut history: Vec<_> = record.history.iter().filter(of_it).map(attempt).collect();
-    let attempts = target.map_or_else(|| told.map_or(0, |told| told.attempts), |_| record.attempt);
-    let mut view = json!({
-        "call": lane.call,
-        "key": lane.id,
-        "state": state.as_str(),
-        "attempt": attempts,
-        "generation": generation,
-        "revision": record.revision,
-        "request": masked(request, bodies),
-    });
-    if let Some(told) = told {
-        if told.outcome == Outcome::Succeeded {
-            history.push(json!({"attempt": told.attempts, "at": told.at.to_string(), "outcome": "succeeded"}));
-        }
-        view["created_at"] = json!(told.since.to_string());
-        view["updated_at"] = json!(told.at.to_string());
-        view["response"] = json!(told.reply);
+    if let Some(told) = told.filter(|told| told.outcome == Outcome::Succeeded) {
+        let at = told.at.to_string();
+        let outcome = "succeeded".to_owned();
+        history.push(Attempt { attempt: told.attempts, at, outcome, owner: None, note: None, error: None });
     }
-    if let Some(target) = target {
-        let latest = record.history.iter().filter(of_it).map(|entry| entry.at).max();
-        view["created_at"] = json!(target.since.to_string());
-        view["updated_at"] = json!(latest.unwrap_or(target.since).to_string());
-        view["may_be_sent_again"] = json!(target.resend);
-        view["not_before"] = json!(target.due.map(|due| due.to_string()));
-        view["last_error"] = json!(target.failure);
-        view["unsettled"] = json!(record.unsettled);
-        if let Some(sending) = &record.sending {
-            view["owner"] = json!(sending.owner);
-            view["lease_until"] = json!(sending.until.to_string());
-        }
+    let latest = |target: &Target| {
+        let entries = record.history.iter().filter(of_it).map(|entry| entry.at);
+        entries.max().unwrap_or(target.since)
+    };
+    let since = target.map(|target| target.since).or(told.map(|told| told.since));
+    let updated = target.map(latest).or(told.map(|told| told.at));
+    let sending = record.sending.as_ref().filter(|_| target.is_some());
+    Call {
+        call: lane.call,
+        key: lane.id.clone(),
+        state,
+        attempt: target.map_or_else(|| told.map_or(0, |told| told.attempts), |_| record.attempt),
+        unsettled: target.map(|_| record.unsettled),
+        generation,
+        revision: record.revision,
+        may_be_sent_again: target.map(|target| target.resend),
+        submitted_by: None,
+        created_at: since.map(|at| at.to_string()),
+        updated_at: updated.map(|at| at.to_string()),
+        not_before: target.and_then(|target| target.due).map(|due| due.to_string()),
+        request: masked(request, bodies),
+        history,
+        owner: sending.map(|sending| sending.owner.clone()),
+        lease_until: sending.map(|sending| sending.until.to_string()),
+        last_error: target.and_then(|target| target.failure.clone()),
+        response: told.and_then(|told| told.reply.clone()),
     }
-    view["history"] = json!(history);
-    view
 }
 
-fn attempt(entry: &Entry) -> Value {
-    let mut view = json!({"attempt": entry.attempt, "at": entry.at.to_string(), "outcome": entry.what});
-    for (name, value) in [("owner", &entry.by), ("note", &entry.note)] {
-        if let Some(value) = value {
-            view[name] = json!(value);
-        }
+fn attempt(entry: &Entry) -> Attempt {
+    Attempt {
+        attempt: entry.attempt,
+        at: entry.at.to_string(),
+        outcome: entry.what.clone(),
+        owner: entry.by.clone(),
+        note: entry.note.clone(),
+        error: entry.failure.clone(),
     }
-    if let Some(failure) = &entry.failure {
-        view["error"] = json!(failure);
-    }
-    view
 }
 
 /// An entry of the attention list.
 #[must_use]
-pub fn needs_person(needs: &NeedsPerson) -> Value {
-    let mut view = match &needs.what {
-        What::Record(RecordKey::Order(order), reasons, _) => json!({
-            "kind": "order", "partner": order.partner, "order_id": order.order_id, "reasons": reasons,
-        }),
-        What::Record(RecordKey::Submission(lane), reasons, _) => {
-            let key = lane.id.strip_prefix("key#").unwrap_or(&lane.id);
-            json!({"kind": "call", "call": lane.call, "key": key, "reasons": reasons})
-        }
-        What::Unreadable(unreadable) => json!({
-            "kind": "unreadable", "endpoint": unreadable.endpoint, "digest": unreadable.digest,
-            "reasons": ["unreadable"],
-        }),
+pub fn attention_item(needs: &NeedsPerson) -> AttentionItem {
+    let mut item = AttentionItem {
+        kind: AttentionKind::Order,
+        partner: None,
+        order_id: None,
+        endpoint: None,
+        digest: None,
+        reasons: Vec::new(),
+        call: None,
+        key: None,
+        since: needs.since.to_string(),
+        reason: String::new(),
     };
-    if let What::Record(_, _, Some((call, key))) = &needs.what {
-        (view["call"], view["key"]) = (json!(call), json!(key));
+    match &needs.what {
+        What::Record(key, reasons, call) => {
+            item.reasons = reasons.iter().copied().collect();
+            item.reason = reasons.iter().map(|reason| reason.text()).collect::<Vec<_>>().join("; ");
+            match key {
+                RecordKey::Order(order) => {
+                    (item.partner, item.order_id) = (Some(order.partner), Some(order.order_id.to_string()));
+                }
+                RecordKey::Submission(lane) => {
+                    let key = lane.id.strip_prefix("key#").unwrap_or(&lane.id).to_owned();
+                    (item.kind, item.call, item.key) = (AttentionKind::Call, Some(lane.call), Some(key));
+                }
+            }
+            if let Some((call, key)) = call {
+                (item.call, item.key) = (CallKind::named(call), Some(key.clone()));
+            }
+        }
+        What::Unreadable(unreadable) => {
+            item.kind = AttentionKind::Unreadable;
+            (item.endpoint, item.digest) = (Some(unreadable.endpoint), Some(unreadable.digest.clone()));
+            item.reasons = vec![Reason::Unreadable];
+            item.reason.clone_from(&unreadable.problem);
+        }
     }
-    view["since"] = json!(needs.since.to_string());
-    view["reason"] = json!(match &needs.what {
-        What::Record(_, reasons, _) => reasons.iter().map(|reason| reason.text()).collect::<Vec<_>>().join("; "),
-        What::Unreadable(unreadable) => unreadable.problem.clone(),
-    });
-    view
+    item
 }
 
 /// A link.
-#[must_use]
-pub fn link(link: &LinkFact, bodies: &Bodies) -> Value {
+fn link(link: &LinkFact, bodies: &Bodies) -> Value {
     let mut view = masked(&link.body, bodies);
     view["version"] = json!(link.version);
     view["updated_at"] = json!(link.at.to_string());
@@ -215,67 +201,64 @@ pub fn link(link: &LinkFact, bodies: &Bodies) -> Value {
     view
 }
 
-/// A notification.
-#[must_use]
-pub fn notification(digest: &str, one: &Notification, undecided: u32, bodies: &Bodies) -> Value {
+fn notification(digest: &str, one: &Recorded, undecided: u32, bodies: &Bodies) -> Notification {
     let state =
         if undecided > 0 { NotificationState::Received } else { one.state.unwrap_or(NotificationState::Received) };
-    let reason = one.reason.as_ref().filter(|_| undecided == 0);
-    let text = reason.and_then(|code| serde_json::from_value::<Reason>(json!(code)).ok()).map(Reason::text);
-    let payload = one.body.as_ref().map(|body| masked(body, bodies));
-    json!({
-        "kind": one.kind,
-        "digest": digest,
-        "state": state,
-        "reason": text,
-        "reason_code": reason,
-        "received_at": one.first.to_string(),
-        "last_received_at": one.last.unwrap_or(one.first).to_string(),
-        "deliveries": one.deliveries + undecided,
-        "decided_at": one.decided.map(|at| at.to_string()),
-        "calls": one.lane.iter().collect::<Vec<_>>(),
-        "payload": payload,
-    })
+    let reason = one.reason.as_deref().filter(|_| undecided == 0).and_then(Reason::named);
+    Notification {
+        kind: one.kind,
+        digest: digest.to_owned(),
+        state,
+        reason: reason.map(|reason| reason.text().to_owned()),
+        reason_code: reason,
+        received_at: one.first.to_string(),
+        last_received_at: one.last.unwrap_or(one.first).to_string(),
+        deliveries: one.deliveries + undecided,
+        decided_at: one.decided.map(|at| at.to_string()),
+        calls: one.lane.iter().cloned().collect(),
+        payload: one.body.as_ref().map(|body| masked(body, bodies)),
+    }
 }
 
 /// How many deliveries of a notification wait to be decided.
-#[must_use]
-pub fn undecided_deliveries(record: &OrderRecord, digest: &str) -> u32 {
+fn undecided_deliveries(record: &OrderRecord, digest: &str) -> u32 {
     let of_it = |fact: &&Fact| matches!(fact, Fact::Delivery { digest: delivered, .. } if delivered == digest);
     u32::try_from(record.facts.iter().filter(of_it).count()).unwrap_or(u32::MAX)
 }
 
-/// An order: its link, its notifications, its calls, why it waits or needs a person, and its timeline.
+fn reason_text(reason: Reason) -> ReasonText {
+    ReasonText { code: reason, text: reason.text().to_owned() }
+}
+
+/// An order: its link, its notifications, its calls, why it waits or needs attention, and its timeline.
 #[must_use]
-pub fn order(record: &OrderRecord, bodies: &Bodies) -> Value {
+pub fn order(order: &OrderKey, record: &OrderRecord, bodies: &Bodies) -> Order {
     let mut notifications: Vec<_> = record.notifications.iter().collect();
     notifications.sort_by_key(|(digest, one)| (one.first, digest.as_str()));
     let shown = notifications
         .iter()
         .map(|(digest, one)| notification(digest, one, undecided_deliveries(record, digest), bodies));
-    let reasons = |reasons: &std::collections::BTreeSet<Reason>| -> Vec<Value> {
-        reasons.iter().map(|reason| json!({"code": reason, "text": reason.text()})).collect()
-    };
-    let attention = record
-        .attention
-        .as_ref()
-        .map(|attention| json!({"since": attention.since.to_string(), "reasons": reasons(&attention.reasons)}));
-    json!({
-        "revision": record.revision,
-        "undecided": record.facts.len(),
-        "link": record.link.as_ref().map(|one| link(one, bodies)),
-        "notifications": shown.collect::<Vec<_>>(),
-        "calls": calls(record, bodies),
-        "attention": attention,
-        "waits_for": record.waits.map(|reason| json!({"code": reason, "text": reason.text()})),
-        "dismissed": reasons(&record.dismissed),
-        "stopped": record.stopped,
-        "timeline": timeline(record),
-    })
+    let texts = |reasons: &BTreeSet<Reason>| reasons.iter().copied().map(reason_text).collect();
+    let attention =
+        record.attention.as_ref().map(|one| Attention { since: one.since.to_string(), reasons: texts(&one.reasons) });
+    Order {
+        partner: order.partner,
+        order_id: order.order_id.to_string(),
+        link: record.link.as_ref().map(|one| link(one, bodies)),
+        notifications: shown.collect(),
+        calls: calls(record, bodies),
+        revision: record.revision,
+        undecided: record.facts.len(),
+        attention,
+        waits_for: record.waits.map(reason_text),
+        dismissed: texts(&record.dismissed),
+        stopped: record.stopped,
+        timeline: timeline(record),
+    }
 }
 
-/// Everything that happened to an order, oldest first: `at`, `event`, and `detail` where there is one.
-fn timeline(record: &OrderRecord) -> Vec<Value> {
+/// Everything that happened to an order, oldest first.
+fn timeline(record: &OrderRecord) -> Vec<Event> {
     let mut events: Vec<(EpochMillis, String, Option<String>)> = Vec::new();
     if let Some(link) = &record.link {
         events.push((link.at, "linked".to_owned(), Some(format!("by {}", link.by))));
@@ -289,7 +272,7 @@ fn timeline(record: &OrderRecord) -> Vec<Value> {
             events.push((last, format!("{name} received again"), Some(format!("{deliveries} deliveries in all"))));
         }
         if let (Some(at), Some(state)) = (one.decided, one.state) {
-            let reason = one.reason.as_ref().and_then(|code| serde_json::from_value::<Reason>(json!(code)).ok());
+            let reason = one.reason.as_deref().and_then(Reason::named);
             let lane = one.lane.iter().map(|lane| format!("to {lane}"));
             let detail: Vec<_> = reason.map(|reason| reason.text().to_owned()).into_iter().chain(lane).collect();
             events.push((at, format!("{name} {}", state.as_str()), Some(detail.join("; "))));
@@ -315,14 +298,12 @@ fn timeline(record: &OrderRecord) -> Vec<Value> {
         events.push((told.at, format!("{lane} attempt {} {}", told.attempts, told.outcome.as_str()), detail));
     }
     events.sort_by_key(|(at, ..)| *at);
-    let view = |(at, event, detail): (EpochMillis, String, Option<String>)| {
-        let mut view = json!({"at": at.to_string(), "event": event});
-        if let Some(detail) = detail.filter(|detail| !detail.is_empty()) {
-            view["detail"] = json!(detail);
-        }
-        view
+    let line = |(at, event, detail): (EpochMillis, String, Option<String>)| Event {
+        at: at.to_string(),
+        event,
+        detail: detail.filter(|detail| !detail.is_empty()),
     };
-    events.into_iter().map(view).collect()
+    events.into_iter().map(line).collect()
 }
 
 fn worded(error: &Failure) -> String {

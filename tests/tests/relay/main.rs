@@ -15,6 +15,8 @@ mod documents;
 mod events;
 mod flows;
 mod heal;
+mod layout;
+mod openapi;
 mod order_events;
 mod orders;
 mod ownership;

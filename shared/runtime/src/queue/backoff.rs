@@ -2,30 +2,23 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
-
 /// The first pause, before jitter.
 const FIRST: Duration = Duration::from_secs(2);
 /// The longest pause.
 pub const LONGEST: Duration = Duration::from_secs(15 * 60);
-/// The pace of what only a person can mend: credentials, permissions, the IP white-list.
+/// The pace of what only a person can fix: credentials, permissions, the IP white-list.
 pub const SLOW_PACE: Duration = LONGEST;
 /// Beyond this attempt the pause grows no more.
 const STEPS: u32 = 10;
 
 /// How long to wait after the `attempt`-th attempt (from 1) failed: doubling from 2 s, at most 15 min, with
-/// jitter, so that what failed together does not come back together.
+/// jitter: what failed together must not come back together.
 #[must_use]
 pub fn pause(attempt: u32, random: u64) -> Duration {
-    let schedule = ExponentialBuilder::new()
-        .with_min_delay(FIRST)
-        // Jitter adds up to as much again, so that even the longest pauses differ.
-        .with_max_delay(LONGEST / 2)
-        .without_max_times()
-        .with_jitter()
-        .with_jitter_seed(random);
-    let step = attempt.clamp(1, STEPS) - 1;
-    schedule.build().nth(step as usize).unwrap_or(LONGEST)
+    // Jitter adds up to as much again, so even the longest pauses differ.
+    let least = (FIRST * 2_u32.pow(attempt.clamp(1, STEPS) - 1)).min(LONGEST / 2);
+    let millis = u64::try_from(least.as_millis()).unwrap_or(u64::MAX);
+    least + Duration::from_millis(random % millis)
 }
 
 /// A pause of `least`, and up to a tenth and a second more: for bans, which must be waited out whole.

@@ -17,6 +17,7 @@ use crate::json::{self, FieldError};
 
 /// The three calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CallKind {
     /// `alibaba.happytrip.flight.order.itinerary.postback`
@@ -66,6 +67,7 @@ impl fmt::Display for CallKind {
 
 /// Whether a call may be sent again when nobody knows whether it took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Resend {
     /// Once more changes nothing at TOP.

@@ -146,6 +146,7 @@ impl Attempted {
 
 /// What a person says of a call of which nobody knows how it ended, or which TOP refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Resolution {
     /// It took effect.
@@ -239,6 +240,7 @@ pub enum Fact {
 
 /// Who told an order to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stopped {
     /// Its call was withdrawn.

@@ -1,16 +1,15 @@
 //! The description is current, and real answers are as it says.
 
-#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
-
-use relay_openapi::answers::{Accepted, AttentionPage, Call, Linked, Order, Refusal, ScttAnswer, Submitted, TsyAnswer};
+use relay_openapi::answers::{ScttAnswer, TsyAnswer};
 use relay_tests::bodies::{flight, redemption, sctt, ship, tsy};
 use relay_tests::relay::{Relay, answered};
+use relay_types::api::{Accepted, AttentionPage, Call, CallState, Linked, Order, Refusal, Submitted};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 #[test]
 fn the_file_is_what_the_types_say() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.yaml");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.yaml");
     let written = std::fs::read_to_string(path).unwrap_or_default();
     assert!(written == relay_openapi::yaml().unwrap(), "docs/openapi.yaml is not current: run `make openapi`");
 }
@@ -80,7 +79,7 @@ async fn real_answers_are_as_described() {
     let _: Submitted = read(answered(relay.submit("ticket-verify", Some("k"), &redemption(1, 0)).await), 202);
     relay.settle().await;
     let unknown: Call = read(answered(relay.submit("ticket-verify", Some("k"), &redemption(1, 0)).await), 200);
-    assert_eq!(unknown.state, "unknown");
+    assert_eq!(unknown.state, CallState::Unknown);
     let page: AttentionPage = read(relay.attention(None, None).await, 200);
     assert_eq!(page.items.len(), 3, "two unreadable bodies and an unknown redemption");
     let _: Refusal = read(relay.resolve("ticket-verify", "k", r#"{"outcome": "perhaps"}"#).await, 400);
