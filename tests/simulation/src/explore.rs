@@ -136,9 +136,27 @@ struct Shared<'a> {
     jobs: Mutex<(BinaryHeap<std::cmp::Reverse<Job>>, usize)>,
     end: Option<Instant>,
     stop: AtomicBool,
+    reported: Mutex<Instant>,
 }
 
 impl Shared<'_> {
+    /// Says every ten seconds how far the exploration has come.
+    fn report(&self) {
+        let reported = &mut *lock(&self.reported);
+        if self.options.stop_at_failure || reported.elapsed() < Duration::from_secs(10) {
+            return;
+        }
+        *reported = Instant::now();
+        let open: BTreeSet<_> = lock(&self.jobs).0.iter().map(|job| job.0.scenario).collect();
+        let schedules = |progress: &Mutex<Progress>| lock(progress).outcome.schedules.iter().sum::<u64>();
+        let schedules: u64 = self.progress.iter().map(schedules).sum();
+        eprintln!(
+            "{schedules} schedules; {} of {} scenarios explored",
+            self.scenarios.len() - open.len(),
+            self.scenarios.len()
+        );
+    }
+
     fn is_time_up(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.end.is_some_and(|end| Instant::now() >= end)
     }
@@ -164,6 +182,7 @@ pub fn explore(options: &Options) -> Vec<Outcome> {
         jobs: Mutex::new((jobs, 0)),
         end,
         stop: AtomicBool::new(false),
+        reported: Mutex::new(Instant::now()),
     };
     std::thread::scope(|scope| {
         for _ in 0..options.threads {
@@ -202,6 +221,7 @@ fn work(shared: &Shared<'_>) {
             let begun = Instant::now();
             explore_plan(shared, &job);
             lock(&shared.progress[job.scenario]).outcome.spent += begun.elapsed();
+            shared.report();
         }
         lock(&shared.jobs).1 -= 1;
     }
