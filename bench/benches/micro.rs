@@ -12,7 +12,7 @@ use relay_top::{form, response};
 use relay_types::call::{CallKind, CallRequest, ship_notify};
 use relay_types::digest::canonical_digest;
 use relay_types::json;
-use relay_types::notification::CHANGES_ON_RESEND;
+use relay_types::partner::CHANGES_ON_RESEND;
 use relay_types::partner::sctt::VoucherPush;
 use relay_types::partner::tsy::IssueNotify;
 use relay_types::redact::Redacted;

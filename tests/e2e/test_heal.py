@@ -212,7 +212,7 @@ def _listed(relay: Relay, limit: int) -> list[dict[str, Any]]:
         page = answer.json()
         assert len(page["items"]) <= limit
         items += page["items"]
-        if page["next"] is None:
+        if "next" not in page:
             return items
         query["after"] = page["next"]
 

@@ -407,7 +407,7 @@ fn submitted(kind: CallKind, sent: &Edited) {
 /// A body is too large as it was sent, or as it would be recorded: then it has numbers in the place of texts.
 fn if_too_large(status: u16, answer: &str, sent: &Edited) {
     let as_sent = "the body is larger than 256 KiB";
-    let as_recorded = "the body is larger than 256 KiB once its numbers are written as texts";
+    let as_recorded = "the body is larger than 256 KiB once its numbers are written as strings";
     let too_large = sent.bytes.len() > LARGEST;
     assert!(status == 413 || !too_large, "{} bytes are taken", sent.bytes.len());
     if status == 413 {

@@ -8,6 +8,7 @@ use relay_decide::Settings;
 use relay_dispatch::Dispatch;
 use relay_dispatch::config::DispatchConfig;
 use relay_runtime::environment::environment;
+use relay_runtime::queue::Queue;
 use relay_runtime::queue::batch::BatchRunner;
 use relay_store::Store;
 use relay_types::time::{SharedClock, SharedRandom, SystemClock, system_random};
@@ -17,12 +18,12 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = relay_runtime::start()?;
     let config = DispatchConfig::read(&environment)?;
     let (clock, random): (SharedClock, SharedRandom) = (Arc::new(SystemClock), system_random());
-    let notifications = aws.queue(config.notifications_queue_url);
+    let notifications = Queue::open(&aws, config.notifications_queue_url);
     let dispatch = Dispatch {
         settings: Settings { failed_code: config.ship_failed_code, retention: config.table.retention },
         store: Store::open(&aws, config.table),
         notifications: notifications.clone(),
-        calls: config.call_queue_urls.into_iter().map(|(kind, url)| (kind, aws.queue(url))).collect(),
+        calls: config.call_queue_urls.into_iter().map(|(kind, url)| (kind, Queue::open(&aws, url))).collect(),
         clock: clock.clone(),
         random: random.clone(),
     };

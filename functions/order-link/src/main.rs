@@ -7,6 +7,7 @@ use lambda_http::{Request, service_fn};
 use relay_order_link::OrderLink;
 use relay_order_link::config::OrderLinkConfig;
 use relay_runtime::environment::environment;
+use relay_runtime::queue::Queue;
 use relay_store::Store;
 use relay_types::time::{SystemClock, system_random};
 
@@ -16,7 +17,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let config = OrderLinkConfig::read(&environment)?;
     let order_link = &OrderLink {
         store: Store::open(&aws, config.table),
-        notifications: aws.queue(config.notifications_queue_url),
+        notifications: Queue::open(&aws, config.notifications_queue_url),
         clock: Arc::new(SystemClock),
         random: system_random(),
     };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lambda_http::{Request, service_fn};
 use relay_runtime::environment::environment;
+use relay_runtime::queue::Queue;
 use relay_store::Store;
 use relay_submit_call::SubmitCall;
 use relay_submit_call::config::SubmitCallConfig;
@@ -16,7 +17,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let config = SubmitCallConfig::read(&environment)?;
     let submit_call = &SubmitCall {
         store: Store::open(&aws, config.table),
-        notifications: aws.queue(config.notifications_queue_url),
+        notifications: Queue::open(&aws, config.notifications_queue_url),
         clock: Arc::new(SystemClock),
         random: system_random(),
     };

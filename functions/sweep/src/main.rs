@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lambda_runtime::{LambdaEvent, service_fn};
 use relay_runtime::environment::environment;
 use relay_runtime::metrics;
+use relay_runtime::queue::Queue;
 use relay_runtime::queue::batch::Invocation;
 use relay_store::Store;
 use relay_sweep::Sweep;
@@ -19,7 +20,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let metrics = metrics::start(&config.stack_name)?;
     let sweep = Sweep {
         store: Store::open(&aws, config.table),
-        notifications: aws.queue(config.notifications_queue_url),
+        notifications: Queue::open(&aws, config.notifications_queue_url),
         clock: Arc::new(SystemClock),
     };
     // What the schedule's event says does not matter.

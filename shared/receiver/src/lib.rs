@@ -17,6 +17,7 @@ use lambda_http::http::{HeaderMap, HeaderValue, StatusCode, header};
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use lambda_runtime::{LambdaEvent, service_fn};
 use relay_runtime::environment::environment;
+use relay_runtime::queue::Queue;
 use relay_runtime::secret::CachedSecret;
 use relay_runtime::xray;
 use relay_store::Store;
@@ -103,7 +104,7 @@ pub async fn serve(kind: NotificationKind) -> Result<(), lambda_runtime::Error> 
         checks: config.checks,
         secret: config.secret_id.map(|id| CachedSecret::new(aws.secrets(), id, clock.clone())),
         store: Store::open(&aws, config.table),
-        notifications: aws.queue(config.notifications_queue_url),
+        notifications: Queue::open(&aws, config.notifications_queue_url),
         clock,
         random: system_random(),
     };

@@ -17,7 +17,6 @@ use relay_types::error::chain;
 
 use crate::connections::{Connections, Http, TrustError};
 use crate::environment::AwsConfig;
-use crate::queue::Queue;
 
 /// How long one request may take before it is tried anew.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -77,12 +76,6 @@ impl Aws {
     #[must_use]
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&self.sdk)
-    }
-
-    /// A queue of SQS.
-    #[must_use]
-    pub fn queue(&self, url: String) -> Queue {
-        Queue::new(self.sqs(), url)
     }
 
     /// Secrets Manager.

@@ -88,7 +88,7 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
     let sender = Sender {
         kind,
         store: Store::open(&aws, config.table),
-        notifications: aws.queue(config.notifications_queue_url),
+        notifications: Queue::open(&aws, config.notifications_queue_url),
         settings,
         credentials: CachedSecret::new(aws.secrets(), config.top_secret_id, clock.clone()),
         sign_method: config.top_sign_method,
@@ -99,7 +99,7 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
         traces: xray::Daemon::of(&environment),
         banned_until: AtomicI64::new(0),
     };
-    let runner = BatchRunner::new(aws.queue(config.queue_url), clock, random);
+    let runner = BatchRunner::new(Queue::open(&aws, config.queue_url), clock, random);
     // The queue is written to only when something goes wrong, so that it is not connected to.
     tokio::join!(aws.connect_to_dynamodb(), connections.prepare(&config.top_gateway_url));
     let handler = service_fn(async |event| Ok::<_, Infallible>(sender.handle(&runner, event).await));

@@ -11,9 +11,6 @@ use crate::partner::sctt::{self, Cancellation, VoucherPush};
 use crate::partner::tsy::{self, ChangePricePush, IssueNotify};
 use crate::reason::Reason;
 
-/// Top-level members that differ from one delivery of a notification to the next.
-pub const CHANGES_ON_RESEND: [&str; 2] = ["sign", "request_time"];
-
 /// The kinds of notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

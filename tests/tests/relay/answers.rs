@@ -259,7 +259,7 @@ async fn what_was_shown_instead_of_a_value_is_not_taken_for_it() {
     let shown = relay.order("sctt", "T-1").await["link"]["fliggy_ship"].clone();
     assert!(shown.to_string().contains("[redacted]"), "{shown}");
     let (status, body) = relay.put_order("sctt", "T-1", &json!({"fliggy_ship": shown}).to_string()).await;
-    assert!(status == 400 && body.contains("holds [redacted]"), "{status} {body}");
+    assert!(status == 400 && body.contains("contains the placeholder [redacted]"), "{status} {body}");
     let submitted = relay
         .submit_and_decide("ticket-verify", Some("k"), &redemption(1, 0).replace("PLANTED-CODE", "[redacted]"))
         .await;

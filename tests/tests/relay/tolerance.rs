@@ -150,7 +150,7 @@ async fn corrected_vouchers_are_told_after_unreadable_ones() {
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
     relay.settle().await;
     assert_eq!(relay.effects(), 1);
-    assert_eq!(relay.attention(None, None).await.1, r#"{"items":[],"next":null}"#);
+    assert_eq!(relay.attention(None, None).await.1, r#"{"items":[]}"#);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use aws_sdk_sqs::types::{
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::aws;
+use crate::aws::{self, Aws};
 
 /// Most messages in one request, by SQS.
 pub const MAX_ENTRIES: usize = 10;
@@ -34,6 +34,12 @@ pub struct Queue {
 }
 
 impl Queue {
+    /// The queue with that URL, for a function.
+    #[must_use]
+    pub fn open(aws: &Aws, url: String) -> Self {
+        Self::new(aws.sqs(), url)
+    }
+
     /// The queue at that URL.
     #[must_use]
     pub const fn new(client: aws_sdk_sqs::Client, url: String) -> Self {

@@ -8,6 +8,9 @@ use serde_json::Value;
 use crate::json::{self, FieldError};
 use crate::order::{OrderId, Partner, UNUSABLE_ID};
 
+/// Top-level members that differ from one delivery of a notification to the next.
+pub const CHANGES_ON_RESEND: [&str; 2] = ["sign", "request_time"];
+
 impl Partner {
     /// The body that acknowledges a notification, byte for byte as the partner's page shows it. TSY's `code`
     /// is a string, SCTT's a number.

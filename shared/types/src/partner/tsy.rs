@@ -9,9 +9,8 @@ use serde_json::{Number, Value};
 
 use crate::digest::canonical_digest;
 use crate::json::{self, FieldError, Unread};
-use crate::notification::CHANGES_ON_RESEND;
 use crate::order::{OrderId, UNUSABLE_ID};
-use crate::partner::named_order;
+use crate::partner::{CHANGES_ON_RESEND, named_order};
 
 /// IssueNotify in record keys.
 pub const ISSUE_NOTIFY: &str = "issue-notify";
