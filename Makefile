@@ -1,4 +1,4 @@
-# What one does here. Needs Rust, Python 3.11 or newer with venv, and gcc; all else goes into .venv and target.
+# Development tasks. Needs Rust, Python 3.11 or newer with venv, and gcc; all else is installed in .venv and target.
 
 PYTHON ?= python3
 
@@ -6,10 +6,10 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 VENV_BIN := $(CURDIR)/.venv/bin
 STACK := $(PYTHON) local/stack.py
 CARGO_FLAGS := --workspace --locked
-# The version that goes with Cargo.toml's bolero: they speak with each other.
+# The version must match Cargo.toml's bolero: the two communicate.
 CARGO_BOLERO_VERSION := 0.13.5
 CARGO_BOLERO := $(CARGO_TARGET_DIR)/tools/cargo-bolero-$(CARGO_BOLERO_VERSION)
-# What `make build` builds for.
+# The architecture that `make build` builds for.
 ARCH ?= x86_64
 RUST_TARGET := $(if $(filter x86_64,$(ARCH)),x86_64-unknown-linux-gnu,$(if $(filter arm64,$(ARCH)),aarch64-unknown-linux-gnu))
 NOT_DEPLOYED := relay relay-openapi top-simulator relay-tests relay-simulation relay-fuzz relay-bench floor-bare floor-raw-http
@@ -24,52 +24,52 @@ FUZZ_TARGETS ?= $(sort $(notdir $(wildcard tests/fuzz/__fuzz__/*)))
 .NOTPARALLEL:
 .PHONY: help demo up watch down status test lint test-rust test-e2e simulate explore explore-briefly soak mutations fuzz build openapi picture bench tools
 
-help: ## say what there is
+help: ## list the targets and variables
 	@sed -n 's/^\([a-z0-9-]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
-	@echo 'Variables of the local stack, as in `make up TOP_PORT=4600`:'
+	@echo 'Variables of the local stack, for example `make up TOP_PORT=4600`:'
 	@printf '  %s\t%s\n' \
-	  PYTHON 'the Python to make .venv with (python3)' \
-	  MINISTACK_PORT 'where the local AWS listens (4566)' \
-	  TOP_PORT 'where the TOP simulator listens (4580)' \
-	  MINISTACK_BIND 'on which address both listen; 0.0.0.0 lets containers in (127.0.0.1)' \
-	  SCTT_SIGNATURE 'on: `make up` checks the signature of what SCTT sends (off)' | expand -t 24
+	  PYTHON 'Python that creates .venv [python3]' \
+	  MINISTACK_PORT 'port of the local AWS [4566]' \
+	  TOP_PORT 'port of the TOP simulator [4580]' \
+	  MINISTACK_BIND 'address that both listen on; 0.0.0.0 admits containers [127.0.0.1]' \
+	  SCTT_SIGNATURE 'on: `make up` checks the signatures of SCTT notifications [off]' | expand -t 24
 	@echo 'Variables of the build:'
 	@printf '  %s\t%s\n' \
-	  ARCH 'x86_64 or arm64: what the functions are built for ($(ARCH))' | expand -t 24
+	  ARCH 'architecture of the functions, x86_64 or arm64 [$(ARCH)]' | expand -t 24
 	@echo 'Variables of the simulation:'
 	@printf '  %s\t%s\n' \
-	  SEED 'the one seed that `make simulate` runs, and tells everything that happens in it' \
-	  SEEDS 'how many seeds `make simulate` runs ($(SEEDS))' \
-	  SCENARIO 'the scenarios that `make explore` explores, by a part of their names (all)' \
-	  FAULTS 'the most faults in one of its schedules ($(FAULTS))' \
-	  SOAK_SEEDS 'how many `make soak` runs ($(SOAK_SEEDS))' \
-	  FROM 'the first of them ($(FROM))' | expand -t 24
+	  SEED 'single seed for `make simulate` to run and trace in full' \
+	  SEEDS 'number of seeds that `make simulate` runs [$(SEEDS)]' \
+	  SCENARIO 'part of the names of the scenarios that `make explore` runs [all]' \
+	  FAULTS 'maximum faults in a schedule of `make explore` [$(FAULTS)]' \
+	  SOAK_SEEDS 'number of seeds that `make soak` runs [$(SOAK_SEEDS)]' \
+	  FROM 'first seed of `make simulate` and `make soak` [$(FROM)]' | expand -t 24
 	@echo 'Variables of the benchmark:'
 	@printf '  %s\t%s\n' \
-	  BENCH_FLAGS 'what it is told, such as "--warm 1000 --only dispatch" ($(BENCH_FLAGS))' | expand -t 24
+	  BENCH_FLAGS 'flags, such as "--warm 1000 --only dispatch" [$(BENCH_FLAGS)]' | expand -t 24
 	@echo 'Variables of the fuzzer:'
 	@printf '  %s\t%s\n' \
-	  FUZZ_SECONDS 'how long each target is fuzzed ($(FUZZ_SECONDS))' \
-	  FUZZ_TARGETS 'which ones, such as "link top_response" (all of tests/fuzz)' | expand -t 24
+	  FUZZ_SECONDS 'seconds per target [$(FUZZ_SECONDS)]' \
+	  FUZZ_TARGETS 'targets to fuzz, such as "link top_response" [all of tests/fuzz]' | expand -t 24
 
-demo: ## play partner notifications through to TOP calls on a local stack; the exit status is the verdict
+demo: ## play partner notifications through to TOP calls on a local stack; the exit status tells if all went well
 	$(STACK) demo
 
-up: ## start the local stack and leave it running; deploy anew if it runs
+up: ## start the local stack and leave it running; redeploy if it is already running
 	$(STACK) up
 
 watch: ## rebuild and redeploy one function of the running stack whenever its sources change (FUNCTION=dispatch)
-	$(STACK) watch $(or $(FUNCTION),$(error say which: make watch FUNCTION=dispatch))
+	$(STACK) watch $(or $(FUNCTION),$(error no function given; run make watch FUNCTION=dispatch))
 
-down: ## stop it
+down: ## stop the local stack
 	$(STACK) down
 
-status: ## say whether it runs, and what waits in its queues
+status: ## show whether the local stack is running, and the backlog of its queues
 	$(STACK) status
 
-test: lint test-rust simulate explore-briefly test-e2e ## all that CI checks
+test: lint test-rust simulate explore-briefly test-e2e ## run everything that CI checks
 
-lint: tools $(JUDGES)/installed ## formatting, clippy, ruff, and three judges of the template
+lint: tools $(JUDGES)/installed ## check formatting, run clippy, ruff and three template linters
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets --profile local -- -D warnings
 	$(VENV_BIN)/ruff check --no-cache --config local/ruff.toml local tests/e2e tests/simulation bench/peers/python
@@ -81,57 +81,57 @@ lint: tools $(JUDGES)/installed ## formatting, clippy, ruff, and three judges of
 	$(JUDGES)/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
 
 $(JUDGES)/installed: local/judges.txt
-	@echo 'Install what judges the template (some 400 MB, once)'
+	@echo 'Install the template linters (some 400 MB, once)'
 	$(PYTHON) -m venv --clear $(JUDGES)
 	$(JUDGES)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-# The fuzz targets draw the same inputs each time here; `make fuzz` looks for others. nextest runs each test in its own
-# process; `cargo test` needs one thread, because a metrics recorder is global to the process.
-test-rust: ## unit, property, contract, in-process and (bounded) fuzz tests, and the examples in the documentation
+# The fuzz targets get the same inputs each time here; `make fuzz` searches for others. nextest runs each test in its
+# own process. `cargo test` needs one thread, because a metrics recorder is global to the process.
+test-rust: ## run unit, property, contract, in-process and (bounded) fuzz tests, and the documentation examples
 	export BOLERO_RANDOM_SEED=1; \
 	if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run $(CARGO_FLAGS) --cargo-profile local --no-fail-fast; \
 	else cargo test $(CARGO_FLAGS) --profile local --tests --no-fail-fast -- --test-threads=1; fi
 	cargo test $(CARGO_FLAGS) --profile local --doc
 
-# How many seeds `make simulate` and `make soak` run, and from which on.
+# The number of seeds for `make simulate` and `make soak`, and the first seed.
 SEEDS ?= 20000
 SOAK_SEEDS ?= 1000000
 FROM ?= 0
-# Built as a part of the workspace: alone, its dependencies would have other features, and be compiled once more.
+# Build the whole workspace: alone, the package's dependencies would have other features and be compiled again.
 BUILD_SIMULATION := cargo build --locked --profile local --workspace --bin relay-simulation
 SIMULATION := $(CARGO_TARGET_DIR)/local/relay-simulation
 
-simulate: ## the relay on a virtual clock with everything that can go wrong: 20,000 runs, or one that it tells of (SEED=7)
+simulate: ## simulate the relay on a virtual clock with all faults: 20,000 runs, or one traced run (SEED=7)
 	$(BUILD_SIMULATION)
 	$(SIMULATION) $(if $(SEED),--seed $(SEED),--from $(FROM) --seeds $(SEEDS))
 
-# What one schedule of `make explore` may meet, and which scenarios it explores.
+# The maximum faults in a schedule of `make explore`.
 FAULTS ?= 1
-explore: ## every interleaving of small scenarios on the real code, with every fault at every request (SCENARIO=two, FAULTS=2)
+explore: ## run small scenarios in every order on the real code, with every fault at every request (SCENARIO=two, FAULTS=2)
 	$(BUILD_SIMULATION)
 	$(SIMULATION) explore --faults $(FAULTS) $(if $(SCENARIO),--scenario $(SCENARIO))
 
-# What takes longer on two cores runs in `make explore` only; the table says what was left out.
+# Scenarios that take longer on two cores run in `make explore` only; the table lists those left out.
 explore-briefly:
 	$(BUILD_SIMULATION)
 	$(SIMULATION) explore --faults 1 --seconds 150
 
-soak: ## a million such runs, and how often each fault was exercised at each request
+soak: ## run a million simulations, and report how often each request met each fault
 	$(BUILD_SIMULATION)
 	$(SIMULATION) --from $(FROM) --seeds $(SOAK_SEEDS) --coverage
 
-mutations: ## put deliberate bugs into a copy of the code, and see the simulation catch each
+mutations: ## check that the simulation catches each deliberate bug in a copy of the code
 	$(BUILD_SIMULATION) --quiet
 	$(PYTHON) tests/simulation/mutations.py
 
-test-e2e: tools ## the real template on a local stack of its own
+test-e2e: tools ## test the real template on a separate local stack
 	$(VENV_BIN)/python -m pytest tests/e2e
 
-# What libFuzzer finds stays in target. Instrumented, the workspace is compiled once more, on any toolchain.
-fuzz: $(CARGO_BOLERO)/bin/cargo-bolero ## let libFuzzer look for inputs that break a promise; needs a C++ compiler
-	@command -v c++ >/dev/null || { echo 'make fuzz: no c++ found: libFuzzer is compiled with a C++ compiler, such as g++'; exit 1; }
+# libFuzzer's findings stay in target. Instrumentation compiles the workspace again, on any toolchain.
+fuzz: $(CARGO_BOLERO)/bin/cargo-bolero ## search with libFuzzer for inputs that break a promise; needs a C++ compiler
+	@command -v c++ >/dev/null || { echo 'make fuzz: no c++ found; install a C++ compiler such as g++'; exit 1; }
 	@for target in $(FUZZ_TARGETS); do \
 	  echo "== $$target: $(FUZZ_SECONDS) s"; \
 	  mkdir -p "$(FUZZ)/corpus/$$target" "$(FUZZ)/crashes/$$target" && \
@@ -140,7 +140,7 @@ fuzz: $(CARGO_BOLERO)/bin/cargo-bolero ## let libFuzzer look for inputs that bre
 	    --target-dir "$(FUZZ)/build" --corpus-dir "$(FUZZ)/corpus/$$target" --crashes-dir "$(FUZZ)/crashes/$$target" \
 	    --max-input-length 4096 --timeout 30s -E=-len_control=20 -E=-rss_limit_mb=4096 -E=-print_final_stats=1 \
 	    -T $(FUZZ_SECONDS)s $$target || \
-	  { echo "make fuzz: $$target failed. If $(FUZZ)/crashes/$$target holds an input, mend what it breaks," \
+	  { echo "make fuzz: $$target failed. If $(FUZZ)/crashes/$$target holds an input, fix the bug" \
 	      "and keep the input in tests/fuzz/__fuzz__/$$target/corpus"; exit 1; }; \
 	done
 
@@ -148,23 +148,23 @@ $(CARGO_BOLERO)/bin/cargo-bolero:
 	CARGO_TARGET_DIR=$(FUZZ)/tools cargo install --quiet --locked --root $(CARGO_BOLERO) \
 	  --version $(CARGO_BOLERO_VERSION) --no-default-features --features libfuzzer cargo-bolero
 
-build: tools ## release artifacts for AWS: target/lambda/<function>/bootstrap (ARCH=arm64 for Graviton)
-	$(if $(RUST_TARGET),,$(error ARCH is $(ARCH): say x86_64 or arm64))
+build: tools ## build release artifacts for AWS: target/lambda/<function>/bootstrap (ARCH=arm64 for Graviton)
+	$(if $(RUST_TARGET),,$(error ARCH is $(ARCH); set it to x86_64 or arm64))
 	@test -d "$$(rustc --print target-libdir --target $(RUST_TARGET))" || rustup target add $(RUST_TARGET) || { \
-	  echo 'make build: Rust has no standard library for $(RUST_TARGET) here, and rustup could not add it (above is why).'; \
-	  echo 'Run `rustup target add $(RUST_TARGET)` where rustup reaches its server, or install it from your distribution,'; \
-	  echo 'and run `make build ARCH=$(ARCH)` again. Nothing was built.'; exit 1; }
+	  echo 'make build: Rust has no standard library for $(RUST_TARGET), and rustup could not add it (see the error above).'; \
+	  echo 'Run `rustup target add $(RUST_TARGET)` with access to its server, or install it from your distribution,'; \
+	  echo 'then run `make build ARCH=$(ARCH)` again. Nothing was built.'; exit 1; }
 	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --target $(RUST_TARGET) $(CARGO_FLAGS) $(foreach package,$(NOT_DEPLOYED),--exclude $(package))
 
-picture: ## draw docs/architecture.svg anew; needs Graphviz
+picture: ## redraw docs/architecture.svg; needs Graphviz
 	dot -Tsvg docs/architecture.dot -o docs/architecture.svg
 
-openapi: ## write docs/openapi.yaml anew
+openapi: ## regenerate docs/openapi.yaml
 	cargo build --quiet --locked --profile local --workspace --bin relay-openapi
 	$(CARGO_TARGET_DIR)/local/relay-openapi docs/openapi.yaml
 
-# Interleaved, so that a noisy machine hurts all alike; half an hour on two cores, of which most is compiling.
-bench: build $(BENCH)/python/installed $(BENCH)/node/installed ## measure the functions beside the usual tools; writes bench/results.json and the README's charts
+# Runs are interleaved, so a noisy machine affects all alike. Takes half an hour on two cores, most of it compiling.
+bench: build $(BENCH)/python/installed $(BENCH)/node/installed ## compare the functions with the usual tools; writes bench/results.json and the README's charts
 	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --locked --package floor-bare --package floor-raw-http
 	rm -rf $(CARGO_TARGET_DIR)/criterion
 	cargo bench --locked --package relay-bench --bench micro
@@ -177,11 +177,11 @@ $(BENCH)/python/installed: bench/peers/python/requirements.txt
 	touch $@
 
 $(BENCH)/node/installed: $(wildcard bench/peers/node/*)
-	@command -v npm >/dev/null || { echo 'make bench: no npm found: the peers in JavaScript need Node.js 20 or newer'; exit 1; }
+	@command -v npm >/dev/null || { echo 'make bench: no npm found; install Node.js 20 or newer for the JavaScript peers'; exit 1; }
 	mkdir -p $(BENCH)/node
 	cp bench/peers/node/* bench/peers/node/.npmrc $(BENCH)/node
 	cd $(BENCH)/node && npm ci --no-audit --no-fund
 	touch $@
 
-tools: ## the pinned Python tools in .venv
+tools: ## install the pinned Python tools in .venv
 	$(STACK) tools

@@ -1,4 +1,4 @@
-"""AWS as the local stack serves it. Holds dummy credentials and one local address: no real account can be reached."""
+"""Clients for the local AWS. With dummy credentials and one local endpoint, they cannot reach a real account."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _HTTP_TIMEOUT_SECONDS = 60
 
 
 def forget_own_account() -> None:
-    """Takes the user's AWS settings out of this process, and so out of all that it starts.
+    """Removes the user's AWS settings from this process and from every process it starts.
 
-    Whatever profile or endpoint the shell has set, nothing here is to reach it, or to fail for want of it.
+    Nothing here may use a profile or endpoint that the shell has set, or fail without one.
     """
     for name in [name for name in os.environ if name.startswith(("AWS_", "SAM_CLI_"))]:
         del os.environ[name]
@@ -32,7 +32,7 @@ def forget_own_account() -> None:
 
 
 def settings(endpoint: str) -> dict[str, str]:
-    """The environment variables by which any AWS program talks to the local stack."""
+    """Environment variables that point any AWS program at the local stack."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": _KEY_ID,
@@ -42,7 +42,7 @@ def settings(endpoint: str) -> dict[str, str]:
 
 
 class LocalAws:
-    """Clients for the AWS APIs at one local address."""
+    """Clients for the AWS APIs at one local endpoint."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -58,7 +58,7 @@ class LocalAws:
         )
 
     def signed_request(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> requests.Response:
-        """Sends a request as an IAM caller of API Gateway does."""
+        """Sends a request with an IAM signature for API Gateway."""
         request = AWSRequest(method, url, headers=dict(headers), data=body)
         SigV4Auth(self._credentials, "execute-api", REGION).add_auth(request)
         return requests.request(method, url, data=body, headers=dict(request.headers), timeout=_HTTP_TIMEOUT_SECONDS)
@@ -69,12 +69,12 @@ class LocalAws:
         return {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
 
     def record(self, table: str, pk: str, sk: str) -> dict[str, Any] | None:
-        """One item of a table, in DynamoDB's own notation, or None."""
+        """One item of a table in DynamoDB JSON, or None."""
         key = {"pk": {"S": pk}, "sk": {"S": sk}}
         return self.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
 
     def records(self, table: str, pk: str) -> list[dict[str, Any]]:
-        """All items of a partition, in DynamoDB's own notation."""
+        """All items of a partition in DynamoDB JSON."""
         query = self.client("dynamodb").get_paginator("query")
         pages = query.paginate(
             TableName=table,
@@ -85,7 +85,7 @@ class LocalAws:
         return [item for page in pages for item in page["Items"]]
 
     def messages(self, queue_url: str) -> list[dict[str, Any]]:
-        """What a queue holds, visible or not, without receiving any of it (an inspection page of MiniStack's)."""
+        """All messages of a queue, visible or not. Reads MiniStack's inspection page, so it receives none of them."""
         answer = requests.get(
             f"{self.endpoint}/_ministack/sqs/messages", params={"QueueUrl": queue_url}, timeout=_HTTP_TIMEOUT_SECONDS
         )
@@ -99,7 +99,7 @@ class LocalAws:
         ]
 
     def log_lines(self) -> dict[str, list[str]]:
-        """Every line of every CloudWatch log group."""
+        """All lines of all CloudWatch log groups, by log group."""
         logs = self.client("logs")
         groups = [
             group["logGroupName"]

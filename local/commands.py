@@ -19,11 +19,11 @@ _DEFAULT_PORTS = {"MINISTACK_PORT": 4566, "TOP_PORT": 4580}
 
 
 def up() -> int:
-    """Starts the stack and leaves it running; where it runs already, builds and deploys anew."""
+    """Starts the stack and leaves it running; rebuilds and redeploys a stack that is already running."""
     instance = Instance("up")
     with instance.sole_driver():
         if instance.running:
-            steps.say("The stack runs already: building and deploying it anew")
+            steps.say("The stack is already running: rebuilding and redeploying it")
             build()
             connection = instance.deploy()
         else:
@@ -39,28 +39,28 @@ def up() -> int:
 
 
 def down() -> int:
-    """Stops the stack, whatever state it is in."""
+    """Stops the stack in any state, even if only a part of it is running."""
     instance = Instance("up")
     with instance.sole_driver():
         stopped = instance.stop()
         STACK_JSON.unlink(missing_ok=True)
-    steps.say(f"Stopped: {', '.join(stopped)}" if stopped else "Nothing of the stack was running")
+    steps.say(f"Stopped: {', '.join(stopped)}" if stopped else "The stack was not running")
     return 0
 
 
 def watch(function: str) -> int:
-    """Brings one function of the running stack up to date whenever its sources change."""
+    """Rebuilds and redeploys one function of the running stack whenever its sources change."""
     instance = Instance("up")
     if not (instance.running and STACK_JSON.is_file()):
-        raise steps.StepFailed("the stack is not running; `make up` starts it")
+        raise steps.StepFailed("the stack is not running; start it with `make up`")
     watching.watch(Connection.read(STACK_JSON), function)
     return 0
 
 
 def status() -> int:
-    """Says whether the stack runs and what waits in its queues; the exit status is 0 if it runs."""
+    """Shows whether the stack is running, and its queues; the exit status is 0 if it is running."""
     if not (Instance("up").running and STACK_JSON.is_file()):
-        steps.say("The stack is not running; `make up` starts it")
+        steps.say("The stack is not running; start it with `make up`")
         return 1
     connection = Connection.read(STACK_JSON)
     steps.say("The stack is running")
@@ -72,27 +72,27 @@ def status() -> int:
 
 
 def demo() -> int:
-    """Plays every scenario on a stack of its own; the exit status is 0 if all went as it should."""
+    """Runs every scenario on a separate stack; the exit status is 0 if all of them pass."""
     with temporary("demo", _demo_settings) as connection:
         verdict = Demo(Relay(connection)).run()
-    steps.say("All as it should be" if verdict else "NOT all as it should be")
+    steps.say("All scenarios passed" if verdict else "The demo FAILED")
     return 0 if verdict else 1
 
 
 def _demo_settings() -> Settings:
     if Instance("up").running:
-        steps.say("The stack of `make up` is running and stays as it is: the demo starts another on free ports")
+        steps.say("The stack of `make up` is running and stays untouched: the demo starts another one on free ports")
         return Settings.new(*ports.free_pair(), sctt_signature=True)
     return Settings.new(*wanted_ports(), sctt_signature=True)
 
 
 def wanted_ports() -> tuple[int, int]:
-    """The ports that the environment names, or the usual ones; raises StepFailed if one is not to be had."""
+    """The ports from the environment, or the defaults; raises StepFailed if one is invalid or in use."""
     chosen = []
     for variable, usual in _DEFAULT_PORTS.items():
         text = os.environ.get(variable) or str(usual)
         if not (text.isdecimal() and 0 < int(text) < 2**16):
-            raise steps.StepFailed(f"{variable}={text} is not a port number")
+            raise steps.StepFailed(f"{variable}={text} is not a port number; set a number from 1 to 65535")
         ports.require_free(int(text), variable)
         chosen.append(int(text))
     ministack_port, top_port = chosen
@@ -100,7 +100,7 @@ def wanted_ports() -> tuple[int, int]:
 
 
 def environment_file(connection: Connection) -> str:
-    """The variables of all functions together, for those that run on this machine as they are."""
+    """One environment file with the variables of all functions, for running functions directly on this machine."""
     variables: dict[str, str] = {}
     for of_function in json.loads((ROOT / "events" / "env.json").read_text()).values():
         variables |= of_function
@@ -114,4 +114,4 @@ def _describe(connection: Connection) -> None:
     steps.note(f"TSY posts to   {connection.tsy_url}")
     steps.note(f"SCTT posts to  {connection.sctt_url}{' (signed)' if connection.sctt_secret else ''}")
     steps.note(f"TOP's ledger   {connection.top_url.removesuffix('/router/rest')}/_sim/ledger")
-    steps.note(f"All of it      {STACK_JSON}")
+    steps.note(f"Full details   {STACK_JSON}")

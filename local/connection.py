@@ -1,4 +1,4 @@
-"""How to reach a running stack: what stack.json holds."""
+"""How to reach a running stack: the contents of stack.json."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Connection:
-    """Addresses and credentials of one stack. The credentials are random and worth nothing outside it."""
+    """URLs and credentials of one stack. The credentials are random and useless outside it."""
 
     api_url: str
-    #: Where TSY posts its IssueNotify, and SCTT its voucher push: whole, since the partner's token is in the path.
+    #: Full URLs that TSY posts its IssueNotify to, and SCTT its voucher push. The partner's token is in the path.
     tsy_url: str
     sctt_url: str
     aws_endpoint_url: str
     region: str
     table: str
-    #: Queue name to URL: the four queues, and each one's dead letters as `<name>-dead-letters`.
+    #: Queue name to URL: the four queues, and the dead-letter queue of each as `<name>-dead-letters`.
     queues: dict[str, str]
-    #: The topic that tells of everything accepted, and of every outcome.
+    #: The topic that publishes everything accepted, and every outcome.
     order_events_topic: str
     top_url: str
     top_app_key: str
     top_app_secret: str
     top_session: str
-    #: Empty where the stack runs without SCTT's signature.
+    #: Empty if the stack runs without SCTT's signature.
     sctt_merchant_id: str
     sctt_secret: str
 
@@ -36,11 +36,11 @@ class Connection:
 
     @staticmethod
     def read(path: Path) -> Connection:
-        """Reads what `write` wrote."""
+        """Reads a file that `write` wrote."""
         return Connection(**json.loads(path.read_text()))
 
     def write(self, path: Path) -> None:
-        """Writes it as JSON, for this user only."""
+        """Writes it as JSON, readable by this user only."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")

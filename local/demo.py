@@ -1,4 +1,4 @@
-"""Plays every scenario on a running stack and shows what came of it, for a person to read."""
+"""Runs every scenario on a running stack and shows the results on the terminal."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from scenarios import SCENARIOS, ExpectedCall, Scenario, Stage, verify
 from simulator import Entry
 from waiting import NotReached
 
-#: Wide enough for the tables where the output goes to a file and there is no terminal to ask.
+#: Characters a line if the output goes to a file: wide enough for the tables.
 _WIDTH_WITHOUT_TERMINAL = 150
 _PROBLEM_CHARACTERS = 200
 
 
 @dataclass
 class _Act:
-    """A scenario, what it was played on, and what is wrong with it, if anything."""
+    """One run of a scenario, with its stage and its problem, if any."""
 
     scenario: Scenario
     stage: Stage
@@ -33,18 +33,18 @@ class _Act:
 
 
 class Demo:
-    """The demonstration on one stack, whose simulator nobody else may use meanwhile."""
+    """The demonstration on one stack. Nothing else may use the stack's simulator during the run."""
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self._stage = Stage(relay)
-        # What is printed comes from elsewhere: brackets in it are text, not markup.
+        # The output contains strings from other programs: brackets in them are not markup.
         self._console = Console(highlight=False, markup=False)
         if not self._console.is_terminal:
             self._console.width = _WIDTH_WITHOUT_TERMINAL
 
     def run(self) -> bool:
-        """Plays, shows, and returns the verdict: whether all went as it should and nothing else was sent."""
+        """Runs and shows all scenarios; returns whether all passed and no unexpected call was sent."""
         self._stage.simulator.reset()
         acts = [self._act(number, scenario) for number, scenario in enumerate(SCENARIOS, 1)]
         left_over = self._left_over()
@@ -61,13 +61,13 @@ class Demo:
         return not left_over and not strays and all(act.problem is None for act in acts)
 
     def _left_over(self) -> str | None:
-        """Waits until nothing is under way; says what is all the same, or ended among the dead letters."""
+        """Waits until nothing is in flight; returns an error if something stays in flight or was dead-lettered."""
         try:
             self._stage.settle()
         except NotReached as problem:
             return str(problem)
         dead = self._stage.dead_letters()
-        return f"dead letters that should not be: {dead}" if dead else None
+        return f"unexpected messages in dead-letter queues: {dead}" if dead else None
 
     def _act(self, number: int, scenario: Scenario) -> _Act:
         self._console.print(f"==> {number}/{len(SCENARIOS)} {scenario.title}")
@@ -75,14 +75,14 @@ class Demo:
         act = _Act(scenario, Stage(self._relay))
         try:
             act.calls = scenario.play(act.stage)
-        except Exception as problem:  # Whatever went wrong, the other scenarios are still worth seeing.
+        except Exception as problem:  # One failure must not hide the results of the other scenarios.
             act.problem = f"{type(problem).__name__}: {problem}"
         seconds = time.monotonic() - started
-        self._console.print(f"    {'as it should be' if act.problem is None else act.problem} ({seconds:.1f} s)")
+        self._console.print(f"    {'passed' if act.problem is None else act.problem} ({seconds:.1f} s)")
         return act
 
     def _judge(self, act: _Act, ledger: Sequence[Entry]) -> None:
-        """Looks at the ledger once more, now that nothing is under way any longer."""
+        """Checks the ledger again after nothing is in flight any more."""
         try:
             verify(act.calls, ledger)
         except AssertionError as problem:
@@ -95,7 +95,7 @@ class Demo:
                 self._console.print(f"{partner} {order_id}: {answer.status_code} {answer.text}")
                 continue
             order = answer.json()
-            table = _table(f"{partner} {order_id}: {act.scenario.title}", "at", "what happened", "detail")
+            table = _table(f"{partner} {order_id}: {act.scenario.title}", "at", "event", "detail")
             for moment in order["timeline"]:
                 table.add_row(moment["at"], moment["event"], moment.get("detail") or "")
             for call in order["calls"] + self._submitted(act, order["calls"]):
@@ -103,13 +103,13 @@ class Demo:
             self._console.print(table)
 
     def _submitted(self, act: _Act, shown: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The scenario's calls that no notification led to, so that no order tells them."""
+        """Calls that the scenario submitted itself. No order lists them."""
         known = {(call["call"], call["key"]) for call in shown}
         others = [call for call in act.calls if call.requests and (call.call, call.key) not in known]
         return [self._relay.ask_call(call.call, call.key).json() for call in others]
 
     def _show_ledger(self, ledger: Sequence[Entry]) -> None:
-        table = _table("TOP's ledger: every request that the simulator got", "at", "call", "for", "outcome", "effect")
+        table = _table("TOP's ledger: every request to the simulator", "at", "call", "for", "outcome", "effect")
         for entry in ledger:
             effect = Text("yes", "green") if entry.effect else Text("none", "yellow")
             at = entry.at.strftime("%H:%M:%S.%f")[:-3]
@@ -117,25 +117,25 @@ class Demo:
         self._console.print(table)
 
     def _show_verdict(self, acts: Sequence[_Act], strays: Sequence[Entry]) -> None:
-        table = _table("Verdict", "scenario", "calls expected", "verdict")
+        table = _table("Results", "scenario", "expected calls", "result")
         for act in acts:
             calls = ", ".join(
                 f"{call.call}: {call.effects} effect, {call.state}" if call.requests else f"{call.call}: none"
                 for call in act.calls
             )
-            # All of it was said when it happened.
+            # The full message was printed when the scenario ran.
             problem = act.problem and shorten(act.problem, _PROBLEM_CHARACTERS)
-            verdict = Text(problem, "red") if problem else Text("as it should be", "green")
+            verdict = Text(problem, "red") if problem else Text("passed", "green")
             table.add_row(act.scenario.title, calls, verdict)
         self._console.print(table)
         for entry in strays:
-            self._console.print(f"    not expected in the ledger: {entry.call} {entry.business_id} at {entry.at}")
+            self._console.print(f"    unexpected in the ledger: {entry.call} {entry.business_id} at {entry.at}")
         passed = sum(act.problem is None for act in acts)
-        self._console.print(f"{passed} of {len(acts)} scenarios as they should be; {len(strays)} calls too many")
+        self._console.print(f"{passed} of {len(acts)} scenarios passed; {len(strays)} unexpected calls")
 
 
 def _strays(acts: Sequence[_Act], ledger: Sequence[Entry]) -> list[Entry]:
-    """Requests that no scenario accounts for."""
+    """Requests that no scenario expects."""
     expected = {(call.call, call.business_id) for act in acts for call in act.calls}
     return [entry for entry in ledger if (entry.call, entry.business_id) not in expected]
 

@@ -1,7 +1,7 @@
 """One copy of the local stack: MiniStack with the deployed template, and the TOP simulator.
 
-A copy has a name, and its own folder, ports and secrets, so that the one a developer left running (`make up`) and the
-ones that `make demo` and `make test` start for themselves do not meet.
+Each copy has its own name, folder, ports and secrets. So the copies of `make demo` and `make test` do not collide with
+the one that a developer left running (`make up`).
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _QUEUES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What is chosen once, when a copy is started, and holds until it stops."""
+    """Settings that a copy gets when it starts and keeps until it stops."""
 
     ministack_port: int
     top_port: int
-    #: With SCTT's signature a push must be signed, by the right merchant and in time; without, the token is enough.
+    #: If true, a push needs a valid signature, merchant and time. If false, the token is enough.
     sctt_signature: bool
     tsy_token: str
     sctt_token: str
@@ -58,7 +58,7 @@ class Settings:
 
     @staticmethod
     def new(ministack_port: int, top_port: int, sctt_signature: bool) -> Settings:
-        """Settings with secrets that nobody used before."""
+        """Settings with fresh random secrets."""
         return Settings(
             ministack_port=ministack_port,
             top_port=top_port,
@@ -73,21 +73,21 @@ class Settings:
 
     @property
     def endpoint(self) -> str:
-        """Where the local AWS answers."""
+        """URL of the local AWS."""
         return f"http://localhost:{self.ministack_port}"
 
     @property
     def top_url(self) -> str:
-        """Where the simulator stands in for TOP's gateway."""
+        """URL of the simulator that replaces TOP's gateway."""
         return f"http://localhost:{self.top_port}/router/rest"
 
 
-#: What has a program, and is not run here.
+#: Packages whose programs the local stack does not run.
 _NOT_OF_THE_STACK = ("floor-bare", "floor-raw-http", "relay-bench", "relay-openapi")
 
 
 def build() -> None:
-    """Builds the functions and the simulator in cargo's profile `local`, which compiles fast."""
+    """Builds the functions and the simulator with cargo's profile `local`, which compiles fast."""
     steps.run(
         "Build the functions and the TOP simulator (cargo profile `local`)",
         cargo_build("--bins"),
@@ -96,16 +96,16 @@ def build() -> None:
 
 
 def cargo_build(*targets: str) -> list[str | Path]:
-    """Cargo's command for some programs of the stack, always with the same features, so that nothing is built twice."""
+    """Cargo's command for some programs of the stack. The features are always the same, so nothing is built twice."""
     others = [word for package in _NOT_OF_THE_STACK for word in ("--exclude", package)]
     return ["cargo", "build", "--locked", "--profile", "local", "--workspace", *others, *targets]
 
 
 @contextmanager
 def temporary(name: str, choose: Callable[[], Settings]) -> Iterator[Connection]:
-    """A copy of the stack that runs, freshly built and deployed, for as long as the block does.
+    """Builds, deploys and runs a copy of the stack for the duration of the block.
 
-    `choose` gives its settings; it is asked once what an interrupted run may have left is gone, and its ports free.
+    `choose` returns the settings. It is called after an interrupted earlier run is stopped and its ports are free.
     """
     instance = Instance(name)
     with instance.sole_driver():
@@ -115,7 +115,7 @@ def temporary(name: str, choose: Callable[[], Settings]) -> Iterator[Connection]
         try:
             yield instance.launch(settings)
         finally:
-            # Said afterwards: if nobody reads any longer, saying it fails.
+            # Stop first: printing fails if nobody reads the output any more.
             instance.stop()
             steps.say("Stopped the stack")
 
@@ -132,27 +132,27 @@ class Instance:
 
     @contextmanager
     def sole_driver(self) -> Iterator[None]:
-        """Keeps any other driver from starting or stopping this copy; raises StepFailed if one is at it."""
+        """Locks this copy against other drivers; raises StepFailed if another driver holds the lock."""
         STACKS.mkdir(parents=True, exist_ok=True)
         with (STACKS / f"{self.name}.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as held:
-                raise steps.StepFailed(f"another command is at work on the stack `{self.name}`: wait for it") from held
+                raise steps.StepFailed(f"another command is using the stack `{self.name}`; wait for it") from held
             yield
 
     @property
     def running(self) -> bool:
-        """Whether both programs of this copy run."""
+        """Whether both programs of this copy are running."""
         return self._processes.alive("ministack") and self._processes.alive(SIMULATOR)
 
     @property
     def settings(self) -> Settings:
-        """What the running copy was started with."""
+        """The settings that the running copy was started with."""
         return Settings(**json.loads(self._settings_file.read_text()))
 
     def launch(self, settings: Settings) -> Connection:
-        """Starts and deploys; leaves nothing running if that fails."""
+        """Starts and deploys this copy; stops everything again if that fails."""
         try:
             self._start(settings)
             return self.deploy()
@@ -161,7 +161,7 @@ class Instance:
             raise
 
     def deploy(self) -> Connection:
-        """Deploys template.yaml with the binaries built last, and hands the functions their secrets."""
+        """Deploys template.yaml with the latest binaries, and stores the functions' secrets."""
         settings = self.settings
         template = self._staged_template()
         steps.run(
@@ -174,7 +174,7 @@ class Instance:
                 "PATH": f"{tools.BIN}{os.pathsep}{os.environ['PATH']}",
                 "SAM_CLI_TELEMETRY": "0",
                 "SAM_CLI_POLL_DELAY": "1",
-                # Where the SAM CLI keeps its own settings: otherwise the user's home folder.
+                # Keeps the SAM CLI's settings out of the user's home folder.
                 "__SAM_CLI_APP_DIR": str(self._directory / "sam"),
             },
         )
@@ -184,11 +184,11 @@ class Instance:
         return _connection(outputs, settings)
 
     def stop(self) -> list[str]:
-        """Stops what runs of this copy, functions included; returns the names of the programs that did."""
+        """Stops this copy and its functions; returns the names of the programs that were running."""
         return self._processes.stop_all()
 
     def _start(self, settings: Settings) -> None:
-        """Starts both programs, with nothing left of an earlier run."""
+        """Starts both programs in an empty folder, without any state of an earlier run."""
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory.mkdir(parents=True)
         self._settings_file.touch(mode=0o600)
@@ -203,7 +203,7 @@ class Instance:
         self._processes.start(
             "ministack",
             [tools.BIN / "ministack"],
-            # The functions inherit this environment, so it has nothing of the user's but what programs need to run.
+            # The functions inherit this environment, so it contains only those user variables that programs need.
             {
                 **_plain_env(),
                 **aws.settings(settings.endpoint),
@@ -213,7 +213,7 @@ class Instance:
                 "STATE_DIR": str(scratch / "state"),
                 "S3_DATA_DIR": str(scratch / "s3"),
                 "PERSIST_STATE": "0",
-                # It would listen for MQTT on every address.
+                # Otherwise it listens for MQTT on every network interface.
                 "IOT_MTLS_ENABLED": "0",
             },
             LOGS / f"{self.name}-ministack.log",
@@ -235,7 +235,7 @@ class Instance:
         self._await_page(SIMULATOR, f"http://localhost:{settings.top_port}/_sim/health")
 
     def _await_page(self, name: str, url: str) -> None:
-        """Waits until a program that was just started answers, or has ended."""
+        """Waits until a program that was just started answers; raises StepFailed if it exits or stays silent."""
 
         def answers() -> bool:
             if not self._processes.alive(name):
@@ -249,14 +249,14 @@ class Instance:
         try:
             eventually(f"{name} answers at {url}", answers, seconds=_READY_SECONDS)
         except NotReached as silent:
-            raise steps.StepFailed(f"{silent}; its log: {log}") from silent
+            raise steps.StepFailed(f"{silent}; see its log: {log}") from silent
         if not self._processes.alive(name):
-            raise steps.StepFailed(f"{name} ended as soon as it was started; its log: {log}")
+            raise steps.StepFailed(f"{name} exited right after its start; see its log: {log}")
 
     def _staged_template(self) -> Path:
-        """Lays the template out with the local binaries where its CodeUri looks for release artifacts.
+        """Copies the template, and links the local binaries to the paths in its CodeUri properties.
 
-        A folder of its own, so that what `make build` wrote to target/lambda stays as it is.
+        It uses a separate folder, so the release artifacts of `make build` in target/lambda stay unchanged.
         """
         deploy = self._directory / "deploy"
         deploy.mkdir(exist_ok=True)
@@ -271,18 +271,20 @@ class Instance:
 
 
 def _without_canaries(template: str) -> str:
-    """The template with the default of CanaryDeployments off, since MiniStack lacks CodeDeploy.
+    """The template with CanaryDeployments off by default, because MiniStack has no CodeDeploy.
 
-    Its SAM transform sees no parameter's value but the default, so that the parameter cannot be given as others are.
+    Its SAM transform reads only the defaults of parameters, so the parameter cannot be overridden like others.
     """
     off, count = re.subn(r'(\n  CanaryDeployments:\n    Type: String\n    Default: )"true"', r'\1"false"', template)
     if count != 1:
-        raise steps.StepFailed("template.yaml has no parameter CanaryDeployments as the local stack looks for it")
+        raise steps.StepFailed(
+            'template.yaml has no parameter CanaryDeployments with the default "true" as the local stack expects it'
+        )
     return off
 
 
 def _bind_address() -> str:
-    """The address that both programs listen on: this machine's alone, unless containers are to reach them too."""
+    """The IP address that both programs listen on: loopback, unless MINISTACK_BIND lets containers connect too."""
     return os.environ.get("MINISTACK_BIND") or "127.0.0.1"
 
 
@@ -300,17 +302,17 @@ def _sam_deploy(template: Path, settings: Settings) -> list[str | Path]:
 
 
 def _parameters(settings: Settings) -> dict[str, str]:
-    """The template's parameters that differ here from its defaults."""
+    """The template parameters that differ from their defaults."""
     parameters = {
         "TsyTokenHashes": _sha256(settings.tsy_token),
         "ScttTokenHashes": _sha256(settings.sctt_token),
         "TopGatewayUrl": settings.top_url,
-        # A time-out of TOP's is a case that one tries here, and nobody wants to wait long for it.
+        # Short, because developers test TOP's time-outs here and should not wait long.
         "TopTimeoutSeconds": "3",
-        # Fifty deliveries at once are a test, not an attack.
+        # A test sends fifty deliveries at once.
         "ThrottlingRate": "1000",
         "ThrottlingBurst": "1000",
-        # What MiniStack lacks: it takes the bounds for texts and fails when it counts with them; it has no metric math.
+        # MiniStack treats the limits as strings and fails when it calculates with them; it has no metric math.
         "BoundConcurrency": "false",
         "MetricMathAlarms": "false",
     }
@@ -338,7 +340,7 @@ def _put_secrets(local: aws.LocalAws, outputs: dict[str, str], settings: Setting
 
 
 def _connection(outputs: dict[str, str], settings: Settings) -> Connection:
-    # Where the output ApiUrl has the real API's host name, the local API has its id in the path.
+    # The output ApiUrl has the real API's host name. The local API has its id in the path instead.
     api_url = f"{settings.endpoint}/_aws/execute-api/{outputs['ApiId']}/{_STAGE}"
     queues = {name: outputs[f"{output}QueueUrl"] for name, output in _QUEUES.items()}
     queues |= {f"{name}-dead-letters": outputs[f"{output}DeadLetterQueueUrl"] for name, output in _QUEUES.items()}

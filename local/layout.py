@@ -1,4 +1,4 @@
-"""Where things are in a working copy, and what the driver calls them."""
+"""Paths in a working copy, and the names of the functions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ TARGET = ROOT / "target"
 REQUIREMENTS = ROOT / "local" / "requirements.txt"
 VENV = ROOT / ".venv"
 
-#: Cargo's own output of profile `local`; stack.json is there because people and tools look for it there.
+#: Cargo's output folder of profile `local`. stack.json is here because people and tools look for it here.
 BINARIES = TARGET / "local"
 STACK_JSON = BINARIES / "stack.json"
 FUNCTIONS_ENV = BINARIES / "functions.env"
 
-#: What the driver keeps: one folder for each stack that runs, and the logs of all of them.
+#: The driver's files: one folder for each running stack, and the logs of all stacks.
 STACKS = TARGET / "stack"
 LOGS = STACKS / "logs"
 
@@ -41,5 +41,5 @@ SIMULATOR = "top-simulator"
 
 
 def logical_id(function: str) -> str:
-    """What the template calls a function."""
+    """The function's logical id in the template."""
     return "".join(word.capitalize() for word in function.split("-")) + "Function"

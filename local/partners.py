@@ -1,4 +1,4 @@
-"""What the two partners send: their notifications, as the partners' pages show them, and SCTT's signature."""
+"""The two partners' notifications, as documented on the partners' pages, and SCTT's signature."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-#: SCTT gives no zone for `request_time`; the relay takes it as China's.
+#: SCTT documents no time zone for `request_time`; the relay assumes China's.
 _CHINA = timezone(timedelta(hours=8))
 
 #: SCTT's signature formula is not published. The local stack uses this one, in the relay's notation.
@@ -31,7 +31,7 @@ def tsy_rejected(order_id: str, reason: str) -> dict[str, Any]:
 
 
 def tsy_change_price(order_id: str) -> dict[str, Any]:
-    """TSY's ChangePricePush, with the members that its page names."""
+    """TSY's ChangePricePush, with the members that its page documents."""
     fee = {"departure": "PVG", "arrival": "HKG", "changeFee": "120.50", "currency": "CNY", "ticketDiffFee": "180"}
     return {
         "orderNum": f"TSY-C-{order_id}",
@@ -53,7 +53,7 @@ def tsy_change_price(order_id: str) -> dict[str, Any]:
 
 
 def sctt_cancel(*orders: tuple[str, int]) -> dict[str, Any]:
-    """SCTT's cancel push, unsigned: what became of the cancellation of each order."""
+    """SCTT's cancel push, unsigned: the cancellation status of each order."""
     entries = [
         {
             "trade_number": trade_number,
@@ -70,7 +70,7 @@ def sctt_cancel(*orders: tuple[str, int]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Voucher:
-    """A voucher that counts as a ticket: what is shown at the gate, and its password."""
+    """A voucher that counts as a ticket: the code to show at the gate, and its password."""
 
     confirmation: str
     verification: str
@@ -82,7 +82,7 @@ def sctt_push(
     vouchers: Sequence[Voucher] = (),
     remark: str = "",
 ) -> dict[str, Any]:
-    """SCTT's voucher push, unsigned, with a PDF beside the vouchers as in the published sample."""
+    """SCTT's voucher push, unsigned, with a PDF next to the vouchers as in the published sample."""
     pdf = {
         "voucher_type": _PDF,
         "voucher_url": "https://example.test/v.pdf",
@@ -118,13 +118,13 @@ def sctt_push(
 
 @dataclass(frozen=True)
 class ScttSigner:
-    """Adds what authenticates a push: merchant, time and signature."""
+    """Adds the members that authenticate a push: merchant, time and signature."""
 
     merchant_id: str
     secret: str
 
     def sign(self, body: dict[str, Any], age_seconds: int = 0) -> dict[str, Any]:
-        """The body as SCTT would have sent it `age_seconds` ago."""
+        """The body, signed as if SCTT had sent it `age_seconds` ago."""
         sent = datetime.now(_CHINA) - timedelta(seconds=age_seconds)
         request_time = sent.strftime("%Y-%m-%d %H:%M:%S")
         signed_text = SCTT_SIGN_TEMPLATE.format(

@@ -1,4 +1,4 @@
-"""Which local ports are free, and who has those that are not."""
+"""Finds free local ports, and the programs that use busy ones."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ from pathlib import Path
 
 from steps import StepFailed
 
-#: The state of a listening socket in the kernel's tables.
+#: State code of a listening socket in the kernel's tables.
 _LISTEN = "0A"
 
 
 def require_free(port: int, variable: str) -> None:
-    """Raises StepFailed, saying who listens there and which variable sets another port, unless `port` is free."""
+    """Raises StepFailed unless `port` is free. The error names the listening program and the variable to set."""
     if busy(port):
-        raise StepFailed(
-            f"port {port} is in use by {_owner(port)}; set {variable}=<another port>, or stop that program"
-        )
+        raise StepFailed(f"port {port} is in use by {_owner(port)}; set {variable}=<another port> or stop that program")
 
 
 def busy(port: int) -> bool:
-    """Whether something listens on `port` of localhost, in IPv4 or IPv6."""
+    """Whether a program listens on `port` of localhost, on IPv4 or IPv6."""
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.settimeout(1)
@@ -31,16 +29,16 @@ def busy(port: int) -> bool:
 
 
 def free_pair() -> tuple[int, int]:
-    """Two ports that nobody uses now. Another program may take one before we do; nothing prevents that."""
+    """Two ports that are free now. Another program can still take one before the caller does."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         return one.getsockname()[1], other.getsockname()[1]
 
 
 def _owner(port: int) -> str:
-    """The listening program, as far as this user may see it."""
+    """The listening program, if this user may see it."""
     listening = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     for process in Path("/proc").glob("[0-9]*"):
-        # It may end while it is looked at, or be another user's.
+        # The process may end meanwhile, or belong to another user.
         with contextlib.suppress(OSError):
             if any(_target(entry) in listening for entry in (process / "fd").iterdir()):
                 return f"{_command(process)} (pid {process.name})"
@@ -48,7 +46,7 @@ def _owner(port: int) -> str:
 
 
 def _target(descriptor: Path) -> str:
-    """What an open file of a process is, or nothing if it was closed meanwhile."""
+    """The target of a file descriptor, or an empty string if it was closed meanwhile."""
     try:
         return str(descriptor.readlink())
     except FileNotFoundError:
@@ -56,7 +54,7 @@ def _target(descriptor: Path) -> str:
 
 
 def _listening_inodes(port: int) -> set[str]:
-    """The sockets that listen on `port`, from the kernel's tables; none where there is no /proc."""
+    """Inodes of the sockets that listen on `port`, from the kernel's tables; empty without /proc."""
     found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -72,7 +70,7 @@ def _listening_inodes(port: int) -> set[str]:
 
 def _command(process: Path) -> str:
     words = [word for word in (process / "cmdline").read_bytes().decode(errors="replace").split("\0") if word]
-    # An interpreter alone says little: name what it runs.
+    # For an interpreter, the script's name is more useful.
     names = [Path(word).name for word in words if not word.startswith("-")]
     if names and names[0].startswith("python") and len(names) > 1:
         return names[1]

@@ -1,7 +1,7 @@
-"""The long-running programs of a stack: started in process groups of their own, and stopped whole.
+"""Starts each long-running program of a stack in its own process group, and stops whole groups.
 
-MiniStack runs the functions as its child processes, in its own group. A crash of MiniStack, or of the driver, leaves
-them running; the group's number is in a file, so that a later `down` finds and ends them all.
+MiniStack runs the functions as child processes in its own group. If MiniStack or the driver crashes, they keep running.
+The group's number is in a file, so a later `down` finds and stops all of them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _POLL_SECONDS = 0.05
 
 
 class Processes:
-    """The programs whose process-group files are in one folder."""
+    """The programs of one stack. A folder holds one file for each process group."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def start(self, name: str, command: Sequence[str | Path], env: Mapping[str, str], log: Path) -> None:
-        """Starts `command` in a new process group, with `env` as its whole environment, its output going to `log`."""
+        """Starts `command` in a new process group with `env` as its entire environment; writes its output to `log`."""
         self._directory.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
@@ -42,17 +42,17 @@ class Processes:
         self._file(name).write_text(json.dumps({"pid": process.pid, "started": _started(process.pid)}))
 
     def alive(self, name: str) -> bool:
-        """Whether the program itself runs, not only children that it left behind."""
+        """Whether the program itself is running, not only orphaned children."""
         group = self._group(name)
         return group is not None and any(one.pid == group for one in _members(group))
 
     def children(self, name: str) -> list[int]:
-        """The ids of the living processes that the program started, itself not among them."""
+        """The ids of the running processes that the program started, without its own id."""
         group = self._group(name)
         return [] if group is None else [one.pid for one in _members(group) if one.pid != group]
 
     def stop_all(self) -> list[str]:
-        """Ends every program with its children; returns the names of those that had anything running."""
+        """Stops every program and its children; returns the names of the programs that had running processes."""
         return [file.stem for file in sorted(self._directory.glob("*.pid")) if self._stop(file.stem)]
 
     def _stop(self, name: str) -> bool:
@@ -67,14 +67,14 @@ class Processes:
         return running
 
     def _group(self, name: str) -> int | None:
-        """The program's process group, or None if it never ran or its number is now another program's."""
+        """The program's process group, or None if it never ran or another program now has its number."""
         try:
             record = json.loads(self._file(name).read_text())
         except (FileNotFoundError, ValueError):
             return None
         pid = record["pid"]
-        # While any member of the group lives its number is not given out again; once all are gone it may be, and
-        # then the new owner of that number began at another time.
+        # The system does not reuse the number while a member of the group is running. Later it may, and then the start
+        # time differs.
         started = _started(pid)
         return pid if started in (None, record["started"]) else None
 
@@ -91,11 +91,11 @@ class _Process:
 
 
 def _all_processes() -> Iterator[_Process]:
-    """What runs on this machine, from /proc, or from `ps` where there is none (macOS)."""
+    """All processes of this machine, from /proc, or from `ps` without /proc (macOS)."""
     if Path("/proc/self/stat").exists():
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
-                # The command's name, in brackets, may itself hold blanks and brackets.
+                # The command's name is in brackets and may itself contain spaces and brackets.
                 pid, _, rest = stat.read_text().partition(" ")
             except OSError:
                 continue
@@ -113,7 +113,7 @@ def _started(pid: int) -> str | None:
 
 
 def _members(group: int) -> Iterator[_Process]:
-    """The group's living processes. One that ended but was not waited for is not among them."""
+    """The group's running processes, without zombies."""
     return (one for one in _all_processes() if one.group == group and not one.zombie)
 
 
@@ -123,7 +123,7 @@ def _signal(group: int, number: signal.Signals) -> None:
 
 
 def _gone(group: int) -> bool:
-    """Waits a while for the whole group to end."""
+    """Waits up to `_GRACE_SECONDS` for the whole group to end; returns whether it did."""
     deadline = time.monotonic() + _GRACE_SECONDS
     while any(_members(group)):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""A running relay as its callers see it: the two partners, and the company's booking system."""
+"""A client for a running relay, for requests of the two partners and the company's booking system."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIRST_ERROR_STATUS = 400
 
 
 class Relay:
-    """Speaks to one stack, and keeps the error bodies that it answers (a test searches them for secrets)."""
+    """Sends requests to one stack, and keeps the error bodies it returns (a test searches them for secrets)."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -26,50 +26,50 @@ class Relay:
         self.error_bodies: list[str] = []
 
     def push_tsy(self, body: Any, url: str | None = None) -> requests.Response:
-        """Posts an issue notification; bytes are sent as they are, anything else as JSON."""
+        """Posts an issue notification; sends bytes unchanged and anything else as JSON."""
         return self._push(url or self.connection.tsy_url, body)
 
     def push_sctt(self, body: dict[str, Any], url: str | None = None) -> requests.Response:
-        """Posts a voucher push, signed as of now."""
+        """Posts a voucher push, signed with the current time."""
         return self.push_sctt_as_is(self.signer.sign(body), url)
 
     def push_sctt_as_is(self, body: Any, url: str | None = None) -> requests.Response:
-        """Posts a voucher push, adding nothing."""
+        """Posts a voucher push without adding a signature."""
         return self._push(url or self.connection.sctt_url, body)
 
     def link(self, partner: str, order_id: str, link: Any) -> requests.Response:
-        """Tells what the booking system knows of an order."""
+        """Links an order with the data of the booking system."""
         return self._signed("PUT", _order_path(partner, order_id), link)
 
     def order(self, partner: str, order_id: str) -> dict[str, Any]:
-        """All that is known of an order; fails unless the relay knows it."""
+        """Returns everything that the relay knows about an order; raises if the order is unknown."""
         answer = self.ask_order(partner, order_id)
         answer.raise_for_status()
         return answer.json()
 
     def ask_order(self, partner: str, order_id: str) -> requests.Response:
-        """Asks for an order, whatever the answer."""
+        """Requests an order; returns the response, even an error."""
         return self._signed("GET", _order_path(partner, order_id))
 
     def replay(self, partner: str, order_id: str) -> requests.Response:
-        """Has an order decided again."""
+        """Replays an order."""
         return self._signed("POST", f"{_order_path(partner, order_id)}/replay")
 
     def attention(self, **query: str | int) -> requests.Response:
-        """Asks what needs a person."""
+        """Lists the items that need attention."""
         return self._signed("GET", "/attention" + ("?" + urlencode(query) if query else ""))
 
     def resolve(self, call: str, key: str, answer: Any) -> requests.Response:
-        """Says what became of a call."""
+        """Resolves a call."""
         return self._signed("POST", f"/calls/{quote(call, safe='')}/{quote(key, safe='')}/resolve", answer)
 
     def submit(self, call: str, request: Any, idempotency_key: str | None = None) -> requests.Response:
-        """Submits one TOP call directly."""
+        """Submits one call to TOP."""
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         return self._signed("POST", f"/calls/{quote(call, safe='')}", request, headers)
 
     def ask_call(self, call: str, key: str) -> requests.Response:
-        """Asks how a call went."""
+        """Requests the state of a call."""
         return self._signed("GET", f"/calls/{quote(call, safe='')}/{quote(key, safe='')}")
 
     def _push(self, url: str, body: Any) -> requests.Response:

@@ -1,7 +1,7 @@
-"""The stories that the relay is for: `make demo` shows them, the end-to-end suite asserts them.
+"""The main scenarios of the relay: `make demo` shows them, and the end-to-end suite asserts them.
 
-A scenario plays one story on a running stack, for ids of its own, waits until the relay says that it is done, and
-returns the calls that must then be in TOP's ledger. Whatever is not as it should be raises AssertionError.
+A scenario uses new ids on a running stack and waits until the relay reports the end. It returns the calls that must be
+in TOP's ledger by then. A failed check raises AssertionError.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from relay import Relay
 from simulator import Entry, Simulator
 from waiting import eventually
 
-#: Personal data of the scenarios' passengers. Nothing but the table and TOP may ever hold it.
+#: Personal data of the scenarios' passengers. Only the table and TOP may ever hold it.
 PASSENGER_NAME = "罗大佑叁柒玖"
 CERTIFICATE_NUMBER = "212100198902171763"
 TICKET_PASSWORDS = ("pwd-sesame-7781", "pwd-sesame-7782")
 
-#: One more than a float can count to: whoever reads it as a float sends another number.
+#: The smallest integer that a float cannot hold: code that parses it as a float sends a different number.
 LARGE_ID = 2**53 + 1
 
 TSY_ACKNOWLEDGEMENT = '{"msg":"success","code":"0"}'
@@ -36,10 +36,10 @@ _SETTLED_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class ExpectedCall:
-    """What the ledger must show of one call, and how the relay must say that it went."""
+    """One call's expected entries in the ledger, and its expected state in the relay."""
 
     call: str
-    #: The relay's own key of it; empty where the call must not exist.
+    #: The relay's key of the call; empty if the call must not exist.
     key: str
     business_id: str
     state: str = "succeeded"
@@ -49,54 +49,54 @@ class ExpectedCall:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A story, and the sentence that tells it."""
+    """A scenario and its one-line description."""
 
     title: str
     play: Callable[[Stage], list[ExpectedCall]]
 
 
 class Stage:
-    """A running stack as one story uses it."""
+    """A running stack, and the orders that one scenario creates on it."""
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
         self.simulator = Simulator(relay.connection.top_url)
-        #: The orders that the story is about, each a partner and an id.
+        #: The scenario's orders, each a partner and an id.
         self.orders: list[tuple[str, str]] = []
 
     def new_order(self, partner: str) -> str:
-        """The id of an order that no other story has."""
+        """A new order id, added to the scenario's orders."""
         order_id = self.new_id("P" if partner == "tsy" else "T")
         self.orders.append((partner, order_id))
         return order_id
 
     def new_id(self, prefix: str) -> str:
-        """An id that no other story has."""
+        """An id that no other scenario has."""
         return f"{prefix}-{secrets.randbelow(10**9):09}"
 
     def new_alitrip_id(self) -> str:
-        """An Alitrip order id, which is all digits."""
+        """A new Alitrip order id, which contains only digits."""
         return str(3_892_200_000_000 + secrets.randbelow(10**9))
 
     def notify_tsy(self, body: dict[str, Any], notification: str = "issue-notify") -> None:
-        """Sends TSY's notification and sees it acknowledged as TSY expects, byte for byte."""
+        """Sends TSY's notification; asserts the exact acknowledgement that TSY expects."""
         connection = self.relay.connection
         url = connection.beside(connection.tsy_url, notification)
         _acknowledged(self.relay.push_tsy(body, url), TSY_ACKNOWLEDGEMENT)
 
     def notify_sctt(self, body: dict[str, Any], notification: str = "voucher-push") -> None:
-        """The same for SCTT."""
+        """Sends SCTT's notification; asserts the exact acknowledgement that SCTT expects."""
         connection = self.relay.connection
         url = connection.beside(connection.sctt_url, notification)
         _acknowledged(self.relay.push_sctt(body, url), SCTT_ACKNOWLEDGEMENT)
 
     def link(self, partner: str, order_id: str, link: dict[str, Any]) -> None:
-        """Links an order, which must be accepted."""
+        """Links an order; asserts that the relay accepts the link."""
         answer = self.relay.link(partner, order_id, link)
         assert answer.ok, f"link of {partner} {order_id}: {answer.status_code} {answer.text}"
 
     def await_notifications(self, partner: str, order_id: str, *states: str) -> list[dict[str, Any]]:
-        """Waits until the order's notifications are in just these states, in any order, and returns them."""
+        """Waits until the order's notifications are in exactly these states, in any order, and returns them."""
         return eventually(
             f"the notifications of {partner} {order_id} are {', '.join(states)}",
             lambda: self.relay.order(partner, order_id)["notifications"],
@@ -104,7 +104,7 @@ class Stage:
         )
 
     def await_calls(self, partner: str, order_id: str, call: str, *states: str) -> list[dict[str, Any]]:
-        """Waits until the order has just as many calls, all of this kind and in these states, and returns them."""
+        """Waits until the order's calls are all of this kind and in exactly these states, and returns them."""
         return eventually(
             f"the calls of {partner} {order_id} are {call} {', '.join(states)}",
             lambda: self.relay.order(partner, order_id)["calls"],
@@ -122,9 +122,9 @@ class Stage:
         )
 
     def settle(self) -> None:
-        """Waits until no queue holds anything, so that whatever was still to be sent has been.
+        """Waits until all queues are empty, so no call is still to be sent.
 
-        A message that came twice, and found its call being made, comes back after a pause to see how that went.
+        A duplicate message that finds its call in progress becomes visible again later, to check the outcome.
         """
         eventually(
             "the queues are empty",
@@ -134,7 +134,7 @@ class Stage:
         )
 
     def dead_letters(self) -> dict[str, int]:
-        """How many messages each dead-letter queue holds that is not empty."""
+        """The number of messages in each dead-letter queue that is not empty."""
         return self._held(lambda name: name.endswith("-dead-letters"))
 
     def _held(self, wanted: Callable[[str], bool]) -> dict[str, int]:
@@ -143,11 +143,11 @@ class Stage:
         return {name: count for name, count in counts.items() if count}
 
     def entries(self, call: str, business_id: str) -> list[Entry]:
-        """What the ledger holds of one call by now."""
+        """The ledger's current entries of one call."""
         return entries_of(self.simulator.ledger(), call, business_id)
 
     def sent(self, call: str, business_id: str) -> dict[str, Any]:
-        """The request that took effect at TOP, of which there must be just one."""
+        """The request that took effect at TOP; raises unless there is exactly one."""
         [entry] = [entry for entry in self.entries(call, business_id) if entry.effect]
         return entry.request
 
@@ -158,7 +158,7 @@ def entries_of(ledger: Sequence[Entry], call: str, business_id: str) -> list[Ent
 
 
 def verify(calls: Sequence[ExpectedCall], ledger: Sequence[Entry]) -> None:
-    """Asserts that the ledger holds of each call just what it should: no request and no effect more."""
+    """Asserts that the ledger has exactly the expected requests and effects of each call."""
     for expected in calls:
         entries = entries_of(ledger, expected.call, expected.business_id)
         found = len(entries), sum(entry.effect for entry in entries)
@@ -169,7 +169,7 @@ def verify(calls: Sequence[ExpectedCall], ledger: Sequence[Entry]) -> None:
 
 
 def happytrip_flight(ticket_numbers: Sequence[str] = ("23142134",)) -> dict[str, Any]:
-    """What the booking system knows of a Happytrip flight."""
+    """The booking system's link of a Happytrip flight."""
     return {
         "happytrip_flight": {
             "tes_head_id": "3021342134",
@@ -182,7 +182,7 @@ def happytrip_flight(ticket_numbers: Sequence[str] = ("23142134",)) -> dict[str,
 
 
 def fliggy_ship(alitrip_order_id: str, tickets: int) -> dict[str, Any]:
-    """What the booking system knows of a ship order for one passenger."""
+    """The booking system's link of a ship order for one passenger."""
     ticket_list = [
         {
             "ticket_id": f"2901838383{number}",
@@ -212,12 +212,12 @@ def fliggy_ship(alitrip_order_id: str, tickets: int) -> dict[str, Any]:
 
 
 def fliggy_ticket(out_order_id: str) -> dict[str, Any]:
-    """What the booking system knows of an admission ticket."""
+    """The booking system's link of an admission ticket."""
     return {"fliggy_ticket": {"order_id": LARGE_ID, "out_order_id": out_order_id}}
 
 
 def ticket_redemption(out_order_id: str) -> dict[str, Any]:
-    """One ticket of an order used at the gate."""
+    """A redemption request: one ticket of an order was used at the gate."""
     return {
         "check_num": 1,
         "order_id": LARGE_ID,
@@ -230,7 +230,7 @@ def ticket_redemption(out_order_id: str) -> dict[str, Any]:
 
 
 def vouchers(count: int) -> list[Voucher]:
-    """As many vouchers, each with a ticket password."""
+    """Vouchers, each with a ticket password."""
     return [Voucher(f"e-{number}", password) for number, password in enumerate(TICKET_PASSWORDS[:count])]
 
 
@@ -261,7 +261,7 @@ def _sent_three_times(stage: Stage) -> list[ExpectedCall]:
 
 
 def _posted_back(stage: Stage, order_id: str, tickets: Sequence[str] = ("23142134",)) -> list[ExpectedCall]:
-    """Sees an issued flight through to its itinerary postback."""
+    """Waits for an issued flight's itinerary postback and asserts its content."""
     [call] = stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
     stage.await_notifications("tsy", order_id, "dispatched")
     assert stage.sent("itinerary-postback", order_id) == {
@@ -404,7 +404,7 @@ def _ship_notified(
     requests: int = 1,
     notification: str = "dispatched",
 ) -> list[ExpectedCall]:
-    """Sees an order of SCTT's through to its ship notification."""
+    """Waits for the ship notification of an SCTT order."""
     [call] = stage.await_calls("sctt", order_id, "ship-notify", state)
     stage.await_notifications("sctt", order_id, notification)
     expected = ExpectedCall("ship-notify", call["key"], alitrip_id, state, effects, requests)
@@ -424,17 +424,17 @@ def _acknowledged(answer: Any, body: str) -> None:
 
 
 SCENARIOS = (
-    Scenario("TSY says issued before the order is linked: the call goes out with the link", _issued_before_its_link),
-    Scenario("TSY says issued after the order was linked", _issued_after_its_link),
+    Scenario("TSY issues before the order is linked: the link triggers the call", _issued_before_its_link),
+    Scenario("TSY issues after the order is linked", _issued_after_its_link),
     Scenario("TSY sends the same notification three times: one call", _sent_three_times),
-    Scenario("TSY rejects: it asks for a person, since no TOP call tells it", _rejected_by_tsy),
-    Scenario("SCTT booked, as many vouchers as tickets: one voucher for each", _voucher_for_each_ticket),
-    Scenario("SCTT booked, one voucher for several tickets: it is the order's", _one_voucher_for_all_tickets),
-    Scenario("SCTT failed: Fliggy is told so", _failed_at_sctt),
-    Scenario("SCTT cancels several orders in one push: Fliggy is told of each that is done", _cancelled_in_one_push),
-    Scenario("TSY tells what a change costs, and its result: kept with the order, told to nobody", _change_priced),
-    Scenario("A ticket is redeemed by submitting the call, twice with one key", _redeemed),
-    Scenario("TOP times out after it acted: sent again, one effect", _timed_out_after_effect),
-    Scenario("TOP bans the caller for 3 seconds (code 7): sent again after them", _banned_for_a_while),
-    Scenario("TOP refuses for business reasons: for a person, and in the timeline", _refused_by_top),
+    Scenario("TSY rejects: needs attention, because no TOP call reports a rejection", _rejected_by_tsy),
+    Scenario("SCTT books with one voucher for each ticket: each ticket gets one", _voucher_for_each_ticket),
+    Scenario("SCTT books with one voucher for several tickets: the order gets it", _one_voucher_for_all_tickets),
+    Scenario("SCTT fails: Fliggy is told about the failure", _failed_at_sctt),
+    Scenario("SCTT cancels several orders in one push: Fliggy is told about each done one", _cancelled_in_one_push),
+    Scenario("TSY sends a change price and a change result: stored, no call", _change_priced),
+    Scenario("The booking system submits a redemption twice with one key: one call", _redeemed),
+    Scenario("TOP times out after the call took effect: retried, one effect", _timed_out_after_effect),
+    Scenario("TOP bans the caller for 3 seconds (code 7): retried after the ban", _banned_for_a_while),
+    Scenario("TOP refuses for business reasons: needs attention, shown in the timeline", _refused_by_top),
 )

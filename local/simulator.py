@@ -1,4 +1,4 @@
-"""The TOP simulator's own pages: its ledger, and the faults it is told to show."""
+"""A client for the TOP simulator's control pages: the ledger and the injected faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import requests
 
 _HTTP_TIMEOUT_SECONDS = 10
 
-#: The TOP method of each call, and the parameter that holds its request (None where the fields are flat).
+#: The TOP method of each call, and the parameter that wraps its request (None if the fields are top-level parameters).
 METHODS = {
     "itinerary-postback": ("alibaba.happytrip.flight.order.itinerary.postback", "flight_itinerary_request"),
     "ticket-verify": ("taobao.travel.ticket.order.verify", None),
@@ -27,7 +27,7 @@ _BUSINESS_ID = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One request that the simulator got."""
+    """One request to the simulator."""
 
     at: datetime
     method: str
@@ -37,12 +37,12 @@ class Entry:
 
     @property
     def call(self) -> str:
-        """The relay's name of the method, or the method itself where it is none of the three."""
+        """The relay's name for the method, or the method itself if it is not one of the three."""
         return next((call for call, (method, _) in METHODS.items() if method == self.method), self.method)
 
     @property
     def request(self) -> dict[str, Any]:
-        """The request in TOP's field names, taken out of its wrapper."""
+        """The request in TOP's field names, without its wrapper."""
         wrapper = METHODS[self.call][1]
         if wrapper is None:
             return self.params
@@ -50,7 +50,7 @@ class Entry:
 
     @property
     def business_id(self) -> str:
-        """The id by which a person knows what the request is about."""
+        """The order id that the request is about, or an empty string if it has none."""
         try:
             return str(self.request[_BUSINESS_ID[self.call]])
         except (KeyError, ValueError):
@@ -58,14 +58,14 @@ class Entry:
 
 
 class Simulator:
-    """A running simulator, known by its gateway URL."""
+    """A running simulator, located by its gateway URL."""
 
     def __init__(self, top_url: str) -> None:
         parts = urlsplit(top_url)
         self._pages = f"{parts.scheme}://{parts.netloc}/_sim"
 
     def ledger(self) -> list[Entry]:
-        """Every request so far, in order."""
+        """All requests so far, oldest first."""
         answer = requests.get(f"{self._pages}/ledger", timeout=_HTTP_TIMEOUT_SECONDS)
         answer.raise_for_status()
         return [
@@ -80,16 +80,16 @@ class Simulator:
         ]
 
     def fail(self, call: str, business_id: str, fault: str, times: int = 1, **details: Any) -> None:
-        """Tells it to show `fault` to the next `times` requests of this one call."""
+        """Injects `fault` into the next `times` requests of this one call."""
         order = {"method": METHODS[call][0], "match": business_id, "times": times, "fault": fault, **details}
         self._post("faults", [order])
 
     def stop_failing(self) -> None:
-        """Forgets the faults not yet shown, and ends every ban."""
+        """Removes the remaining injected faults and ends every ban."""
         requests.delete(f"{self._pages}/faults", timeout=_HTTP_TIMEOUT_SECONDS).raise_for_status()
 
     def reset(self) -> None:
-        """Forgets the ledger and the faults not yet shown."""
+        """Clears the ledger and the remaining injected faults."""
         self._post("reset", None)
 
     def _post(self, page: str, body: Any) -> None:

@@ -1,7 +1,7 @@
-"""The driver of the local stack: what `make up`, `make down`, `make demo` and `make status` run.
+"""The driver of the local stack: `make up`, `make down`, `make demo` and `make status` run it.
 
-Started by any Python 3.11 or newer. What it needs beyond the standard library goes into .venv first, and only there
-can the module with the commands be imported.
+Any Python 3.11 or newer can start it. It first installs the packages that it needs into .venv. The module with the
+commands can only be imported there.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import tools
 
 
 def main() -> int:
-    """Does one command; returns its exit status."""
+    """Runs one command; returns its exit status."""
     parser = argparse.ArgumentParser(description="The local stack of ticket-relay.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="start the stack and leave it running; deploy anew if it runs")
-    commands.add_parser("down", help="stop it")
-    commands.add_parser("status", help="say whether it runs, and what waits in its queues")
-    commands.add_parser("demo", help="play every scenario on a stack of its own; the exit status is the verdict")
-    commands.add_parser("tools", help="only install the Python tools into .venv")
-    watch = commands.add_parser("watch", help="bring one function of the running stack up to date when it changes")
+    commands.add_parser("up", help="start the stack and leave it running; redeploy it if it is already running")
+    commands.add_parser("down", help="stop the stack")
+    commands.add_parser("status", help="show whether the stack is running, and the messages in its queues")
+    commands.add_parser("demo", help="run every scenario on a separate stack; exit with 0 if all of them pass")
+    commands.add_parser("tools", help="install the Python tools into .venv and exit")
+    watch = commands.add_parser("watch", help="rebuild and redeploy one function whenever its sources change")
     watch.add_argument("function")
     arguments = vars(parser.parse_args())
     command = arguments.pop("command")
-    # Ended by another program or with its terminal, it stops what it started just as after Ctrl-C.
+    # If another program or a closed terminal ends the driver, it stops its programs, as after Ctrl-C.
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
     try:
@@ -45,7 +45,7 @@ def main() -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read what this prints has seen enough. What Python itself would still print goes nowhere.
+        # The reader closed the pipe. Python's own last output goes to /dev/null.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

@@ -1,7 +1,7 @@
-"""Says what is being done, and runs what takes long so that one can see it live.
+"""Prints the current step, and runs long commands with visible progress.
 
-On a terminal the last line of a running command's output is shown beside a clock; anywhere else (a CI log) a line
-every ten seconds says that it is still at work. The whole output goes to a log file, whose end is shown on failure.
+On a terminal it shows a clock and the last line of the running command's output. Elsewhere (a CI log) it prints a
+progress line every ten seconds. The full output goes to a log file; on failure the end of that file is shown.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LINES_SHOWN_ON_FAILURE = 40
 
 
 class StepFailed(Exception):
-    """A step did not succeed; the message is written for the person at the terminal."""
+    """A step failed; the message is for the user at the terminal."""
 
 
 def say(text: str) -> None:
@@ -33,14 +33,15 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Adds a line to the step announced last."""
+    """Prints a line that belongs to the last announced step."""
     print(f"    {text}", flush=True)
 
 
 def run(title: str, command: Sequence[str | Path], log_name: str, env: Mapping[str, str] | None = None) -> None:
-    """Runs `command` in the project folder to its end, its output going to `log_name` among the logs.
+    """Runs `command` in the project folder, waits for its end, and writes its output to `log_name` in the log folder.
 
-    Raises StepFailed, with the end of the output shown, if it exits other than 0 or cannot be started.
+    If the command cannot be started, it raises StepFailed. It also does so if the exit status is not 0, after printing
+    the end of the output.
     """
     say(title)
     LOGS.mkdir(parents=True, exist_ok=True)
@@ -67,12 +68,12 @@ def run(title: str, command: Sequence[str | Path], log_name: str, env: Mapping[s
     seconds = time.monotonic() - started
     if process.returncode != 0:
         _show_end(log)
-        raise StepFailed(f"{title}: failed with status {process.returncode} after {seconds:.0f} s; all of it: {log}")
+        raise StepFailed(f"{title}: failed with status {process.returncode} after {seconds:.0f} s; see the log: {log}")
     note(f"done in {seconds:.1f} s")
 
 
 def _watch(process: subprocess.Popen[bytes], log: Path, started: float) -> None:
-    """Waits for the process, showing now and then that it lives."""
+    """Waits for the process and shows its progress."""
     live = sys.stdout.isatty()
     reported = started
     while True:
@@ -97,7 +98,7 @@ def _redraw(line: str) -> None:
 
 
 def _last_line(log: Path) -> str:
-    """The last line that says something (a rule of a table does not), read from the file's end."""
+    """The last line of the log with a letter or digit, which skips the rules of tables."""
     with log.open("rb") as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - _TAIL_BYTES))

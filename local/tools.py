@@ -1,6 +1,6 @@
-"""The Python tools (SAM CLI, cargo-lambda, MiniStack, pytest, ...) in a virtual environment of the project's own.
+"""Installs the Python tools (SAM CLI, cargo-lambda, MiniStack, pytest, ...) into the project's virtual environment.
 
-Imports nothing but the standard library: it runs before there is anything else.
+It imports only the standard library, because it runs before any package is installed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _OLDEST_PYTHON = (3, 11)
 
 
 def enter() -> None:
-    """Goes on in the virtual environment's Python, making the environment first where it is missing or outdated.
+    """Restarts this program in the virtual environment's Python. It first creates a missing or outdated environment.
 
-    Does not return unless this is that Python already.
+    It returns only if this is already that Python.
     """
     if Path(sys.prefix).resolve() == VENV.resolve():
         return
@@ -32,11 +32,11 @@ def enter() -> None:
 
 
 def _ensure() -> None:
-    """Makes the virtual environment hold just what requirements.txt says; returns at once where it does already."""
+    """Creates the virtual environment from requirements.txt; returns immediately if it is up to date."""
     if sys.version_info < _OLDEST_PYTHON:
         raise steps.StepFailed(
-            f"Python {'.'.join(map(str, _OLDEST_PYTHON))} or newer is needed, this is {sys.version.split()[0]}: "
-            "say which with `make PYTHON=python3.12 ...`"
+            f"Python {'.'.join(map(str, _OLDEST_PYTHON))} or newer is required, this is {sys.version.split()[0]}; "
+            "choose another one with `make PYTHON=python3.12 ...`"
         )
     wanted = _fingerprint()
     if _STAMP.is_file() and _STAMP.read_text() == wanted:
@@ -44,7 +44,7 @@ def _ensure() -> None:
     shutil.rmtree(VENV, ignore_errors=True)
     steps.run("Create a virtual environment in .venv", [sys.executable, "-m", "venv", VENV], "venv.log")
     steps.run(
-        "Install the pinned Python tools into it (some 900 MB, once)",
+        "Install the pinned Python tools into .venv (about 900 MB, once)",
         [BIN / "python", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-r", REQUIREMENTS],
         "pip.log",
     )
@@ -52,5 +52,5 @@ def _ensure() -> None:
 
 
 def _fingerprint() -> str:
-    """Names what the environment was made from: another Python or another pin makes it anew."""
+    """Identifies the Python version and the pins. If either changes, the environment is created again."""
     return f"{sys.version.split()[0]} {hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()}"

@@ -1,4 +1,4 @@
-"""Waits for an effect by looking for it until a deadline, never by sleeping a guessed while."""
+"""Waits for an effect by polling until a deadline, never by sleeping for a guessed time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LOOK_EVERY_SECONDS = 0.2
 
 
 class NotReached(AssertionError):
-    """The effect did not show before the deadline; says what was seen last."""
+    """The effect did not occur before the deadline; the message contains the last observation."""
 
 
 def eventually(
@@ -21,12 +21,12 @@ def eventually(
     good: Callable[[Seen], bool] = bool,
     seconds: float = 30.0,
 ) -> Seen:
-    """Looks again and again until what is seen is good, and returns it."""
+    """Calls `look` until `good` accepts its result, and returns that result; raises NotReached after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         seen = look()
         if good(seen):
             return seen
         if time.monotonic() > deadline:
-            raise NotReached(f"{what}: not within {seconds:.0f} s; seen last: {seen!r}")
+            raise NotReached(f"{what}: not reached within {seconds:.0f} s; last seen: {seen!r}")
         time.sleep(_LOOK_EVERY_SECONDS)

@@ -1,7 +1,7 @@
-//! What the relay computes for each notification and call: signing, reading, digesting and classifying. Shown beside
-//! other SDKs' signing by `make bench`.
+//! Measures the relay's computations for each notification and call: signing, reading, digesting and classifying.
+//! `make bench` shows them next to the signing of other SDKs.
 
-#![allow(missing_docs, clippy::expect_used, reason = "criterion's macros, and inputs that are there")]
+#![allow(missing_docs, clippy::expect_used, reason = "criterion's macros, and inputs that always exist")]
 
 use std::hint::black_box;
 
@@ -30,7 +30,7 @@ fn signing(criterion: &mut Criterion) {
         .as_object()
         .expect("parameters")
         .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str().expect("a text")))
+        .map(|(name, value)| (name.as_str(), value.as_str().expect("a string")))
         .collect();
     let mut group = criterion.benchmark_group("sign");
     for method in [SignMethod::Md5, SignMethod::Hmac, SignMethod::HmacSha256] {

@@ -1,4 +1,4 @@
-//! The figures as pictures: bars on a logarithmic scale, since what is compared differs by powers of ten.
+//! Draws the figures as bar charts. The scale is logarithmic, because the figures differ by powers of ten.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const TOP: i32 = 50;
 const BAR: i32 = 16;
 const GAP: i32 = 14;
 
-/// One picture: its file's name, its title, and the figure it shows.
+/// One chart: its file name, its title, and the figure it shows.
 type Chart = (&'static str, &'static str, fn(&Row) -> f64);
 
 const CHARTS: [Chart; 4] = [
@@ -24,7 +24,7 @@ const CHARTS: [Chart; 4] = [
     ("size.svg", "Artifact to upload, zipped, MB (logarithmic)", |row| row.zipped_mb),
 ];
 
-/// Draws all of them into `folder`.
+/// Draws all charts into `folder`.
 pub fn draw(folder: &Path, rows: &[Row]) -> Result<(), String> {
     std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for (file, title, figure) in CHARTS {
@@ -34,7 +34,7 @@ pub fn draw(folder: &Path, rows: &[Row]) -> Result<(), String> {
     Ok(())
 }
 
-/// Bars that belong together: what they are called, and each one's contender and figure.
+/// Bars that belong together: the group's name, and the contender and figure of each bar.
 type Group = (&'static str, Vec<(Kind, f64)>);
 
 fn groups(rows: &[Row], figure: fn(&Row) -> f64) -> Vec<Group> {
@@ -68,7 +68,7 @@ fn bars(path: &Path, title: &str, groups: &[Group]) -> Result<(), DrawingAreaErr
     let least = figures().fold(f64::INFINITY, f64::min) / 2.0;
     let most = figures().fold(0.0, f64::max);
     let room = f64::from(i32::try_from(WIDTH).unwrap_or(i32::MAX) - LEFT - RIGHT);
-    #[allow(clippy::cast_possible_truncation, reason = "a place in the picture")]
+    #[allow(clippy::cast_possible_truncation, reason = "a position in the chart")]
     let length = |figure: f64| ((figure / least).ln() / (most / least).ln() * room) as i32;
     let area = SVGBackend::new(path, (WIDTH, u32::try_from(height).unwrap_or(WIDTH))).into_drawing_area();
     area.fill(&WHITE)?;

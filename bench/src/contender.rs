@@ -1,4 +1,5 @@
-//! Who is measured: our functions as they are shipped, the same job done with the usual tools, and the floor.
+//! The measured contenders: the release build of our functions, peers that do the same job with the usual tools, and
+//! the floor.
 
 use std::fs::File;
 use std::io;
@@ -10,25 +11,25 @@ use relay_types::digest::sha256_hex;
 use serde::Serialize;
 use zip::write::SimpleFileOptions;
 
-/// The job that is done.
+/// The job of a contender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Function {
-    /// Takes TSY's notification in.
+    /// Receives TSY's notification.
     TsyIssueNotify,
-    /// Takes SCTT's voucher push in.
+    /// Receives SCTT's voucher push.
     ScttVoucherPush,
-    /// Decides what a notification leads to.
+    /// Decides which call a notification leads to.
     Dispatch,
-    /// Tells TOP.
+    /// Sends the call to TOP.
     ShipNotify,
 }
 
 impl Function {
-    /// All of them.
+    /// All jobs.
     pub const ALL: [Self; 4] = [Self::TsyIssueNotify, Self::ScttVoucherPush, Self::Dispatch, Self::ShipNotify];
 
-    /// Its name.
+    /// The name of the deployed function.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -40,7 +41,7 @@ impl Function {
     }
 }
 
-/// What it is done with.
+/// The tools that do the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -50,20 +51,20 @@ pub enum Kind {
     Python,
     /// Node.js, Powertools, AWS SDK v3, ali-topsdk.
     Node,
-    /// A handler that answers a constant.
+    /// A handler that returns a constant answer.
     Bare,
     /// A handler that makes the two requests of an endpoint over plain HTTP.
     RawHttp,
 }
 
 impl Kind {
-    /// Whether it is a limit to measure the others against, and does nobody's job.
+    /// Whether it is a lower limit to compare the others with, which does not do the whole job.
     #[must_use]
     pub const fn is_floor(self) -> bool {
         matches!(self, Self::Bare | Self::RawHttp)
     }
 
-    /// Its name.
+    /// The name in tables and charts.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,27 +77,26 @@ impl Kind {
     }
 }
 
-/// One who is measured.
+/// A program to measure.
 #[derive(Debug, Clone)]
 pub struct Contender {
-    /// With what.
+    /// Its tools.
     pub kind: Kind,
-    /// Which job.
+    /// Its job.
     pub function: Function,
-    /// What is started.
+    /// The program to start.
     pub program: PathBuf,
-    /// With these arguments.
+    /// The program's arguments.
     pub arguments: Vec<String>,
-    /// In this folder.
+    /// The program's working folder.
     pub folder: PathBuf,
-    /// Files and folders that would be uploaded.
+    /// Files and folders to upload.
     artifact: Vec<PathBuf>,
 }
 
-/// What a managed runtime brings along, so that nobody has to upload it, and what only this program's installation has.
-/// By the beginnings of names.
+/// Name prefixes of files that need no upload, because a managed runtime has them or only this installation needs them.
 const BROUGHT_BY_LAMBDA: [&str; 27] = [
-    // Python: its client of the Runtime API, boto3, and what they need.
+    // Python: its Runtime API client, boto3, and their dependencies.
     "awslambdaric",
     "runtime_client",
     "simplejson",
@@ -109,14 +109,14 @@ const BROUGHT_BY_LAMBDA: [&str; 27] = [
     "dateutil",
     "six",
     "urllib3",
-    // The virtual environment's own.
+    // Python: parts of the virtual environment.
     "pip",
     "setuptools",
     "pkg_resources",
     "_distutils_hack",
     "distutils-precedence",
     "__pycache__",
-    // Node.js: the SDK, and what it needs.
+    // Node.js: the SDK and its dependencies.
     "@aws-sdk",
     "@smithy",
     "@aws-crypto",
@@ -129,7 +129,7 @@ const BROUGHT_BY_LAMBDA: [&str; 27] = [
 ];
 
 impl Contender {
-    /// All of them; `root` is the project's folder, whose release artifacts and peers have been built.
+    /// All contenders. `root` is the project folder; its release artifacts and peers must be built.
     #[must_use]
     pub fn all(root: &Path) -> Vec<Self> {
         let target = root.join("target");
@@ -167,7 +167,7 @@ impl Contender {
         all
     }
 
-    /// What it is called in tables and files.
+    /// The name in tables and files.
     #[must_use]
     pub fn name(&self) -> String {
         match self.kind {
@@ -176,10 +176,10 @@ impl Contender {
         }
     }
 
-    /// Bytes to upload, zipped as tightly as deflate can.
+    /// The size of the zipped artifact in bytes, at deflate's highest level.
     ///
     /// # Errors
-    /// If something is not there.
+    /// If a file or folder of the artifact cannot be read.
     pub fn zipped(&self) -> io::Result<u64> {
         let mut zip = zip::ZipWriter::new(Counting::default());
         for path in &self.artifact {
@@ -206,7 +206,7 @@ fn add(zip: &mut zip::ZipWriter<Counting>, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Counts what is written, and keeps nothing.
+/// Counts the bytes written to it and discards them.
 #[derive(Debug, Default)]
 struct Counting {
     position: u64,
@@ -237,23 +237,23 @@ impl io::Seek for Counting {
     }
 }
 
-/// What every function is told by its environment.
+/// The environment of every function.
 #[derive(Debug, Clone)]
 pub struct Environment {
-    /// Where AWS and TOP are.
+    /// Where AWS and TOP listen.
     pub services: SocketAddr,
-    /// Search path for programs.
+    /// The search path for programs.
     pub path: String,
 }
 
 impl Environment {
-    /// The URL of a queue, at the services' address: AWS SDK v3 sends to the queue's own.
+    /// A queue's URL, with the services' host and port, because AWS SDK v3 sends its requests to the queue's URL.
     #[must_use]
     pub fn queue_url(&self, name: &str) -> String {
         format!("http://{}/123456789012/{name}", self.services)
     }
 
-    /// The variables of one process.
+    /// The environment variables of one process.
     #[must_use]
     pub fn variables(&self, contender: &Contender, runtime_api: SocketAddr) -> Vec<(&'static str, String)> {
         let token_hash = sha256_hex(TOKEN.as_bytes());
@@ -289,7 +289,7 @@ impl Environment {
             ("TOP_SECRET_ID", TOP_SECRET_ID.to_owned()),
         ];
         if contender.kind == Kind::Python {
-            // Lambda's file system may not be written to.
+            // Lambda's file system is read-only.
             variables.push(("PYTHONDONTWRITEBYTECODE", "1".to_owned()));
         }
         variables

@@ -1,4 +1,4 @@
-//! What a million notifications cost at AWS, from what was measured and the public price list.
+//! Estimates the AWS cost of a million notifications from the measured figures and the public price list.
 
 use std::collections::BTreeMap;
 
@@ -7,38 +7,38 @@ use serde::Serialize;
 use crate::contender::{Function, Kind};
 use crate::report::Row;
 
-/// When the prices were read off, for us-east-1, without any free tier.
+/// Month of the prices, which are for us-east-1 without a free tier.
 pub const PRICES_OF: &str = "2026-11";
-/// Lambda on x86, per GB and second (aws.amazon.com/lambda/pricing).
+/// Dollars per GB-second of Lambda on x86 (aws.amazon.com/lambda/pricing).
 const GB_SECOND: f64 = 0.000_016_666_7;
-/// Lambda, per request.
+/// Dollars per Lambda request.
 const INVOCATION: f64 = 0.20e-6;
-/// SQS standard queues, per request (aws.amazon.com/sqs/pricing).
+/// Dollars per request to an SQS standard queue (aws.amazon.com/sqs/pricing).
 const SQS_REQUEST: f64 = 0.40e-6;
-/// DynamoDB on demand, per write request unit of 1 KB (aws.amazon.com/dynamodb/pricing).
+/// Dollars per write request unit of 1 KB in DynamoDB on demand (aws.amazon.com/dynamodb/pricing).
 const WRITE_UNIT: f64 = 0.625e-6;
-/// DynamoDB on demand, per read request unit of 4 KB, consistent.
+/// Dollars per consistent read request unit of 4 KB in DynamoDB on demand.
 const READ_UNIT: f64 = 0.125e-6;
-/// API Gateway's REST API, per request (aws.amazon.com/api-gateway/pricing).
+/// Dollars per request to API Gateway's REST API (aws.amazon.com/api-gateway/pricing).
 const API_REQUEST: f64 = 3.50e-6;
 
-/// Memory of each function, in MB, as the template sets it.
+/// Memory of each function in MB, as in the template.
 const MEMORY_MB: f64 = 256.0;
-/// Memory that comes with one whole processor (docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
+/// Memory in MB that corresponds to one vCPU (docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
 const MB_PER_PROCESSOR: f64 = 1769.0;
-/// How long AWS takes to answer one request, in seconds: assumed, the same for all.
+/// Assumed latency of one AWS request in seconds, the same for all contenders.
 const AWS_ANSWERS: f64 = 0.005;
-/// How long TOP takes, likewise.
+/// Assumed latency of one TOP request in seconds, the same for all contenders.
 const TOP_ANSWERS: f64 = 0.100;
 
-/// Of one million notifications, each of which leads to one call.
+/// The cost of one million notifications that lead to one call each.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cost {
-    /// Made with what.
+    /// The contender's tools.
     pub kind: Kind,
-    /// Requests to AWS that the functions make, and SQS's event sources for them.
+    /// AWS requests of the functions and of their SQS event sources.
     pub aws_requests: f64,
-    /// Lambda's.
+    /// GB-seconds of Lambda.
     pub gb_seconds: f64,
     /// Dollars for invocations and GB-seconds.
     pub lambda: f64,
@@ -48,11 +48,11 @@ pub struct Cost {
     pub sqs: f64,
     /// Dollars for API Gateway.
     pub api: f64,
-    /// Dollars for all.
+    /// Dollars in total.
     pub total: f64,
 }
 
-/// What `kind` costs.
+/// Calculates the cost of `kind`; `None` if one of its functions was not measured.
 pub fn of(kind: Kind, rows: &[Row]) -> Option<Cost> {
     let chain = [Function::ScttVoucherPush, Function::Dispatch, Function::ShipNotify];
     let rows: Vec<_> = chain
@@ -68,7 +68,7 @@ pub fn of(kind: Kind, rows: &[Row]) -> Option<Cost> {
         let made: f64 = row.aws_requests();
         let waiting = made * AWS_ANSWERS + row.requests.get("top").unwrap_or(&0.0) * TOP_ANSWERS;
         let computing = row.cpu_us / 1e6 * MB_PER_PROCESSOR / MEMORY_MB;
-        // Lambda counts whole milliseconds.
+        // Lambda bills whole milliseconds.
         let billed = ((computing + waiting) * 1000.0).ceil() / 1000.0;
         gb_seconds += million * billed * MEMORY_MB / 1024.0;
         requests += million * made;
@@ -83,12 +83,12 @@ pub fn of(kind: Kind, rows: &[Row]) -> Option<Cost> {
         );
         dynamodb += million * (reads * READ_UNIT + writes * WRITE_UNIT);
     }
-    // Each message is received and deleted once more, by Lambda: one by one, as it is when few come.
+    // Lambda also receives and deletes each message. Assume one message at a time, as with little traffic.
     let polled = 2.0 * sqs;
     requests += polled;
     if kind == Kind::Ours {
-        // Five requests write 14 units, because a record is larger than 1 KB and is added to the index `unfinished` and
-        // removed from it (counted in tests/tests/relay/wire_costs.rs).
+        // Five requests write 14 units. A record is larger than 1 KB, and it enters and leaves the index `unfinished`
+        // (counted in tests/tests/relay/wire_costs.rs).
         dynamodb += million * 9.0 * WRITE_UNIT;
     }
     let lambda = gb_seconds * GB_SECOND + 3.0 * million * INVOCATION;

@@ -1,10 +1,10 @@
-//! `make bench`: measures the functions as they are shipped, beside what people would use instead and beside the least
-//! that is possible.
+//! `make bench`: benchmarks the release build of the functions against the usual tools and against the least possible
+//! work.
 
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,
-    reason = "a program for the terminal, which stops where its own services fail"
+    reason = "a command-line program, which may panic if its own services fail"
 )]
 
 mod charts;
@@ -30,28 +30,28 @@ use report::{Report, Row};
 use services::Services;
 use workload::Workload;
 
-/// What is measured, and how much of it.
+/// Benchmark the functions.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The project's folder.
+    /// Project folder.
     #[arg(long, default_value = ".")]
     root: PathBuf,
-    /// Cold starts of each contender.
+    /// Number of cold starts of each contender.
     #[arg(long, default_value_t = 20)]
     cold: usize,
-    /// Warm events of each contender.
+    /// Number of warm events of each contender.
     #[arg(long, default_value_t = 5000)]
     warm: usize,
-    /// Batches of ten calls, and of one.
+    /// Number of batches of ten calls, and of one call.
     #[arg(long, default_value_t = 20)]
     batches: usize,
-    /// Notifications of the throughput run.
+    /// Number of notifications in the throughput run.
     #[arg(long, default_value_t = 10_000)]
     throughput: usize,
-    /// Only contenders whose name contains this.
+    /// Substring of the names of the contenders to measure; all if empty.
     #[arg(long, default_value = "")]
     only: String,
-    /// Write bench/results.json, the charts and the README's tables.
+    /// Save bench/results.json, the charts and the README's tables.
     #[arg(long)]
     save: bool,
 }

@@ -1,4 +1,4 @@
-//! The measuring: everybody in turns, so that a noisy machine hurts all alike.
+//! Measures the contenders in turns, so noise of the machine affects all of them equally.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,54 +11,54 @@ use crate::process::Process;
 use crate::services::{Requests, Services};
 use crate::workload::{TOP_DELAY, Workload, check};
 
-/// How many events a contender handles before it is another's turn.
+/// Events that a contender handles in one turn.
 const TURN: usize = 100;
-/// Events before anything is counted: compilers at run time need them.
+/// Events of each contender before counting starts, because just-in-time compilers need a warm-up.
 const WARM_UP: usize = 200;
 
-/// What was measured of one contender.
+/// The measurements of one contender.
 #[derive(Debug, Default, Clone)]
 pub struct Measured {
-    /// Process start to the first request for an event.
+    /// Time from process start to the first request for an event.
     pub init: Vec<Duration>,
-    /// The first event, to its answer.
+    /// Time from the first event to its answer.
     pub first: Vec<Duration>,
-    /// Each later event, to its answer.
+    /// Time from each later event to its answer.
     pub warm: Vec<Duration>,
-    /// Processor time of all the later events.
+    /// Processor time of all later events.
     pub cpu: Duration,
-    /// Most memory in RAM, in bytes.
+    /// Peak resident memory in bytes.
     pub peak_memory: u64,
-    /// Requests that the later events took.
+    /// Requests that the later events made.
     pub requests: Requests,
-    /// One event of one record, to its answer, when TOP takes 50 ms.
+    /// Time from an event with one record to its answer, if TOP takes 50 ms.
     pub batch_of_one: Vec<Duration>,
-    /// One event of ten records, likewise.
+    /// Time from an event with ten records to its answer, if TOP takes 50 ms.
     pub batch_of_ten: Vec<Duration>,
-    /// Bytes to upload.
+    /// Size of the zipped artifact in bytes.
     pub zipped: u64,
 }
 
-/// How much is measured.
+/// The number of measurements.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Amount {
-    /// Cold starts of each.
+    /// Cold starts of each contender.
     pub cold: usize,
-    /// Warm events of each.
+    /// Warm events of each contender.
     pub warm: usize,
-    /// Batches of each.
+    /// Batches of each contender.
     pub batches: usize,
 }
 
-/// Everything that measuring takes.
+/// The inputs of a measurement.
 pub struct Measuring<'a> {
-    /// The services' contents.
+    /// The source of events, and the contents of the services.
     pub workload: &'a Workload,
-    /// The services.
+    /// The services that the functions call.
     pub services: &'a Services,
-    /// What functions are told.
+    /// The functions' environment.
     pub environment: &'a Environment,
-    /// Where their logs go.
+    /// The folder for the functions' logs.
     pub logs: &'a Path,
 }
 
@@ -139,7 +139,7 @@ impl Measuring<'_> {
                 let sent = requests.get("sqs SendMessage").copied().unwrap_or_default();
                 let sends = !matches!(contender.function, Function::ShipNotify) && contender.kind != Kind::Bare;
                 if sends && sent != TURN as u64 {
-                    return Err(format!("{}: {TURN} events, and {sent} messages", contender.name()));
+                    return Err(format!("{}: sent {sent} messages for {TURN} events", contender.name()));
                 }
                 if counts {
                     for (operation, count) in requests {
@@ -148,7 +148,7 @@ impl Measuring<'_> {
                 }
                 let effects = self.workload.tidy().await;
                 if contender.function == Function::ShipNotify && effects != TURN {
-                    return Err(format!("{}: {TURN} calls, and {effects} took effect at TOP", contender.name()));
+                    return Err(format!("{}: {effects} of {TURN} calls took effect at TOP", contender.name()));
                 }
                 bar.inc(TURN as u64);
             }
@@ -187,7 +187,7 @@ impl Measuring<'_> {
         Ok(())
     }
 
-    /// Requests of one notification that is sent again after it was dispatched.
+    /// Counts the requests for a repeated notification that was already dispatched.
     pub async fn resend(&self, contenders: &[Contender]) -> Result<Requests, String> {
         let ours =
             |contender: &&Contender| contender.kind == Kind::Ours && contender.function == Function::TsyIssueNotify;

@@ -1,4 +1,4 @@
-//! A function's process: started as Lambda starts it, its processor time and memory read from the kernel.
+//! Starts a function's process as Lambda does, and reads its processor time and memory from the kernel.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,9 +17,9 @@ use crate::runtime_api::RuntimeApi;
 pub struct Process {
     child: Child,
     clock: ClockId,
-    /// Hands it events.
+    /// Passes events to the function.
     pub api: RuntimeApi,
-    /// From its start until it asked for the first event.
+    /// Time from its start to its first request for an event.
     pub init: Duration,
 }
 
@@ -31,7 +31,7 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts a function, and waits until it asks for an event. What it logs goes to a file below `logs`.
+    /// Starts a function and waits until it asks for an event. Its output goes to a file in `logs`.
     pub async fn start(contender: &Contender, environment: &Environment, logs: &Path) -> Result<Self, String> {
         let name = contender.name();
         let api =
@@ -61,17 +61,17 @@ impl Process {
         Ok(process)
     }
 
-    /// Processor time that the process and all its threads have used.
+    /// The processor time that all threads of the process have used.
     pub fn cpu(&self) -> Result<Duration, String> {
         clock_gettime(self.clock).map(Duration::from).map_err(|error| format!("processor time: {error}"))
     }
 
-    /// The most memory it ever had in RAM, in bytes.
+    /// The peak resident memory of the process in bytes.
     pub fn peak_memory(&self) -> Result<u64, String> {
         let path = format!("/proc/{}/status", self.child.id());
         let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.trim().parse::<u64>().ok());
-        kib.map(|kib| kib * 1024).ok_or_else(|| format!("{path} tells no VmHWM"))
+        kib.map(|kib| kib * 1024).ok_or_else(|| format!("{path} contains no VmHWM"))
     }
 }

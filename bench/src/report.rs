@@ -1,4 +1,4 @@
-//! What was measured, as a table for people, JSON for programs, and the targets held against it.
+//! Turns the measurements into figures, saves them as JSON, and compares them with the targets.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,39 +14,39 @@ use crate::cost::{self, Cost};
 use crate::measure::{Amount, Measured};
 use crate::throughput::Throughput;
 
-/// One contender, in figures.
+/// One contender's row of figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
-    /// What it is called.
+    /// The contender's name.
     pub name: String,
-    /// Which job.
+    /// Its job.
     pub function: Function,
-    /// Done with what.
+    /// Its tools.
     pub kind: Kind,
-    /// Process start to the first request for an event: median.
+    /// Time from process start to the first request for an event: median in milliseconds.
     pub init_ms: f64,
-    /// The first event, to its answer: median.
+    /// Time from the first event to its answer: median in milliseconds.
     pub first_ms: f64,
-    /// Later events, to their answers: median.
+    /// Time from a later event to its answer: median in milliseconds.
     pub warm_p50_ms: f64,
-    /// The slowest one in a hundred.
+    /// Time from a later event to its answer: 99th percentile in milliseconds.
     pub warm_p99_ms: f64,
-    /// Processor time of an event, in microseconds: mean.
+    /// Processor time of an event: mean in microseconds.
     pub cpu_us: f64,
-    /// Most memory in RAM.
+    /// Peak resident memory in MB.
     pub peak_memory_mb: f64,
-    /// What is uploaded, zipped, without what the managed runtime brings.
+    /// Zipped artifact in MB, without the files that the managed runtime has.
     pub zipped_mb: f64,
-    /// Requests of one event, by operation.
+    /// Mean number of requests for one event, by operation.
     pub requests: BTreeMap<String, f64>,
-    /// An event of one record when TOP takes 50 ms: median.
+    /// Time from an event with one record to its answer, if TOP takes 50 ms: median in milliseconds.
     pub batch_of_one_ms: Option<f64>,
-    /// An event of ten records likewise.
+    /// Time from an event with ten records to its answer, if TOP takes 50 ms: median in milliseconds.
     pub batch_of_ten_ms: Option<f64>,
 }
 
 impl Row {
-    /// The figures of one contender.
+    /// Calculates the figures of one contender.
     pub fn of(contender: &Contender, measured: &Measured) -> Self {
         let events = measured.warm.len().max(1) as f64;
         let batch = |durations: &[Duration]| (!durations.is_empty()).then(|| percentile(durations, 50));
@@ -67,13 +67,13 @@ impl Row {
         }
     }
 
-    /// Requests of one event to AWS, of whatever operation.
+    /// The number of requests to AWS for one event.
     pub fn aws_requests(&self) -> f64 {
-        // Not `sum`, of which nothing at all is -0.
+        // Not `sum`, because the sum of no elements is -0.
         self.requests.iter().filter(|(name, _)| *name != "top").fold(0.0, |sum, (_, count)| sum + count)
     }
 
-    /// How many times as much this one takes as `other`.
+    /// This contender's figures divided by those of `other`.
     fn ratios_to(&self, other: &Self) -> Ratios {
         Ratios {
             of: self.name.clone(),
@@ -89,31 +89,30 @@ impl Row {
     }
 }
 
-/// One contender's figures over those of another.
+/// One contender's figures divided by those of another.
 #[derive(Debug, Clone, Serialize)]
 pub struct Ratios {
-    /// Whose.
+    /// Name of the contender.
     pub of: String,
-    /// Over whose.
+    /// Name of the contender to compare with.
     pub to: String,
-    /// Of the time to start.
+    /// Ratio of the start times.
     pub init: f64,
-    /// Of the first event.
+    /// Ratio of the times for the first event.
     pub first: f64,
-    /// Of the median of later ones.
+    /// Ratio of the medians for later events.
     pub warm_p50: f64,
-    /// Of the slowest one in a hundred.
+    /// Ratio of the 99th percentiles for later events.
     pub warm_p99: f64,
-    /// Of processor time.
+    /// Ratio of the processor times.
     pub cpu: f64,
-    /// Of memory.
+    /// Ratio of the peak memory.
     pub peak_memory: f64,
-    /// Of what is uploaded.
+    /// Ratio of the artifact sizes.
     pub zipped: f64,
 }
 
-/// Each peer, and ours, over ours and the floor: peers say how many times as much they take as ours, and ours how many
-/// times as much as the floor.
+/// Calculates the ratios of each peer to our function for the same job, and of each of our functions to the floor.
 fn ratios(rows: &[Row]) -> Vec<Ratios> {
     let is_floor = |row: &&Row| row.kind.is_floor();
     let mut ratios = Vec::new();
@@ -133,16 +132,16 @@ fn percentile(durations: &[Duration], percent: usize) -> f64 {
     sorted.get(index).map_or(f64::NAN, |duration| duration.as_secs_f64() * 1000.0)
 }
 
-/// What is to be reached, and what was.
+/// A target and the measured result.
 #[derive(Debug, Clone, Serialize)]
 pub struct Target {
-    /// Of what.
+    /// The figure that the target is about.
     pub what: String,
-    /// In words.
+    /// The target in words.
     pub target: &'static str,
     /// The measured ratio or figure.
     pub measured: f64,
-    /// Whether that is enough.
+    /// Whether the target is met.
     pub met: bool,
 }
 
@@ -156,37 +155,37 @@ impl Target {
     }
 }
 
-/// Everything that was found out.
+/// All results of a benchmark run.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// When.
+    /// Date of the run.
     pub measured_at: String,
-    /// On what.
+    /// Processor and number of cores.
     pub machine: BTreeMap<&'static str, String>,
-    /// With what.
+    /// Versions of the compiler and the runtimes.
     pub versions: BTreeMap<&'static str, String>,
     /// Cold starts, warm events and batches of each contender.
     pub amount: Amount,
-    /// The contenders.
+    /// The contenders' figures.
     pub contenders: Vec<Row>,
-    /// Each peer's figures over ours, and ours over the floor's.
+    /// Ratios of the peers to our functions, and of our functions to the floor.
     pub ratios: Vec<Ratios>,
-    /// Requests of a notification that is sent again after it was dispatched.
+    /// Requests for a repeated notification that was already dispatched, by operation.
     pub resend_requests: BTreeMap<String, u64>,
-    /// Nanoseconds of one computation each, by name.
+    /// Median time of single computations in nanoseconds, by name.
     pub micro_ns: BTreeMap<String, f64>,
-    /// All of it in one process.
+    /// Throughput of the whole relay in one process.
     pub throughput: Throughput,
-    /// What is to be reached.
+    /// The targets and their results.
     pub targets: Vec<Target>,
-    /// A million notifications.
+    /// The cost of a million notifications, for each set of tools.
     pub cost: Vec<Cost>,
-    /// The month of the price list.
+    /// Month of the price list.
     pub prices_of: &'static str,
 }
 
 impl Report {
-    /// Puts the figures together.
+    /// Calculates ratios, targets and cost, and collects the remaining figures.
     pub fn new(
         root: &Path,
         amount: Amount,
@@ -205,7 +204,7 @@ impl Report {
         };
         let mut versions = BTreeMap::new();
         let python = root.join("target/bench/python/bin/python").to_string_lossy().into_owned();
-        // A Python that was built without it is some 10 to 20 % slower than Lambda's.
+        // A Python that was built without this option is 10 to 20 % slower than Lambda's.
         let optimized = "import sysconfig; print('--enable-optimizations' in sysconfig.get_config_var('CONFIG_ARGS'))";
         let asked: [(_, &str, &[&str]); 4] = [
             ("rustc", "rustc", &["--version"]),
@@ -239,14 +238,14 @@ impl Report {
         })
     }
 
-    /// Writes the JSON.
+    /// Writes the report as JSON.
     pub fn save(&self, path: &Path) -> Result<(), String> {
         let json = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
         fs::write(path, json + "\n").map_err(|error| format!("{}: {error}", path.display()))
     }
 }
 
-/// Criterion's figures, and those of the other SDKs.
+/// Collects the times of single computations: criterion's results, and those of the other SDKs.
 fn micro(root: &Path) -> Result<BTreeMap<String, f64>, String> {
     let mut found = BTreeMap::new();
     collect(&root.join("target/criterion"), "", &mut found);
@@ -254,10 +253,10 @@ fn micro(root: &Path) -> Result<BTreeMap<String, f64>, String> {
         .map_err(|error| error.to_string())?;
     let is_ship = |vector: &&Value| vector["name"] == "ship_notify_ok" && vector["sign_method"] == "md5";
     let vector =
-        vectors.as_array().into_iter().flatten().find(is_ship).ok_or("no ship-notify request among the vectors")?;
+        vectors.as_array().into_iter().flatten().find(is_ship).ok_or("top-signing.json has no ship-notify vector")?;
     let input = root.join("target/bench/sign.json");
     let mut parameters = vector["params"].clone();
-    // Those SDKs sign whatever they are given.
+    // Those SDKs sign all parameters that they get.
     parameters.as_object_mut().map(|parameters| parameters.remove("sign"));
     let text = serde_json::json!({"secret": vector["app_secret"], "parameters": parameters}).to_string();
     fs::write(&input, text).map_err(|error| format!("{}: {error}", input.display()))?;
@@ -272,7 +271,7 @@ fn micro(root: &Path) -> Result<BTreeMap<String, f64>, String> {
         let said: Value = serde_json::from_slice(&output.stdout)
             .map_err(|_| format!("{}: {}", script.display(), String::from_utf8_lossy(&output.stderr)))?;
         if said["sign"] != vector["sign"] {
-            return Err(format!("{name} signed otherwise than the vector says"));
+            return Err(format!("{name}: the signature differs from the vector's"));
         }
         found.insert(name.to_owned(), said["nanoseconds"].as_f64().unwrap_or(f64::NAN));
     }
@@ -295,7 +294,7 @@ fn collect(folder: &Path, name: &str, found: &mut BTreeMap<String, f64>) {
     }
 }
 
-/// Holds the figures against what is to be reached. What was not measured is left out.
+/// Compares the figures with the targets. Skips targets whose figures were not measured.
 fn targets(rows: &[Row], resend: &BTreeMap<String, u64>, micro: &BTreeMap<String, f64>) -> Vec<Target> {
     let find = |function, kind| rows.iter().find(|row| row.kind == kind && row.function == function);
     let mut targets = Vec::new();
@@ -366,7 +365,7 @@ fn targets(rows: &[Row], resend: &BTreeMap<String, u64>, micro: &BTreeMap<String
         targets.push(Target::at_most(format!("{name}: artifact, zipped"), "≤ 2.5 MB", 2.5, ours.zipped_mb));
         if let (Some(one), Some(ten)) = (ours.batch_of_one_ms, ours.batch_of_ten_ms) {
             targets.push(Target::at_most(format!("{name}: ten calls at once"), "≤ 1.5 × one", 1.5, ten / one));
-            // TOP's credentials are read once in five minutes.
+            // Leave out the read of TOP's credentials, which happens every five minutes.
             let of_a_call = ours.requests.iter().filter(|(name, _)| !name.starts_with("secretsmanager"));
             targets.push(Target::at_most(
                 format!("{name}: requests of a call"),
@@ -379,7 +378,7 @@ fn targets(rows: &[Row], resend: &BTreeMap<String, u64>, micro: &BTreeMap<String
     if !resend.is_empty() {
         targets.push(Target::at_most("requests of a re-send", "1", 1.0, resend.values().sum::<u64>() as f64));
     }
-    // The same request, each signed as it is by default: ours with HMAC-SHA256, theirs with MD5, which is all they have.
+    // All sign the same request with their default: ours with HMAC-SHA256, the others with MD5, their only method.
     if let Some(ours) = micro.get("sign/hmac-sha256") {
         for (name, nanoseconds) in micro.iter().filter(|(name, _)| name.contains(" by ")) {
             let what = name.split_once(" by ").map_or(name.as_str(), |(_, sdk)| sdk);

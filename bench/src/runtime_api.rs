@@ -1,4 +1,4 @@
-//! The Lambda Runtime API, served to one function process: hands over one event after another, and takes the answers.
+//! Serves the Lambda Runtime API to one function process: passes one event after another and receives the answers.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
@@ -19,20 +19,20 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// The functions' time-out in the template.
+/// The time-out of the functions, as in the template.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// A function that takes longer than this for anything is broken.
+/// How long to wait for a function before it counts as broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a function does.
+/// A request of the function to the API.
 enum Said {
     Next,
     Answer { body: Bytes, error: bool },
 }
 
-/// The API as one process sees it.
+/// The Runtime API of one process.
 pub struct RuntimeApi {
-    /// Where it listens.
+    /// The host and port to connect to.
     pub address: SocketAddr,
     events: mpsc::UnboundedSender<Bytes>,
     said: mpsc::UnboundedReceiver<(Instant, Said)>,
@@ -76,7 +76,7 @@ impl RuntimeApi {
         Ok(Self { address, events, said, server })
     }
 
-    /// Waits until the function asks for an event, and says when it did.
+    /// Waits until the function asks for an event; returns the time of that request.
     pub async fn wait_for_next(&mut self) -> Result<Instant, String> {
         match self.hear().await? {
             (at, Said::Next) => Ok(at),
@@ -86,11 +86,11 @@ impl RuntimeApi {
         }
     }
 
-    /// Hands an event to a function that asked for one, and gives its answer and how long that took. Comes back when
-    /// the function has asked for the next one, so that nothing of this event is left to do.
+    /// Passes an event to a function that asked for one; returns the answer and the time that it took. It waits until
+    /// the function asks for the next event, so the work for this event is finished.
     pub async fn invoke(&mut self, event: Bytes) -> Result<(Bytes, Duration), String> {
         let start = Instant::now();
-        self.events.send(event).map_err(|_| "the Runtime API is gone".to_owned())?;
+        self.events.send(event).map_err(|_| "the Runtime API has stopped".to_owned())?;
         let (at, Said::Answer { body, error }) = self.hear().await? else {
             return Err("the function asked for another event before it answered".to_owned());
         };
@@ -103,7 +103,9 @@ impl RuntimeApi {
 
     async fn hear(&mut self) -> Result<(Instant, Said), String> {
         let heard = tokio::time::timeout(PATIENCE, self.said.recv()).await;
-        heard.map_err(|_| "the function does nothing".to_owned())?.ok_or_else(|| "the Runtime API is gone".to_owned())
+        heard
+            .map_err(|_| format!("the function did nothing for {PATIENCE:?}"))?
+            .ok_or_else(|| "the Runtime API has stopped".to_owned())
     }
 }
 
@@ -112,7 +114,7 @@ impl Desk {
         if request.method() == Method::GET {
             let _ = self.said.send((Instant::now(), Said::Next));
             let Some(event) = self.events.lock().await.recv().await else {
-                // Nobody measures this process any more.
+                // The measurement of this process is over.
                 return std::future::pending().await;
             };
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

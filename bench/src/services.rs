@@ -1,5 +1,5 @@
-//! DynamoDB, SQS, Secrets Manager and TOP over loopback HTTP, in front of the embedded services that the relay's own
-//! tests use. Every request is counted.
+//! Serves DynamoDB, SQS, Secrets Manager and TOP over loopback HTTP, and counts every request. The embedded services of
+//! the relay's tests answer the requests.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -24,15 +24,15 @@ use hyper_util::rt::TokioIo;
 use relay_tests::cloud::Cloud;
 use tokio::net::TcpListener;
 
-/// Where TOP's gateway is.
+/// The path of TOP's gateway.
 const TOP_PATH: &str = "/router/rest";
 
-/// How many requests of each operation were made, such as `dynamodb UpdateItem`.
+/// The number of requests by operation, such as `dynamodb UpdateItem`.
 pub type Requests = BTreeMap<String, u64>;
 
-/// The services, and where they listen.
+/// The running services.
 pub struct Services {
-    /// The address of all of them.
+    /// The host and port of all services.
     pub address: SocketAddr,
     counted: Rc<RefCell<Requests>>,
     top_delay: Rc<Cell<Duration>>,
@@ -50,7 +50,7 @@ impl Services {
         let (counted, top_delay) = (desk.counted.clone(), desk.top_delay.clone());
         tokio::task::spawn_local(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // Without, one side would wait for the other's delayed acknowledgement.
+                // Otherwise one side waits for the other's delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
                 let desk = desk.clone();
                 let service = service_fn(move |request| {
@@ -58,7 +58,7 @@ impl Services {
                     async move { Ok::<_, Infallible>(desk.answer(request).await) }
                 });
                 tokio::task::spawn_local(async move {
-                    // A function that is stopped cuts its connections.
+                    // A stopped function cuts its connections.
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                 });
             }
@@ -66,12 +66,12 @@ impl Services {
         Ok(Self { address, counted, top_delay })
     }
 
-    /// Takes the requests counted since this was last called.
+    /// Returns the requests since the last call of this method, and resets the count.
     pub fn take_requests(&self) -> Requests {
         self.counted.take()
     }
 
-    /// Has TOP take this long for each answer.
+    /// Delays each answer of TOP by `delay`.
     pub fn delay_top(&self, delay: Duration) {
         self.top_delay.set(delay);
     }
@@ -100,10 +100,10 @@ impl Desk {
         let is_top = parts.uri.path() == TOP_PATH;
         let mut inner = Request::from_parts(parts, SdkBody::from(body.to_vec()));
         if inner.uri().authority().is_none() {
-            // The embedded services know AWS's by their host.
+            // The embedded services recognize an AWS service by its host name.
             let host = if is_top { "top" } else { service_of(&inner) };
             let uri = format!("http://{host}.us-east-1.amazonaws.com{}", inner.uri().path());
-            *inner.uri_mut() = uri.parse().map_err(|_| "a path that is none".to_owned())?;
+            *inner.uri_mut() = uri.parse().map_err(|_| "invalid request path".to_owned())?;
         }
         let inner = HttpRequest::try_from(inner).map_err(|error| error.to_string())?;
         let connector = if is_top { &self.top } else { &self.aws };

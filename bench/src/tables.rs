@@ -1,4 +1,4 @@
-//! The figures as tables: on the terminal, and in the README.
+//! Prints the figures as tables on the terminal and in the README.
 
 use std::fs;
 use std::path::Path;
@@ -8,21 +8,21 @@ use comfy_table::{CellAlignment, Table, TableStyle};
 
 use crate::report::{Report, Row};
 
-/// Between these two lines, the README holds the tables.
+/// The README holds the tables between this line and `END`.
 const BEGIN: &str = "<!-- Written by `make bench`. -->\n";
 const END: &str = "<!-- Until here. -->\n";
 
-/// All of them, for the terminal.
+/// All tables, formatted for the terminal.
 pub fn for_terminal(report: &Report) -> String {
     all(report, UTF8_FULL_CONDENSED)
 }
 
-/// Puts all of them into the README.
+/// Replaces the tables in the README.
 pub fn into_readme(report: &Report, path: &Path) -> Result<(), String> {
     let problem = |problem: String| format!("{}: {problem}", path.display());
     let readme = fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
     let parts = readme.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) = parts.ok_or_else(|| problem(format!("holds no {BEGIN} and {END}")))?;
+    let (before, after) = parts.ok_or_else(|| problem(format!("the lines {BEGIN} and {END} are missing")))?;
     let readme = format!("{before}{BEGIN}\n{}\n{END}{after}", all(report, ASCII_MARKDOWN));
     fs::write(path, readme).map_err(|error| problem(error.to_string()))
 }
@@ -32,14 +32,15 @@ fn all(report: &Report, style: TableStyle) -> String {
     let version = |name| report.versions.get(name).map_or("", String::as_str);
     let through = &report.throughput;
     format!(
-        "Measured on {} ({} cores of an {}; {}, {}, Node.js {}): {} cold starts and {} warm events of each, interleaved.\n\n\
+        "Measured on {} ({} cores of an {}; {}, {}, Node.js {}): {} cold starts and {} warm events each, interleaved.\n\n\
          {}\n\n\
-         Ratios: how many times as much a peer takes as ours does, and ours as the floor does.\n\n{}\n\n\
-         Against what was to be reached:\n\n{}\n\n\
-         Computations on their own:\n\n{}\n\n\
-         {} notifications through endpoint, dispatch and call in one process, with their DynamoDB, SQS and TOP: {:.0} a \
-         second, {:.0} a second of processor time.\n\n\
-         What a million notifications with a call each cost, at the prices of {} (us-east-1, without a free tier):\n\n{}\n",
+         Ratios of the peers to our functions, and of our functions to the floor:\n\n{}\n\n\
+         Targets and results:\n\n{}\n\n\
+         Single computations:\n\n{}\n\n\
+         Throughput of {} notifications through endpoint, dispatch and call in one process, including DynamoDB, SQS \
+         and TOP: {:.0} a second, {:.0} for each second of processor time.\n\n\
+         Cost of a million notifications with one call each, at the prices of {} (us-east-1, without a free \
+         tier):\n\n{}\n",
         report.measured_at,
         machine("cores"),
         machine("processor"),
@@ -81,7 +82,7 @@ fn figures(rows: &[Row], style: TableStyle) -> Table {
 }
 
 fn ratios(report: &Report, style: TableStyle) -> Table {
-    let mut table = table(&["", "over", "init", "first", "p50", "p99", "CPU", "memory", "zipped"], style);
+    let mut table = table(&["", "relative to", "init", "first", "p50", "p99", "CPU", "memory", "zipped"], style);
     for ratios in &report.ratios {
         let ratio = |ratio: f64| if ratio < 10.0 { format!("{ratio:.1}") } else { format!("{ratio:.0}") };
         table.add_row([
@@ -117,7 +118,7 @@ fn computations(report: &Report, style: TableStyle) -> Table {
 }
 
 fn costs(report: &Report, style: TableStyle) -> Table {
-    let header = ["", "AWS requests", "GB-s", "Lambda", "DynamoDB", "SQS", "API Gateway", "all"];
+    let header = ["", "AWS requests", "GB-s", "Lambda", "DynamoDB", "SQS", "API Gateway", "total"];
     let mut table = table(&header, style);
     for cost in &report.cost {
         let [lambda, dynamodb, sqs, api, total] =

@@ -1,4 +1,5 @@
-//! All of it in one process: notifications through endpoint, dispatch and call, over the embedded services.
+//! Measures the throughput of the whole relay in one process: notifications pass endpoint, dispatch and call, over the
+//! embedded services.
 
 use std::time::{Duration, Instant};
 
@@ -8,25 +9,25 @@ use serde::Serialize;
 
 use crate::workload::TICKETS;
 
-/// How many notifications come before the queues are polled.
+/// Notifications between two polls of the queues.
 const AT_ONCE: usize = 10;
 
-/// What came of it.
+/// The result of a throughput run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Throughput {
-    /// Notifications taken in, decided, and told TOP.
+    /// Notifications received, decided and sent to TOP.
     pub notifications: usize,
-    /// Threads that did it, each with a relay and services of its own.
+    /// Threads, each with a separate relay and separate services.
     pub threads: usize,
-    /// How long it took.
+    /// Duration of the slowest thread in seconds.
     pub seconds: f64,
-    /// Of them all.
+    /// Notifications per second of all threads together.
     pub notifications_per_second: f64,
-    /// Of one thread.
+    /// Notifications per second of one thread.
     pub per_core: f64,
 }
 
-/// Runs `notifications` through the whole relay, on as many threads as there are cores.
+/// Sends `notifications` through the whole relay, on one thread for each core.
 pub fn run(notifications: usize) -> Result<Throughput, String> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = notifications.div_ceil(threads);
@@ -55,7 +56,7 @@ fn one_thread(notifications: usize) -> Result<Duration, String> {
             for number in first..notifications.min(first + AT_ONCE) {
                 let (status, body) = relay.post_sctt(&bodies::sctt(&order(number), 2, TICKETS).to_string()).await;
                 if status != 200 {
-                    return Err(format!("a notification was answered {status} {body}"));
+                    return Err(format!("a notification got the answer {status} {body}"));
                 }
             }
             relay.poll("notifications").await;
@@ -67,7 +68,7 @@ fn one_thread(notifications: usize) -> Result<Duration, String> {
         if effects == notifications {
             Ok(took)
         } else {
-            Err(format!("{notifications} notifications had {effects} effects"))
+            Err(format!("{notifications} notifications led to {effects} effects at TOP"))
         }
     })
 }

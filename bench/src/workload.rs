@@ -1,4 +1,4 @@
-//! The events that functions are given, and what must be in tables and queues before.
+//! Creates the events for the functions, and the table items and messages that they need.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 
 use crate::contender::{Contender, Function, Kind};
 
-/// Tickets of each order, and vouchers of each push.
+/// Tickets in each order, and vouchers in each push.
 pub const TICKETS: usize = 2;
 
-/// The embedded services, filled as the contenders need it. No order comes twice.
+/// The embedded services, filled for the contenders. No order is used twice.
 pub struct Workload {
-    /// Our own relay, over the same services.
+    /// Our relay in this process, over the same services.
     pub relay: Relay,
     orders: AtomicU64,
     tsy_event: Value,
@@ -25,7 +25,7 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Empty services, with the tables of ours and of the peers.
+    /// Empty services with our table and the peers' tables.
     pub async fn new() -> Self {
         let relay = Relay::new().await;
         let events = [
@@ -49,18 +49,18 @@ impl Workload {
             AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S).build();
         let schema = KeySchemaElement::builder().attribute_name(key).key_type(KeyType::Hash).build();
         let create = self.relay.dynamodb.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
-        let create = create.attribute_definitions(attribute.expect("whole")).key_schema(schema.expect("whole"));
+        let create = create.attribute_definitions(attribute.expect("complete")).key_schema(schema.expect("complete"));
         create.send().await.expect("a table");
     }
 
-    /// Sets TOP's clock, which judges time stamps, to the system's.
+    /// Sets TOP's clock to the system time, because TOP checks time stamps.
     fn tell_time(&self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = EpochMillis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
         self.relay.clock.advance(self.relay.clock.now().until(now));
     }
 
-    /// Events that the contender has not seen, each of an order of its own.
+    /// Creates new events for the contender, each for a separate order.
     pub async fn events(&self, contender: &Contender, count: usize) -> Vec<Bytes> {
         let mut events = Vec::with_capacity(count);
         for _ in 0..count {
@@ -70,14 +70,14 @@ impl Workload {
         events
     }
 
-    /// An event that carries `records` messages, each of an order of its own.
+    /// Creates an event with `records` messages, each for a separate order.
     pub async fn batch(&self, contender: &Contender, records: usize) -> Bytes {
         let event = self.event(contender, records).await;
         self.forget_requests();
         event
     }
 
-    /// An event of a notification that was dispatched before.
+    /// Creates an event for a notification that was already dispatched.
     pub async fn resend(&self) -> Bytes {
         let order = self.next_order();
         let body = bodies::tsy(&order, "issued");
@@ -88,12 +88,12 @@ impl Workload {
         api_event(&self.tsy_event, &body)
     }
 
-    /// What the embedded services were asked to prepare an event is nobody's work.
+    /// Discards the counted requests, because requests that prepare an event belong to no contender.
     fn forget_requests(&self) {
         self.relay.cloud.take_sent();
     }
 
-    /// Empties queues and TOP's ledger, and has TOP's clock tell the time. Gives how many calls took effect at TOP.
+    /// Empties the queues and TOP's ledger, and sets TOP's clock. Returns the number of effects that TOP's ledger had.
     pub async fn tidy(&self) -> usize {
         for queue in ["notifications", "itinerary-postback", "ship-notify"] {
             self.relay.sqs.purge_queue().queue_url(self.relay.queue_url(queue)).send().await.expect("a queue");
@@ -132,7 +132,7 @@ impl Workload {
         }
     }
 
-    /// A message for the contender's queue, and what it needs in the tables.
+    /// Creates a message for the contender's queue, and the table items that it needs.
     async fn message(&self, contender: &Contender) -> String {
         let order = self.next_order();
         let (push, link) = (bodies::sctt(&order, 2, TICKETS), bodies::ship(&order, TICKETS));
@@ -161,7 +161,7 @@ impl Workload {
     }
 }
 
-/// The request of TOP's page, for one passenger.
+/// The request of TOP's documentation page, for one passenger.
 fn ship_request(order: &str) -> String {
     let ticket = |n: usize| {
         json!({"ticket_id": format!("t{n}"), "ticket_type": "1", "ticket_price": 100, "ticket_status": "2",
@@ -174,7 +174,7 @@ fn ship_request(order: &str) -> String {
     .to_string()
 }
 
-/// A request as API Gateway hands it over.
+/// An event of API Gateway with this body.
 fn api_event(event: &Value, body: &str) -> Bytes {
     let mut event = event.clone();
     event["pathParameters"]["token"] = TOKEN.into();
@@ -182,10 +182,12 @@ fn api_event(event: &Value, body: &str) -> Bytes {
     event.to_string().into()
 }
 
-/// What is wrong with an answer, if anything is.
+/// Checks a contender's answer.
+///
+/// # Errors
+/// If the answer is not JSON or does not report success.
 pub fn check(contender: &Contender, answer: &[u8]) -> Result<(), String> {
-    let answer: Value =
-        serde_json::from_slice(answer).map_err(|error| format!("an answer that is no JSON: {error}"))?;
+    let answer: Value = serde_json::from_slice(answer).map_err(|error| format!("the answer is not JSON: {error}"))?;
     let fine = match contender.function {
         Function::TsyIssueNotify | Function::ScttVoucherPush => answer["statusCode"] == 200,
         Function::Dispatch | Function::ShipNotify => answer["batchItemFailures"] == json!([]),
@@ -193,5 +195,5 @@ pub fn check(contender: &Contender, answer: &[u8]) -> Result<(), String> {
     if fine { Ok(()) } else { Err(format!("{} answered {answer}", contender.name())) }
 }
 
-/// How long a batch of ten may have to wait for TOP.
+/// TOP's delay for each answer while batches are measured.
 pub const TOP_DELAY: Duration = Duration::from_millis(50);

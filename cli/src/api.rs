@@ -1,4 +1,4 @@
-//! The routes of the booking system and of operators, with requests signed as API Gateway wants them.
+//! Requests to the API's routes for the booking system and operators, signed for API Gateway.
 
 use std::time::SystemTime;
 
@@ -12,15 +12,15 @@ use serde_json::Value;
 use crate::deployment::Deployment;
 use crate::http::{self, Answer};
 
-/// What stands for itself in a path (RFC 3986, unreserved).
+/// Characters that a path segment must encode: all but the unreserved ones of RFC 3986.
 const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A path of these segments, each encoded.
+/// Joins segments into a path, each percent-encoded.
 pub fn path<const N: usize>(segments: [&str; N]) -> String {
     segments.iter().map(|segment| format!("/{}", utf8_percent_encode(segment, IN_A_PATH))).collect()
 }
 
-/// Sends a signed request, whatever is answered.
+/// Sends a signed request and returns the answer, whatever its status.
 pub async fn send(
     deployment: &Deployment,
     method: &str,
@@ -30,10 +30,10 @@ pub async fn send(
 ) -> Result<Answer> {
     let sdk = &deployment.sdk;
     let url = format!("{}{path}", deployment.api_url()?);
-    let provider = sdk.credentials_provider().context("no credentials: log in as you do for the AWS CLI")?;
+    let provider = sdk.credentials_provider().context("no credentials found; log in as you do for the AWS CLI")?;
     let credentials = provider.provide_credentials().await;
-    let identity = credentials.context("no credentials: log in as you do for the AWS CLI")?.into();
-    let region = sdk.region().context("no region")?.to_string();
+    let identity = credentials.context("no credentials found; log in as you do for the AWS CLI")?.into();
+    let region = sdk.region().context("no region configured; pass --region or set AWS_REGION")?.to_string();
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
         .region(&region)
@@ -42,8 +42,11 @@ pub async fn send(
         .settings(SigningSettings::default())
         .build()?
         .into();
-    let host =
-        url.split("://").nth(1).and_then(|rest| rest.split('/').next()).context("the API's URL names no host")?;
+    let host = url
+        .split("://")
+        .nth(1)
+        .and_then(|rest| rest.split('/').next())
+        .context("the API's URL has no host; check --api-url")?;
     let headers = [("host", host), ("content-type", "application/json")].into_iter().chain(headers.iter().copied());
     let headers: Vec<_> = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let signed = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -54,7 +57,7 @@ pub async fn send(
     http::send(method, &url, &headers, body).await
 }
 
-/// Sends a signed request, and gives the JSON of an answer that is no refusal.
+/// Sends a signed request and returns the JSON of a 2xx answer; any other status is an error.
 pub async fn ask(
     deployment: &Deployment,
     method: &str,
@@ -65,13 +68,13 @@ pub async fn ask(
     let Answer { status, body, .. } = send(deployment, method, path, headers, body).await?;
     let json: Result<Value, _> = serde_json::from_str(&body);
     if (200..300).contains(&status) {
-        return json.with_context(|| format!("the API answered {status} with what is no JSON"));
+        return json.with_context(|| format!("the API answered {status} with a body that is not JSON"));
     }
     let message = json.ok().and_then(|json| json["message"].as_str().map(str::to_owned)).unwrap_or(body);
     let hint = match status {
-        // API Gateway's own refusals.
-        403 => "; may you call this API (execute-api:Invoke), and is this machine's clock right?",
-        429 => "; too many requests, try again",
+        // API Gateway itself refuses with these.
+        403 => "; check that you may execute-api:Invoke, and that this machine's clock is right",
+        429 => "; too many requests, retry later",
         _ => "",
     };
     bail!("the API answered {status}: {message}{hint}")

@@ -1,4 +1,4 @@
-//! What can be said on the command line.
+//! The commands, arguments and flags of `relay`.
 
 use std::path::PathBuf;
 
@@ -8,147 +8,147 @@ use clap_complete::Shell;
 use relay_types::call::CallKind;
 use relay_types::order::Partner;
 
-/// See what happened to an order, and mend it.
+/// Inspect orders, handle items that need attention, and redrive dead letters
 #[derive(Debug, Parser)]
 #[command(name = "relay", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// Which deployment, and how to answer.
+    /// Options of every command.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Which deployment, and how to answer. Credentials come from where the AWS CLI has them.
+/// Options of every command. Credentials come from the same sources as the AWS CLI's.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Deployment")]
 pub struct Global {
-    /// The CloudFormation stack
+    /// Name of the CloudFormation stack
     #[arg(long, global = true, env = "RELAY_STACK", default_value = "ticket-relay", value_name = "NAME")]
     pub stack: String,
-    /// The region it is in, if it is not the one that the AWS CLI would take
+    /// AWS region of the stack [default: the AWS CLI's]
     #[arg(long, global = true, value_name = "REGION")]
     pub region: Option<String>,
-    /// The profile of the AWS CLI's files whose credentials are used
+    /// AWS CLI profile to take credentials from
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
-    /// Where the API is, if it is not where the stack says (a local stack, a domain of one's own)
+    /// URL of the API, for a local stack or a custom domain [default: the stack's output ApiUrl]
     #[arg(long, global = true, env = "RELAY_API_URL", value_name = "URL")]
     pub api_url: Option<String>,
-    /// Answer in JSON, for programs
+    /// JSON output, for programs
     #[arg(long, global = true)]
     pub json: bool,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// See an order, or say what the booking system knows of it
+    /// Show, link, withdraw or close an order
     #[command(subcommand)]
     Order(OrderCommand),
-    /// See what needs a person, and settle it
+    /// List and handle items that need attention
     #[command(subcommand)]
     Attention(AttentionCommand),
-    /// Submit a call to TOP, or see how it went
+    /// Submit a call to TOP, or show its state
     #[command(subcommand)]
     Call(CallCommand),
-    /// See the messages that were given up, and have them tried again
+    /// List dead letters, or redrive them
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
-    /// Show what would be sent to TOP for a request, and its signature; nothing is sent
+    /// Show the signed request that a call would send to TOP, without sending it
     Sign {
-        /// Which call
+        /// Name of the call
         #[arg(value_parser = call())]
         call: String,
-        /// A file with the request as it is submitted, `-` for standard input
+        /// File with the request body as submitted; `-` reads standard input
         file: PathBuf,
-        /// The time stamp to sign with, such as 2026-01-01T04:00:00Z; now if there is none
+        /// Time stamp to sign with, such as 2026-01-01T04:00:00Z [default: now]
         #[arg(long, value_name = "TIME")]
         at: Option<jiff::Timestamp>,
-        /// Show names, certificate numbers and ticket passwords, too: only with them can the signature be computed again
+        /// Unmasked names, certificate numbers and ticket passwords; needed to compute the signature again
         #[arg(long)]
         personal: bool,
     },
-    /// Check a deployment, and say how to mend what is wrong with it
+    /// Check a deployment and show how to fix problems
     Doctor,
-    /// Print completions for a shell
+    /// Print a completion script for a shell
     Completions {
-        /// Which shell
+        /// Name of the shell
         shell: Shell,
     },
-    /// Write the manual pages into a folder
+    /// Write the manual pages to a folder
     Man {
-        /// The folder
+        /// Folder to write to
         folder: PathBuf,
     },
 }
 
-/// An order.
+/// Identifies an order.
 #[derive(Debug, Args)]
 pub struct OrderArgs {
-    /// Whose order it is
+    /// Partner of the order
     #[arg(value_parser = partner())]
     pub partner: String,
-    /// Its id, as the partner's notifications have it
+    /// Order id, as in the partner's notifications
     pub order_id: String,
 }
 
-/// A person's word about an order.
+/// An operator's request about an order.
 #[derive(Debug, Args)]
 pub struct Word {
     /// The order
     #[command(flatten)]
     pub order: OrderArgs,
-    /// Why [kept with the order]
+    /// Reason [kept with the order]
     #[arg(long)]
     pub note: String,
 }
 
-/// What to do with an order.
+/// Commands about an order.
 #[derive(Debug, Subcommand)]
 pub enum OrderCommand {
-    /// Show its timeline, its notifications and its calls
+    /// Show the order's timeline, notifications and calls
     Show(OrderArgs),
-    /// Say which call it leads to, and what the notification lacks
+    /// Link the order to a TOP call, and add data that the notification lacks
     Link {
-        /// Which order
+        /// The order
         #[command(flatten)]
         order: OrderArgs,
-        /// A file with the link, `-` for standard input
+        /// File with the link; `-` reads standard input
         file: PathBuf,
     },
-    /// Withdraw an order's call that was certainly not sent
+    /// Withdraw the order's call if it was certainly not sent
     Withdraw(Word),
     /// Close an order that will never be linked
     Close(Word),
 }
 
-/// What to do about what needs a person.
+/// Commands about items that need attention.
 #[derive(Debug, Subcommand)]
 pub enum AttentionCommand {
-    /// List it, oldest first
+    /// List the items, oldest first
     List {
         /// Maximum items [default: all]
         #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
         limit: Option<u32>,
     },
-    /// Say what became of a call, when TOP has been asked about it
+    /// Resolve a call after you asked TOP how it ended
     Resolve {
-        /// Which call
+        /// The call
         #[command(flatten)]
         call: CallArgs,
-        /// What became of it
+        /// Outcome of the call
         #[arg(long)]
         outcome: Outcome,
-        /// How you know; kept in the call's history
+        /// Evidence for the outcome [kept in the call's history]
         #[arg(long)]
         note: Option<String>,
-        /// Which attempt you mean, where somebody else might have it sent again meanwhile
+        /// Attempt that the outcome belongs to, in case somebody else retries the call meanwhile
         #[arg(long, value_name = "NUMBER")]
         attempt: Option<u32>,
     },
-    /// Decide an order again, after its cause was corrected
+    /// Decide an order again after you corrected the cause
     Replay(OrderArgs),
     /// Dismiss an order that you handled manually; no call is sent
     Dismiss(Word),
@@ -157,79 +157,79 @@ pub enum AttentionCommand {
         /// The call
         #[command(flatten)]
         call: CallArgs,
-        /// What was done [kept with the call]
+        /// Action taken [kept with the call]
         #[arg(long)]
         note: String,
     },
-    /// Dismiss a body that could not be read
+    /// Dismiss an unreadable body
     DismissUnreadable {
-        /// The endpoint that it came to
+        /// Endpoint that received the body
         endpoint: String,
-        /// The body's SHA-256
+        /// SHA-256 of the body
         digest: String,
-        /// What was done [kept with the body]
+        /// Action taken [kept with the body]
         #[arg(long)]
         note: String,
     },
 }
 
-/// What became of a call.
+/// How a call ended, as an operator reports it.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Outcome {
-    /// It took effect
+    /// Took effect
     Succeeded,
-    /// It did not take effect; do not retry
+    /// Did not take effect; do not retry
     Rejected,
-    /// It did not take effect; send it again
+    /// Did not take effect; retry
     Retry,
 }
 
-/// A call.
+/// Identifies a call.
 #[derive(Debug, Args)]
 pub struct CallArgs {
-    /// Which call
+    /// Name of the call
     #[arg(value_parser = call())]
     pub call: String,
-    /// Its key
+    /// Key of the call
     pub key: String,
 }
 
-/// What to do with a call.
+/// Commands about a call.
 #[derive(Debug, Subcommand)]
 pub enum CallCommand {
     /// Submit a call to TOP
     Submit {
-        /// Which call
+        /// Name of the call
         #[arg(value_parser = call())]
         call: String,
-        /// A file with the request in TOP's field names, `-` for standard input
+        /// File with the request in TOP's field names; `-` reads standard input
         file: PathBuf,
-        /// Its idempotency key, where the call has none of its own: the same key is the same call
+        /// Idempotency key, for calls that have no key of their own; the same key means the same call
         #[arg(long)]
         key: Option<String>,
     },
-    /// Show how it went
+    /// Show the call's state and attempts
     Show(CallArgs),
 }
 
-/// What to do with messages that were given up.
+/// Commands about dead letters.
 #[derive(Debug, Subcommand)]
 pub enum DeadLettersCommand {
-    /// List them
+    /// List dead letters
     Show {
-        /// Of which queue; of all if not said
+        /// Queue that the messages came from [default: all]
         #[arg(value_parser = queue())]
         queue: Option<String>,
     },
-    /// Put them back into the queues that they came from
+    /// Move dead letters back to the queues that they came from
     Redrive {
-        /// Of which queue; of all if not said
+        /// Queue that the messages came from [default: all]
         #[arg(value_parser = queue())]
         queue: Option<String>,
-        /// How many a second
+        /// Messages per second
         #[arg(long, default_value_t = 10, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=300))]
         rate: u32,
-        /// Only say what would be put back
+        /// Dry run: count the messages without moving them
         #[arg(long)]
         dry_run: bool,
     },

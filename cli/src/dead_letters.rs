@@ -1,7 +1,7 @@
-//! Messages that were given up: what they are, and back into their queues with them.
+//! Dead letters: lists them, and moves them back to their queues (redrive).
 //!
-//! A message is put back before it is taken from the dead letters, so that it is lost at no moment; one that is in its
-//! queue twice changes nothing, since messages carry keys only.
+//! A redrive sends a message to its queue before it deletes the dead letter, so the message is never lost. A message
+//! that is in its queue twice changes nothing, since messages carry keys only.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::deployment::Deployment;
 use crate::table::{table, text};
 
-/// The queues, and what they are called in the stack's outputs.
+/// The queues, with the prefix of their outputs in the stack.
 pub const QUEUES: [(&str, &str); 4] = [
     ("notifications", "Notifications"),
     ("itinerary-postback", "ItineraryPostback"),
@@ -28,14 +28,14 @@ pub const QUEUES: [(&str, &str); 4] = [
     ("ship-notify", "ShipNotify"),
 ];
 
-/// Most messages in one request, by SQS.
+/// SQS's limit of messages per request.
 const MAX_ENTRIES: u32 = 10;
-/// Most messages that are listed of a queue.
+/// Maximum messages listed per queue.
 const MAX_SHOWN: usize = 1000;
-/// How long a message that is looked at, or put back, is hidden from others who do the same, in seconds.
+/// Visibility time-out of messages that are being listed or redriven, in seconds.
 const HIDDEN_SECONDS: i32 = 60;
 
-/// One queue and its dead letters.
+/// A queue and its dead-letter queue.
 struct Pair {
     name: &'static str,
     url: String,
@@ -55,28 +55,28 @@ fn pairs(deployment: &Deployment, only: Option<&str>) -> Result<Vec<Pair>> {
         .collect()
 }
 
-/// How many dead letters of a queue were, or would be, put back.
+/// The number of dead letters of a queue that were, or would be, redriven.
 #[derive(Debug, Serialize)]
 pub struct Tally {
     /// The queue's name.
     pub queue: &'static str,
-    /// How many.
+    /// The number of messages.
     pub count: u64,
-    /// How many more nobody can receive just now: somebody else has them, or had them less than a minute ago.
+    /// Further messages that are hidden: somebody else holds them, or received them less than a minute ago.
     pub hidden: u64,
-    /// What went wrong, if something did.
+    /// The error, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
 impl Tally {
-    /// Whether no dead letter was left that should have been put back.
+    /// Whether every dead letter was redriven.
     pub const fn is_good(&self) -> bool {
         self.hidden == 0 && self.problem.is_none()
     }
 }
 
-/// How many messages each queue has among its dead letters, as SQS reckons.
+/// Counts the dead letters of each queue. SQS's numbers are approximate.
 pub async fn tallies(deployment: &Deployment, only: Option<&str>) -> Result<Vec<Tally>> {
     let client = Client::new(&deployment.sdk);
     let mut tallies = Vec::new();
@@ -87,7 +87,7 @@ pub async fn tallies(deployment: &Deployment, only: Option<&str>) -> Result<Vec<
     Ok(tallies)
 }
 
-/// Tallies as a table.
+/// Formats tallies as a table, followed by problems and hidden messages.
 pub fn tallied(tallies: &[Tally], what: &str) -> String {
     let mut shown =
         table(["queue", what], tallies.iter().map(|tally| [tally.queue.to_owned(), tally.count.to_string()]));
@@ -103,10 +103,10 @@ pub fn tallied(tallies: &[Tally], what: &str) -> String {
     shown
 }
 
-/// What is said of messages that cannot be received just now.
-const HIDDEN: &str = "are hidden just now, since somebody is looking at them or was interrupted: try again in a minute";
+/// The explanation for hidden messages.
+const HIDDEN: &str = "are hidden because somebody is reading them or a run was interrupted; retry in a minute";
 
-/// How many messages can be received, and how many others cannot just now.
+/// Counts visible and hidden messages.
 async fn count(client: &Client, url: &str) -> Result<(u64, u64)> {
     let names =
         [QueueAttributeName::ApproximateNumberOfMessages, QueueAttributeName::ApproximateNumberOfMessagesNotVisible];
@@ -123,7 +123,7 @@ async fn receive(client: &Client, url: &str, most: u32) -> Result<Vec<Message>> 
         .queue_url(url)
         .max_number_of_messages(i32::try_from(most.min(MAX_ENTRIES))?)
         .visibility_timeout(HIDDEN_SECONDS)
-        // Asks all of SQS's servers, not a sample of them.
+        // Long polling asks all of SQS's servers, not a sample of them.
         .wait_time_seconds(1)
         .message_system_attribute_names(MessageSystemAttributeName::All)
         .send()
@@ -132,15 +132,15 @@ async fn receive(client: &Client, url: &str, most: u32) -> Result<Vec<Message>> 
     Ok(got.messages.unwrap_or_default())
 }
 
-/// Dead letters, as they are shown.
+/// Listed dead letters.
 #[derive(Debug, Serialize)]
 pub struct Listing {
     messages: Vec<Value>,
-    /// How many more there are that are not listed, by queue: too many, or hidden just now.
+    /// The number of unlisted messages by queue: beyond the maximum, or hidden.
     not_listed: BTreeMap<&'static str, u64>,
 }
 
-/// Lists dead letters, and leaves them where they are.
+/// Lists dead letters without removing them.
 pub async fn list(deployment: &Deployment, only: Option<&str>) -> Result<Listing> {
     let client = Client::new(&deployment.sdk);
     let mut listing = Listing { messages: Vec::new(), not_listed: BTreeMap::new() };
@@ -153,7 +153,7 @@ pub async fn list(deployment: &Deployment, only: Option<&str>) -> Result<Listing
             seen.extend(
                 messages.into_iter().map(|message| (message.message_id().unwrap_or_default().to_owned(), message)),
             );
-            // None is left, or those that were looked at first can be received again.
+            // No message is left, or the first ones are visible again.
             if seen.len() == before {
                 break;
             }
@@ -171,7 +171,7 @@ pub async fn list(deployment: &Deployment, only: Option<&str>) -> Result<Listing
     Ok(listing)
 }
 
-/// Ends the time for which messages are hidden. If that fails they are hidden for the rest of a minute, and nothing else.
+/// Makes messages visible again. If that fails, they stay hidden for the rest of a minute, with no other effect.
 async fn let_be_received(client: &Client, pair: &Pair, messages: &[Message]) {
     let entries = messages.iter().enumerate().filter_map(|(index, message)| {
         ChangeMessageVisibilityBatchRequestEntry::builder()
@@ -198,29 +198,29 @@ fn described(queue: &str, message: &Message) -> Value {
 }
 
 impl Listing {
-    /// The same for people.
+    /// The listing as text for people.
     pub fn shown(&self) -> String {
         let mut shown = String::new();
         if self.messages.is_empty() {
-            shown.push_str("no dead letters to be seen\n");
+            shown.push_str("no visible dead letters\n");
         } else {
             let rows = self.messages.iter();
             let rows = rows.map(|message| ["queue", "sent_at", "received", "message"].map(|name| text(message, name)));
-            shown.push_str(&table(["queue", "sent (UTC)", "tried", "message"], rows));
+            shown.push_str(&table(["queue", "sent (UTC)", "receive count", "message"], rows));
         }
         for (queue, count) in &self.not_listed {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 shown,
-                "{queue}: {count} more are not listed: at most {MAX_SHOWN} are, and none that somebody else is looking at"
+                "{queue}: {count} more are not listed because they are beyond the maximum of {MAX_SHOWN} or hidden"
             );
         }
         shown
     }
 }
 
-/// Puts dead letters back into their queues, at most `rate` a second. Says how many of each. What goes wrong with one queue
-/// keeps it from no other.
+/// Redrives dead letters, at most `rate` a second, and returns a tally for each queue. A problem with one queue does
+/// not stop the others.
 pub async fn redrive(deployment: &Deployment, only: Option<&str>, rate: u32) -> Result<Vec<Tally>> {
     let client = Client::new(&deployment.sdk);
     let mut tallies = Vec::new();
@@ -229,7 +229,7 @@ pub async fn redrive(deployment: &Deployment, only: Option<&str>, rate: u32) -> 
         if let Err(problem) = redrive_one(&client, &pair, rate, &mut tally).await {
             tally.problem = Some(format!("{problem:#}"));
         }
-        // As it is now: it was hidden by others, or by a run that was interrupted, and is still to be put back.
+        // Counted afterwards: others, or an interrupted run, hide these messages, and they still need a redrive.
         if let Ok((_, hidden)) = count(&client, &pair.dead_letters_url).await {
             tally.hidden = hidden;
         }
@@ -244,7 +244,7 @@ async fn redrive_one(client: &Client, pair: &Pair, rate: u32, tally: &mut Tally)
     let style = ProgressStyle::with_template("{prefix:20} {bar:40} {pos}/{len} {per_sec} {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_prefix(pair.name);
-    // What was put back, by the ids it has since: what is dead again by now is left alone.
+    // New ids of redriven messages: those that are dead letters again are left alone.
     let mut put_back_before = HashSet::new();
     loop {
         let started = tokio::time::Instant::now();
@@ -253,7 +253,7 @@ async fn redrive_one(client: &Client, pair: &Pair, rate: u32, tally: &mut Tally)
             .into_iter()
             .partition(|message| message.message_id().is_some_and(|id| put_back_before.contains(id)));
         if !dead_again.is_empty() {
-            bail!("{} of those that were put back are dead letters again: mend the cause first", dead_again.len());
+            bail!("{} redriven messages are dead letters again; fix the cause first", dead_again.len());
         }
         if messages.is_empty() {
             break;
@@ -271,9 +271,9 @@ async fn redrive_one(client: &Client, pair: &Pair, rate: u32, tally: &mut Tally)
     Ok(())
 }
 
-/// A batch of which not all was put back.
+/// A batch that was not redriven completely.
 struct PartlyPutBack {
-    /// How many were.
+    /// The number of messages that were redriven.
     count: u32,
     problem: anyhow::Error,
 }
@@ -315,7 +315,7 @@ async fn put_back(
         };
         if let Some(problem) = problem {
             return Err(partly(anyhow!(
-                "dead letters that are in their queue again were not all taken away, which changes nothing: {problem}"
+                "some redriven messages were not deleted from the dead-letter queue, which is harmless: {problem}"
             )));
         }
     }
@@ -323,7 +323,7 @@ async fn put_back(
         let refused: Vec<_> = sent.failed().iter().filter_map(|entry| at(entry.id())).cloned().collect();
         let_be_received(client, pair, &refused).await;
         return Err(partly(anyhow!(
-            "SQS did not take {} messages, which stay dead letters: {}",
+            "SQS rejected {} messages, which stay dead letters: {}",
             refused.len(),
             first.code()
         )));

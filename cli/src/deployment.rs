@@ -1,4 +1,4 @@
-//! A deployment: the stack of that name, and what it says of itself.
+//! A deployment: a CloudFormation stack with its outputs and parameters.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 use crate::args::Global;
 use crate::http;
 
-/// A deployment.
+/// A deployed stack, and the configuration to reach it.
 #[derive(Debug)]
 pub struct Deployment {
-    /// What clients are built from.
+    /// The configuration that AWS clients are built from.
     pub sdk: SdkConfig,
     /// The stack's name.
     pub stack: String,
-    /// What CloudFormation says of it, such as `UPDATE_COMPLETE`.
+    /// The stack's status, such as `UPDATE_COMPLETE`.
     pub status: String,
     outputs: BTreeMap<String, String>,
     parameters: BTreeMap<String, String>,
@@ -27,7 +27,7 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// Finds the stack, with the credentials and the region that the AWS CLI would use.
+    /// Finds the stack with the credentials and the region that the AWS CLI would use.
     pub async fn find(global: &Global) -> Result<Self> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http::client());
         if let Some(region) = &global.region {
@@ -38,10 +38,10 @@ impl Deployment {
         }
         let mut sdk = loader.load().await;
         if sdk.region().is_none() {
-            bail!("no region: say --region, or set AWS_REGION, or `region` in the AWS CLI's configuration");
+            bail!("no region configured; pass --region, set AWS_REGION, or configure it in the AWS CLI");
         }
         if let Some(profile) = &global.profile {
-            // As with the AWS CLI, credentials that are asked for by name come before those of the environment.
+            // As in the AWS CLI, a profile given by name takes precedence over credentials in the environment.
             let settings =
                 ProviderConfig::without_region().with_http_client(http::client()).with_region(sdk.region().cloned());
             let credentials =
@@ -51,18 +51,18 @@ impl Deployment {
         let described =
             aws_sdk_cloudformation::Client::new(&sdk).describe_stacks().stack_name(&global.stack).send().await;
         let described = described.map_err(|error| {
-            // CloudFormation has no code of its own for a stack that is not there.
+            // CloudFormation has no error code for a missing stack.
             if error.message().is_some_and(|message| message.contains("does not exist")) {
-                anyhow!("the stack {} was not found; say --stack, --region or --profile", global.stack)
+                anyhow!("stack {} not found; pass --stack, --region or --profile", global.stack)
             } else {
                 anyhow!(
-                    "CloudFormation could not be asked for the stack {}: {}",
+                    "CloudFormation could not describe stack {}: {}",
                     global.stack,
                     relay_runtime::aws::cause(&error)
                 )
             }
         })?;
-        let stack = described.stacks().first().context("CloudFormation described no stack")?;
+        let stack = described.stacks().first().context("CloudFormation returned no stack")?;
         let pair = |key: Option<&str>, value: Option<&str>| Some((key?.to_owned(), value?.to_owned()));
         Ok(Self {
             stack: global.stack.clone(),
@@ -86,28 +86,29 @@ impl Deployment {
     pub fn output(&self, name: &str) -> Result<&str> {
         self.outputs.get(name).map(String::as_str).with_context(|| {
             format!(
-                "the stack {} has no output {name}: it is of another version; deploy template.yaml again",
+                "stack {} has no output {name} because it is of another version; deploy template.yaml again",
                 self.stack
             )
         })
     }
 
-    /// A parameter of the stack; empty if it has none of that name.
+    /// A parameter of the stack; empty if the stack does not have it.
     pub fn parameter(&self, name: &str) -> &str {
         self.parameters.get(name).map(String::as_str).unwrap_or_default()
     }
 
-    /// Where the API is, without a slash at its end.
+    /// The API's URL, without a trailing slash.
     pub fn api_url(&self) -> Result<&str> {
         let url = self.api_url.as_deref().map_or_else(|| self.output("ApiUrl"), Ok)?;
         Ok(url.trim_end_matches('/'))
     }
 
-    /// The text of a secret.
+    /// The value of a secret.
     pub async fn secret(&self, arn: &str) -> Result<String> {
         let secrets = aws_sdk_secretsmanager::Client::new(&self.sdk);
         let got = secrets.get_secret_value().secret_id(arn).send().await;
-        let got = got.map_err(|error| anyhow!("{arn} could not be read: {}", relay_runtime::aws::cause(&error)))?;
-        got.secret_string.with_context(|| format!("{arn} holds no text"))
+        let got =
+            got.map_err(|error| anyhow!("secret {arn} could not be read: {}", relay_runtime::aws::cause(&error)))?;
+        got.secret_string.with_context(|| format!("secret {arn} has no string value"))
     }
 }

@@ -1,4 +1,4 @@
-//! Checks a deployment: each check says what it found, and how to mend it.
+//! `relay doctor`: checks a deployment. Each check reports a finding and how to fix it.
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aws_sdk_cloudwatch::types::MetricAlarm;
@@ -12,7 +12,7 @@ use crate::{api, dead_letters, http};
 
 /// The alarms of template.yaml, without the stack's name.
 const ALARMS: [&str; 5] = ["configuration-fault", "failing", "needs-person", "order-events-lag", "order-events-lost"];
-/// Those that reckon with several metrics: there unless `MetricMathAlarms` is false.
+/// Alarms that use metric math. They exist unless `MetricMathAlarms` is false.
 const METRIC_MATH_ALARMS: [&str; 14] = [
     "api-failures",
     "dead-letters",
@@ -30,15 +30,15 @@ const METRIC_MATH_ALARMS: [&str; 14] = [
     "worker-throttles",
 ];
 
-/// How far a clock may be off: AWS refuses a signature that is five minutes old.
+/// Maximum clock difference, in seconds. AWS refuses a signature that is five minutes old.
 const TOLERATED_SKEW_SECONDS: f64 = 60.0;
 
-/// What a check found.
+/// The result of a check.
 struct Finding {
     check: &'static str,
-    /// What is as it should be, or what is not.
+    /// What is in order, or the problem.
     found: Result<String>,
-    /// How to mend it.
+    /// How to fix the problem.
     mend: String,
 }
 
@@ -48,14 +48,14 @@ impl Finding {
     }
 }
 
-/// Runs all checks. Gives what they found, for programs and for people, and whether all is well.
+/// Runs all checks. Returns the findings for programs and for people, and whether there is no problem.
 pub async fn examine(deployment: Result<Deployment>) -> (Value, String, bool) {
     let findings = match deployment {
         Ok(deployment) => checked(&deployment).await,
         Err(error) => vec![Finding::new(
             "stack",
             Err(error),
-            "log in as you do for the AWS CLI, with a role that may cloudformation:DescribeStacks, and name the stack",
+            "log in as you do for the AWS CLI, with a role that may cloudformation:DescribeStacks; pass --stack",
         )],
     };
     let good = findings.iter().all(|finding| finding.found.is_ok());
@@ -66,7 +66,7 @@ pub async fn examine(deployment: Result<Deployment>) -> (Value, String, bool) {
         };
         [mark.to_owned(), finding.check.to_owned(), found, mend]
     });
-    let shown = table(["", "check", "found", "how to mend it"], rows);
+    let shown = table(["", "check", "found", "how to fix it"], rows);
     let json = findings.iter().map(|finding| match &finding.found {
         Ok(found) => json!({"check": finding.check, "ok": true, "found": found}),
         Err(error) => json!({"check": finding.check, "ok": false, "found": format!("{error:#}"), "mend": finding.mend}),
@@ -91,33 +91,29 @@ async fn checked(deployment: &Deployment) -> Vec<Finding> {
         Finding::new(
             "TSY's token",
             token(deployment, "TsyTokenHashes"),
-            "deploy with TsyTokenHashes, the SHA-256 of the token in TSY's address; until then its endpoints are closed",
+            "deploy with TsyTokenHashes, the SHA-256 of the token in TSY's URL; until then its endpoints are closed",
         ),
         Finding::new(
             "SCTT's token",
             token(deployment, "ScttTokenHashes"),
-            "deploy with ScttTokenHashes, the SHA-256 of the token in SCTT's address; until then its endpoints are closed",
+            "deploy with ScttTokenHashes, the SHA-256 of the token in SCTT's URL; until then its endpoints are closed",
         ),
-        Finding::new("API and this clock", api, api_mend),
+        Finding::new("API and local clock", api, api_mend),
         Finding::new(
             "TOP's gateway",
             gateway(deployment).await,
-            "look at TopGatewayUrl, and at what lies between here and TOP; the functions may reach it nevertheless",
+            "check TopGatewayUrl and the network between here and TOP; the functions may reach TOP nevertheless",
         ),
         Finding::new(
             "alarms",
             alarms(deployment, &described).await,
-            "deploy template.yaml again, and have somebody subscribe to the topic AlarmTopicArn (AlarmEmail)",
+            "deploy template.yaml again, and subscribe somebody to the topic AlarmTopicArn (parameter AlarmEmail)",
         ),
-        Finding::new(
-            "nothing rings",
-            ringing(&described),
-            "docs/operations.md says of each alarm what to look at and what to do",
-        ),
+        Finding::new("firing alarms", ringing(&described), "follow the alarm's section in docs/operations.md"),
         Finding::new(
             "dead letters",
             no_dead_letters(deployment).await,
-            "relay dead-letters show; mend the cause; relay dead-letters redrive",
+            "run `relay dead-letters show`, fix the cause, run `relay dead-letters redrive`",
         ),
     ]
 }
@@ -129,14 +125,14 @@ fn stack(deployment: &Deployment) -> Result<String> {
     if !deployment.status.ends_with("_COMPLETE") || deployment.status.contains("ROLLBACK") {
         bail!("{} is {}", deployment.stack, deployment.status);
     }
-    Ok(format!("{} is {}, and has its outputs", deployment.stack, deployment.status))
+    Ok(format!("{} is {} and has its outputs", deployment.stack, deployment.status))
 }
 
-/// Whether these members of a secret are filled in. Their values are told to nobody.
+/// Checks that members of a secret are filled in. It never shows their values.
 async fn filled_in(deployment: &Deployment, output: &str, members: &[&str]) -> Result<String> {
     let arn = deployment.output(output)?;
     let secret = deployment.secret(arn).await?;
-    let json: Value = serde_json::from_str(&secret).map_err(|_| anyhow!("{arn} is no JSON"))?;
+    let json: Value = serde_json::from_str(&secret).map_err(|_| anyhow!("secret {arn} is not JSON"))?;
     let empty: Vec<_> =
         members.iter().filter(|member| json[**member].as_str().is_none_or(str::is_empty)).copied().collect();
     if !empty.is_empty() {
@@ -151,7 +147,7 @@ async fn top_secret(deployment: &Deployment) -> Result<String> {
 
 async fn sctt_secret(deployment: &Deployment) -> Result<String> {
     if deployment.parameter("ScttSignTemplate").is_empty() {
-        return Ok("not needed: ScttSignTemplate is empty, so that signatures are not checked".to_owned());
+        return Ok("not needed: ScttSignTemplate is empty, so signatures are not checked".to_owned());
     }
     filled_in(deployment, "ScttSecretArn", &["secret"]).await
 }
@@ -159,36 +155,37 @@ async fn sctt_secret(deployment: &Deployment) -> Result<String> {
 fn token(deployment: &Deployment, parameter: &str) -> Result<String> {
     match deployment.parameter(parameter).split(',').filter(|hash| !hash.is_empty()).count() {
         0 => bail!("{parameter} is empty"),
-        1 => Ok("one token is admitted".to_owned()),
-        count => Ok(format!("{count} tokens are admitted: a rotation is under way")),
+        1 => Ok("1 token accepted".to_owned()),
+        count => Ok(format!("{count} tokens accepted: a rotation is in progress")),
     }
 }
 
-/// Whether the API answers, and what to do if it does not.
+/// Checks that the API answers and that the clocks agree. Also returns how to fix a problem.
 async fn the_api(deployment: &Deployment) -> (Result<String>, &'static str) {
     let answer = match api::send(deployment, "GET", "/attention?limit=1", &[], "").await {
         Ok(answer) => answer,
-        Err(error) => return (Err(error), "look at what lies between here and the API, and whether ApiUrl is right"),
+        Err(error) => return (Err(error), "check ApiUrl and the network between this machine and the API"),
     };
     let skew = answer.date.as_deref().and_then(skew_seconds);
     if let Some(skew) = skew.filter(|skew| skew.abs() > TOLERATED_SKEW_SECONDS) {
-        let found = anyhow!("this clock is {skew:.0} s off the API's, which answered {}", answer.status);
-        return (Err(found), "set this machine's clock by NTP");
+        let found =
+            anyhow!("this machine's clock differs from the API's by {skew:.0} s; the API answered {}", answer.status);
+        return (Err(found), "set this machine's clock with NTP");
     }
     if answer.status != 200 {
         let mend = match answer.status {
-            403 => "see to it that you may execute-api:Invoke",
-            429 => "too many requests: try again, or raise ThrottlingRate",
-            _ => "the log of the function Attention says why",
+            403 => "get permission for execute-api:Invoke",
+            429 => "too many requests: retry later, or raise ThrottlingRate",
+            _ => "read the log of the function Attention",
         };
-        return (Err(anyhow!("it answered {}: {}", answer.status, answer.body)), mend);
+        return (Err(anyhow!("the API answered {}: {}", answer.status, answer.body)), mend);
     }
-    let clock = skew
-        .map_or_else(|| "it does not tell the time".to_owned(), |skew| format!("clocks differ by {:.0} s", skew.abs()));
-    (Ok(format!("it answers; {clock}")), "")
+    let clock =
+        skew.map_or_else(|| "it sends no time".to_owned(), |skew| format!("clocks differ by {:.0} s", skew.abs()));
+    (Ok(format!("the API answers; {clock}")), "")
 }
 
-/// How far this clock is ahead of a `Date` header.
+/// Seconds that this machine's clock is ahead of a `Date` header.
 fn skew_seconds(date: &str) -> Option<f64> {
     let there = rfc2822::parse(date).ok()?.timestamp();
     Some(Timestamp::now().duration_since(there).as_secs_f64())
@@ -196,13 +193,13 @@ fn skew_seconds(date: &str) -> Option<f64> {
 
 async fn gateway(deployment: &Deployment) -> Result<String> {
     let url = deployment.parameter("TopGatewayUrl");
-    // TOP answers a request without parameters with an error of its own, and counts it for nobody.
+    // TOP answers a request without parameters with an error, and counts it against no application.
     let answer = http::send("GET", url, &[], "").await?;
     let skew = answer.date.as_deref().and_then(skew_seconds);
     if let Some(skew) = skew.filter(|skew| skew.abs() > TOLERATED_SKEW_SECONDS) {
-        bail!("{url} answers, and its clock differs by {skew:.0} s; it refuses what is ten minutes off");
+        bail!("{url} answers, but its clock differs by {skew:.0} s; TOP refuses requests that are ten minutes off");
     }
-    // Those are a proxy's, or a gateway's that is not at work.
+    // These come from a proxy, or from a gateway that is down.
     if answer.status == 407 || answer.status >= 500 {
         bail!("{url} answers {}", answer.status);
     }
@@ -217,7 +214,7 @@ fn alarm_names(deployment: &Deployment) -> Vec<String> {
 
 async fn described_alarms(deployment: &Deployment) -> Result<Vec<MetricAlarm>> {
     let client = aws_sdk_cloudwatch::Client::new(&deployment.sdk);
-    // By their names: those of a stack whose name begins as this one's are another's.
+    // By full names: a prefix would also match alarms of stacks whose names start with this one's.
     let names = alarm_names(deployment);
     let described = client.describe_alarms().set_alarm_names(Some(names)).max_records(100).send().await;
     let described = described.map_err(|error| anyhow!("CloudWatch: {}", relay_runtime::aws::cause(&error)))?;
@@ -230,7 +227,7 @@ async fn alarms(deployment: &Deployment, described: &Result<Vec<MetricAlarm>>) -
     let there: Vec<_> = alarms.iter().filter_map(|alarm| alarm.alarm_name()).collect();
     let missing: Vec<_> = alarm_names(deployment).into_iter().filter(|name| !there.contains(&name.as_str())).collect();
     if !missing.is_empty() {
-        bail!("the stack lacks {}", missing.join(", "));
+        bail!("missing from the stack: {}", missing.join(", "));
     }
     let mute: Vec<_> = alarms
         .iter()
@@ -240,7 +237,7 @@ async fn alarms(deployment: &Deployment, described: &Result<Vec<MetricAlarm>>) -
         .filter_map(|alarm| alarm.alarm_name())
         .collect();
     if !mute.is_empty() {
-        bail!("nobody is told of {}", mute.join(", "));
+        bail!("these alarms notify nobody: {}", mute.join(", "));
     }
     let sns = aws_sdk_sns::Client::new(&deployment.sdk);
     let listed = sns.list_subscriptions_by_topic().topic_arn(topic).send().await;
@@ -248,8 +245,8 @@ async fn alarms(deployment: &Deployment, described: &Result<Vec<MetricAlarm>>) -
     let confirmed =
         listed.subscriptions().iter().filter(|one| one.subscription_arn().is_some_and(|arn| arn.starts_with("arn:")));
     match confirmed.count() {
-        0 => bail!("nobody has subscribed to {topic} and confirmed it"),
-        count => Ok(format!("{} alarms, which {count} subscribers are told of", alarms.len())),
+        0 => bail!("{topic} has no confirmed subscription"),
+        count => Ok(format!("{} alarms; {count} subscribers are notified", alarms.len())),
     }
 }
 
@@ -260,11 +257,11 @@ fn ringing(described: &Result<Vec<MetricAlarm>>) -> Result<String> {
         .filter(|alarm| alarm.state_value().is_some_and(|state| state.as_str() == "ALARM"))
         .filter_map(|alarm| alarm.alarm_name())
         .collect();
-    if ringing.is_empty() { Ok("no alarm rings".to_owned()) } else { bail!("{} ringing", ringing.join(", ")) }
+    if ringing.is_empty() { Ok("no alarm is firing".to_owned()) } else { bail!("{} firing", ringing.join(", ")) }
 }
 
 async fn no_dead_letters(deployment: &Deployment) -> Result<String> {
-    let tallies = dead_letters::tallies(deployment, None).await.context("the queues could not be asked")?;
+    let tallies = dead_letters::tallies(deployment, None).await.context("the queues could not be read")?;
     let all = tallies.iter().map(|tally| (tally.count + tally.hidden, tally.queue));
     let some: Vec<_> =
         all.filter(|(count, _)| *count > 0).map(|(count, queue)| format!("{count} of {queue}")).collect();
@@ -276,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_alarms_are_those_of_the_template() {
+    fn alarms_match_the_template() {
         let template = include_str!("../../template.yaml");
         let alarms = template.split("\n\n").filter_map(|resource| {
             let name = resource.split("AlarmName: !Sub ${AWS::StackName}-").nth(1)?.lines().next()?;

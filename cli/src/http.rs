@@ -1,4 +1,4 @@
-//! HTTP as a person's machine speaks it: the system's trusted roots, and a proxy where the environment names one.
+//! HTTP from an operator's machine: trusts the system's root certificates, and uses the environment's proxy if set.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::BodyExt as _;
 
-/// How long a connection may take.
+/// Time-out for opening a connection.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
-/// How long an answer may take.
+/// Time-out for an answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(35);
 
 fn connector() -> Connector {
@@ -29,23 +29,23 @@ fn connector() -> Connector {
         .build()
 }
 
-/// The client that AWS's services are spoken to with.
+/// The HTTP client for the AWS SDK.
 pub fn client() -> SharedHttpClient {
     Builder::new().build_with_connector_fn(|_, _| connector())
 }
 
-/// An answer.
+/// An HTTP answer.
 #[derive(Debug)]
 pub struct Answer {
-    /// Its status.
+    /// The HTTP status.
     pub status: u16,
-    /// What it says.
+    /// The body.
     pub body: String,
-    /// What time it was where it came from, in its own words.
+    /// The `Date` header as the server sent it.
     pub date: Option<String>,
 }
 
-/// Sends a request, and reads the answer.
+/// Sends a request and reads the whole answer.
 pub async fn send(method: &str, url: &str, headers: &[(String, String)], body: &str) -> Result<Answer> {
     let mut request = HttpRequest::new(SdkBody::from(body));
     request.set_method(method)?;
@@ -56,7 +56,8 @@ pub async fn send(method: &str, url: &str, headers: &[(String, String)], body: &
     let answer = connector().call(request).await;
     let mut answer = answer.map_err(|error| anyhow!("{url} did not answer: {}", relay_types::error::chain(&error)))?;
     let date = answer.headers().get("date").map(str::to_owned);
-    let body = answer.take_body().collect().await.map_err(|error| anyhow!("{url} broke off its answer: {error}"))?;
+    let body =
+        answer.take_body().collect().await.map_err(|error| anyhow!("the answer of {url} was cut off: {error}"))?;
     let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
     Ok(Answer { status: answer.status().as_u16(), body, date })
 }

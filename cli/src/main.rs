@@ -1,4 +1,4 @@
-//! `relay`, the operator's command line: what happened to an order, what needs a person, and how to mend it.
+//! `relay`, the operator's command line: shows orders and items that need attention, and fixes problems.
 
 mod api;
 mod args;
@@ -24,14 +24,14 @@ use crate::args::{AttentionCommand, CallCommand, Cli, Command, DeadLettersComman
 use crate::dead_letters::Tally;
 use crate::deployment::Deployment;
 
-/// How much the API gives in one answer, at most.
+/// Maximum page size of the API.
 const LARGEST_PAGE: u32 = 100;
 
-/// What a command answers: for programs, and for people.
+/// The result of a command: JSON for programs, and text for people.
 struct Answer {
     json: Value,
     shown: String,
-    /// Whether all is as it should be.
+    /// Whether the command found no problem. If not, the exit status reports a failure.
     good: bool,
 }
 
@@ -40,7 +40,7 @@ impl Answer {
         Self { json, shown, good: true }
     }
 
-    /// One that people read as JSON, too.
+    /// A result that people read as JSON, too.
     fn plain(json: Value) -> Self {
         let shown = format!("{json:#}\n");
         Self::new(json, shown)
@@ -54,13 +54,15 @@ async fn main() -> ExitCode {
     let done = run(cli).await.and_then(|answer| {
         let text = if json { format!("{:#}\n", answer.json) } else { answer.shown };
         match io::stdout().write_all(text.as_bytes()) {
-            // A reader that went away, such as `head`, has had enough.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("the answer was not written"),
+            // The reader closed the pipe, as `head` does: not an error.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(error).context("the output could not be written")
+            }
             _ => Ok(answer.good),
         }
     });
     let good = done.unwrap_or_else(|error| {
-        // Where even that cannot be written, the exit status says it.
+        // If stderr cannot be written either, the exit status still reports the failure.
         let _ = writeln!(io::stderr(), "relay: {error:#}");
         false
     });
@@ -94,7 +96,7 @@ async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Man { folder } => {
             std::fs::create_dir_all(&folder)?;
             clap_mangen::generate_to(Cli::command(), &folder)?;
-            let shown = format!("the manual pages are in {}; read them with `man -l`\n", folder.display());
+            let shown = format!("manual pages written to {}; read them with `man -l`\n", folder.display());
             Ok(Answer::new(json!({"folder": folder}), shown))
         }
     }
@@ -174,7 +176,7 @@ async fn attention(deployment: &Deployment, command: AttentionCommand) -> Result
     }
 }
 
-/// Says a word about an order.
+/// Sends an operator's request about an order.
 async fn say(deployment: &Deployment, word: &str, Word { order, note }: Word) -> Result<Answer> {
     let path = path(["orders", &order.partner, &order.order_id, word]);
     let body = json!({"note": note}).to_string();
@@ -207,10 +209,10 @@ async fn dead_letters(deployment: &Deployment, command: DeadLettersCommand) -> R
             Ok(Answer::new(json!(listing), listing.shown()))
         }
         DeadLettersCommand::Redrive { queue, dry_run: true, .. } => {
-            Ok(tallied(dead_letters::tallies(deployment, queue.as_deref()).await?, "would be put back"))
+            Ok(tallied(dead_letters::tallies(deployment, queue.as_deref()).await?, "would be redriven"))
         }
         DeadLettersCommand::Redrive { queue, rate, .. } => {
-            Ok(tallied(dead_letters::redrive(deployment, queue.as_deref(), rate).await?, "put back"))
+            Ok(tallied(dead_letters::redrive(deployment, queue.as_deref(), rate).await?, "redriven"))
         }
     }
 }
@@ -229,12 +231,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn command_line_definition_is_valid() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn an_id_in_a_path_is_encoded() {
+    fn ids_in_paths_are_percent_encoded() {
         assert_eq!(path(["orders", "tsy", "P/1 票"]), "/orders/tsy/P%2F1%20%E7%A5%A8");
     }
 }

@@ -1,4 +1,4 @@
-//! An order as a person reads it.
+//! Orders, calls and the attention list as text for people.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::table::{list, table, text};
 
-/// What became of an order: its timeline, what it is linked to, and its calls.
+/// An order as text: link, timeline, notifications and calls.
 pub fn shown(order: &Value) -> String {
     let mut shown = format!("{} {}\n", text(order, "partner"), text(order, "order_id"));
     let link = order["link"].as_object().and_then(|link| link.iter().find(|(_, value)| value.is_object()));
@@ -27,7 +27,7 @@ pub fn shown(order: &Value) -> String {
     shown
 }
 
-/// Calls, each in a row.
+/// Calls as a table, one row each.
 pub fn calls(calls: &[Value]) -> String {
     let rows = calls.iter().map(|call| {
         let error = &call["last_error"];
@@ -44,7 +44,7 @@ pub fn calls(calls: &[Value]) -> String {
     table(["call", "key", "state", "attempts", "changed (UTC)", "last error"], rows)
 }
 
-/// A call, with each attempt.
+/// A call as text, with its attempts.
 pub fn call(call: &Value) -> String {
     let attempts = list(call, "history").iter().map(|attempt| {
         let error = &attempt["error"];
@@ -69,14 +69,14 @@ pub fn call(call: &Value) -> String {
         calls(std::slice::from_ref(call)),
         by.unwrap_or_default(),
         text(call, "created_at"),
-        table(["attempt", "ended (UTC)", "outcome", "code", "TOP's request", "what was said"], attempts)
+        table(["attempt", "ended (UTC)", "outcome", "code", "TOP request id", "message, note"], attempts)
     )
 }
 
-/// What needs a person.
+/// The attention list as a table.
 pub fn attention(items: &[Value]) -> String {
     if items.is_empty() {
-        return "nothing needs a person\n".to_owned();
+        return "nothing needs attention\n".to_owned();
     }
     let rows = items.iter().map(|item| {
         let names = match item["kind"].as_str() {
@@ -90,7 +90,7 @@ pub fn attention(items: &[Value]) -> String {
         let what = call.map_or_else(|| what.clone(), |call| format!("{what} ({call})"));
         [text(item, "since"), text(item, "kind"), what, text(item, "reason")]
     });
-    table(["since (UTC)", "kind", "what", "why"], rows)
+    table(["since (UTC)", "kind", "item", "reason"], rows)
 }
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_timeline_is_a_table_in_the_order_of_events() {
+    fn order_shows_link_timeline_notifications_and_calls_in_sequence() {
         let order = json!({"partner": "tsy", "order_id": "P-1001",
             "link": {"happytrip_flight": {"tes_head_id": "1"}, "updated_by": "arn"},
             "timeline": [{"at": "2026-01-01T04:00:00.000Z", "event": "issue-notify 89eef6a4 received"},
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_shows_what_tops_support_asks_for() {
+    fn attempts_show_the_details_that_top_support_asks_for() {
         let call = json!({"call": "ticket-verify", "key": "k", "state": "succeeded", "response": {"request_id": "r2"},
             "history": [{"attempt": 1, "outcome": "not_executed",
                 "error": {"code": 15, "sub_code": "isp.x", "request_id": "r1", "message": "later"}},
@@ -127,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn attention_names_orders_and_calls() {
+    fn attention_list_names_orders_and_calls() {
         let items = [
             json!({"kind": "order", "partner": "sctt", "order_id": "T-1", "since": "s", "reason": "r"}),
             json!({"kind": "call", "call": "ticket-verify", "key": "k", "since": "s", "reason": "r"}),
         ];
         let shown = attention(&items);
         assert!(shown.contains("sctt T-1") && shown.contains("ticket-verify k"), "{shown}");
-        assert_eq!(attention(&[]), "nothing needs a person\n");
+        assert_eq!(attention(&[]), "nothing needs attention\n");
     }
 }

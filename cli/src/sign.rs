@@ -1,4 +1,4 @@
-//! What would be sent to TOP for a request. For support tickets: secrets are masked, and nothing is sent.
+//! The request that a call would send to TOP, for support tickets. Secrets are masked, and nothing is sent.
 
 use anyhow::{Context as _, Result, anyhow};
 use relay_top::credentials::Credentials;
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use crate::deployment::Deployment;
 use crate::table::{table, text};
 
-/// What stands for a secret.
+/// The placeholder for a secret.
 const SECRET: &str = "***";
 
-/// Builds and signs the request of that call at that time, with the deployment's credentials.
+/// Builds and signs the request of a call at a given time, with the deployment's credentials.
 pub async fn signed(
     deployment: &Deployment,
     call: &str,
@@ -23,21 +23,19 @@ pub async fn signed(
     now: EpochMillis,
     personal: bool,
 ) -> Result<Value> {
-    let kind = CallKind::named(call).context("there is no such call")?;
+    let kind = CallKind::named(call).context("no such call")?;
     let request = CallRequest::from_json(kind, body).map_err(|problem| anyhow!("{problem}"))?;
     let secret = deployment.secret(deployment.output("TopSecretArn")?).await?;
     let credentials: Credentials = serde_json::from_str(&secret).map_err(|_| {
-        anyhow!(
-            "TOP's secret is no JSON object of app_key, app_secret and session, or not filled in: see `relay doctor`"
-        )
+        anyhow!("TOP's secret is not a JSON object with app_key, app_secret and session filled in; run `relay doctor`")
     })?;
     let method = SignMethod::named(deployment.parameter("TopSignMethod")).unwrap_or(SignMethod::HmacSha256);
     let form = form::build(&request, &credentials, method, now);
     Ok(shown(&form, deployment.parameter("TopGatewayUrl"), personal))
 }
 
-/// A parameter without what must not be seen: the session, and unless `personal` says so what is a person's or as good as
-/// a ticket, also within a parameter that is JSON.
+/// A parameter's value with the session masked. Unless `personal` is true, personal data and values as good as a ticket
+/// are masked too, also inside JSON.
 fn masked(name: &str, value: &str, personal: bool) -> String {
     if name == "session" {
         return SECRET.to_owned();
@@ -54,16 +52,16 @@ fn masked(name: &str, value: &str, personal: bool) -> String {
     }
 }
 
-/// A form as people compare it with what TOP's support has.
+/// A form as JSON, for comparison with the request that TOP's support has.
 fn shown(form: &str, gateway: &str, personal: bool) -> Value {
     let sent: Vec<_> = form_urlencoded::parse(form.as_bytes()).collect();
-    // The signature is no secret here: nothing that was signed is sent.
+    // The signature is no secret here: the signed request is never sent.
     let parameters: Vec<_> =
         sent.iter().map(|(name, value)| (name.to_string(), masked(name, value, personal || name == "sign"))).collect();
     let hidden = sent.iter().zip(&parameters).any(|((name, value), (_, shown))| name != "session" && value != shown);
     let with_session = parameters.iter().any(|(name, _)| name == "session");
     let secrets = if with_session { "session and app_secret are" } else { "app_secret is" };
-    let also = if hidden { "; what is personal is, too: --personal shows it" } else { "" };
+    let also = if hidden { "; personal data is masked too: --personal shows it" } else { "" };
     let mut signed: Vec<_> =
         parameters.iter().filter(|(name, value)| name != "sign" && !value.is_empty()).cloned().collect();
     signed.sort();
@@ -73,16 +71,16 @@ fn shown(form: &str, gateway: &str, personal: bool) -> Value {
         "content_type": form::CONTENT_TYPE,
         "parameters": parameters.iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>(),
         "signed_text": signed.into_iter().map(|(name, value)| name + &value).collect::<String>(),
-        "note": format!("{secrets} masked, and the signature was made with what is masked{also}"),
+        "note": format!("{secrets} masked; the signature was made with the real values{also}"),
     })
 }
 
-/// The same for people.
+/// The request as text for people.
 pub fn listed(signed: &Value) -> String {
     let parameters = crate::table::list(signed, "parameters");
     let rows = parameters.iter().map(|parameter| ["name", "value"].map(|name| text(parameter, name)));
     format!(
-        "{} {}\nContent-Type: {}\n{}signed text (parameters by name, one after the other):\n{}\n{}\n",
+        "{} {}\nContent-Type: {}\n{}signed string (parameters concatenated in order of name):\n{}\n{}\n",
         text(signed, "method"),
         text(signed, "url"),
         text(signed, "content_type"),
@@ -98,7 +96,7 @@ mod tests {
     use relay_types::redact::Redacted;
 
     #[test]
-    fn what_would_be_sent_is_shown_without_its_secrets() {
+    fn secrets_and_personal_data_are_masked() {
         let credentials = Credentials {
             app_key: "12345678".to_owned(),
             app_secret: "PLANTED-SECRET".to_owned().into(),

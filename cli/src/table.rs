@@ -1,10 +1,10 @@
-//! Tables for people.
+//! Tables on a terminal.
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{ContentArrangement, Table};
 use serde_json::Value;
 
-/// A table with this header.
+/// Formats rows as a table with a header.
 pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
@@ -12,7 +12,7 @@ pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [
     format!("{table}\n")
 }
 
-/// A member as text: nothing where there is none.
+/// A member as an escaped string; empty if it is null or missing.
 pub fn text(of: &Value, name: &str) -> String {
     match &of[name] {
         Value::Null => String::new(),
@@ -21,8 +21,8 @@ pub fn text(of: &Value, name: &str) -> String {
     }
 }
 
-/// A text with its control characters escaped: TOP and partners may send any, and a terminal would obey them. Characters
-/// that turn the direction of writing are escaped as well.
+/// Escapes control characters: TOP and partners may send any, and a terminal would obey them. Also escapes characters
+/// that change the writing direction.
 pub fn escaped(text: &str) -> String {
     let is_control = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
@@ -35,7 +35,7 @@ pub fn escaped(text: &str) -> String {
     })
 }
 
-/// The members of a list.
+/// The elements of an array; empty if the member is not an array.
 pub fn list<'a>(of: &'a Value, name: &str) -> &'a [Value] {
     of[name].as_array().map(Vec::as_slice).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-"""A stack of its own for the suite: the real template, deployed afresh on free ports, stopped at the end."""
+"""A separate stack for the suite: the real template, newly deployed on free ports and stopped at the end."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from scenarios import Stage
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests marked `last` last."""
+    """Moves the tests marked `last` to the end."""
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 @pytest.fixture(scope="session")
 def relay(pytestconfig: pytest.Config) -> Iterator[Relay]:
-    """The relay as its callers see it."""
-    # What the driver prints while it starts is wanted at once, not with the first failure.
+    """A client for the relay on the suite's stack."""
+    # Show the driver's output during the start, not with the first failure.
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     with ExitStack() as running:
         with capture.global_and_fixture_disabled():
@@ -33,11 +33,11 @@ def relay(pytestconfig: pytest.Config) -> Iterator[Relay]:
 
 
 def free_settings() -> Settings:
-    """Ports that nobody uses, since a developer's stack may have the usual ones; and everything checked."""
+    """Free ports, because a developer's stack may use the default ones, and all checks enabled."""
     return Settings.new(*ports.free_pair(), sctt_signature=True)
 
 
 @pytest.fixture
 def stage(relay: Relay) -> Stage:
-    """The running stack, as one story uses it."""
+    """The running stack for one scenario."""
     return Stage(relay)

@@ -1,4 +1,4 @@
-"""What goes wrong below the relay: functions that die at work, and queues that deliver twice."""
+"""Faults below the relay: functions that are killed during an invocation, and queues that deliver twice."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from processes import Processes
 from relay import Relay
 
 _WATCHED_SECONDS = 0.02
-#: How MiniStack says that a function's process ended before it answered.
+#: MiniStack's log message about a function's process that ended before it answered.
 _INTERRUPTED = re.compile(r"Lambda \S*?-([A-Z]\w*Function)\S*: Runtime exited before returning a response")
 
 
 class Killer:
-    """Kills functions of one stack without a warning, as a machine that fails does."""
+    """Kills functions of one stack without warning, like a machine failure."""
 
     def __init__(self, processes: Processes, log: Path) -> None:
         self._processes = processes
         self._log = log
-        #: How many functions were killed, whether or not they were at work.
+        #: Killed functions, busy or idle.
         self.kills = 0
 
     def kill(self) -> None:
-        """Kills one function: by turns any, and one that is using the processor, if there is one.
+        """Kills one function: alternately any function, and one that is using the processor, if there is one.
 
-        One that waits for TOP uses none, so that both are needed to hit functions wherever they may be.
+        A function that waits for TOP does not use the processor. So both are needed to hit functions at any point.
         """
         victims = self._processes.children("ministack")
         if self.kills % 2:
@@ -43,12 +43,12 @@ class Killer:
                 self.kills += 1
 
     def interrupted(self) -> Counter[str]:
-        """How many invocations ended with their function's process, by function, as MiniStack tells it."""
+        """The number of invocations that ended with their function's process, by function, from MiniStack's log."""
         return Counter(_INTERRUPTED.findall(self._log.read_text("utf-8", errors="replace")))
 
 
 def _at_work(pids: list[int]) -> list[int]:
-    """Those that use the processor now; none where there is no /proc."""
+    """The processes that are using the processor now; empty without /proc."""
     before = {pid: _processor_time(pid) for pid in pids}
     time.sleep(_WATCHED_SECONDS)
     return [pid for pid, used in before.items() if used is not None and _processor_time(pid) not in (used, None)]
@@ -62,17 +62,17 @@ def _processor_time(pid: int) -> int | None:
 
 
 class Copier:
-    """Puts copies of messages beside them, and keeps count of how often messages were received."""
+    """Duplicates messages in their queues, and counts how often messages were received."""
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self._queues = _working_queues(relay)
         self._receives: dict[str, int] = {}
-        #: How many copies were put.
+        #: Copies sent.
         self.copies = 0
 
     def copy(self) -> None:
-        """Copies a message of each queue that holds any, whether it is being handled or not."""
+        """Copies one message, visible or in flight, of each queue that is not empty."""
         for url in self._queues.values():
             held = self._relay.aws.messages(url)
             self._receives |= {message["MessageId"]: message["ReceiveCount"] for message in held}
@@ -83,13 +83,13 @@ class Copier:
 
     @property
     def received_again(self) -> int:
-        """How many deliveries were not a message's first, of those that were still there to be looked at."""
+        """Repeated receives of the messages that `copy` saw in a queue: a lower bound."""
         return sum(count - 1 for count in self._receives.values() if count > 1)
 
 
 @contextmanager
 def short_visibility(relay: Relay, seconds: int) -> Iterator[None]:
-    """Has messages come again after so many seconds, whether or not somebody is still at work on them."""
+    """Sets the visibility time-out of the queues to `seconds`, even if functions need longer for a message."""
     sqs, name = relay.aws.client("sqs"), "VisibilityTimeout"
     usual = {
         url: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name]

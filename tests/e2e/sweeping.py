@@ -1,4 +1,4 @@
-"""The sweep without its waits: the five minutes of grace, and the schedule's minute."""
+"""Runs the sweep without its waits: the grace period of five minutes and the schedule's minute."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from relay import Relay
 
 
 def let_grace_pass(relay: Relay, pk: str) -> None:
-    """Has the next sweep look at a record, if it is still unfinished; nothing else of it is touched."""
+    """Makes an unfinished record due for the next sweep; changes nothing else in it."""
     try:
         relay.aws.client("dynamodb").update_item(
             TableName=relay.connection.table,
@@ -23,7 +23,7 @@ def let_grace_pass(relay: Relay, pk: str) -> None:
 
 
 def sweep(relay: Relay) -> str | None:
-    """Invokes the function of the sweep; returns what went wrong, if anything did."""
+    """Invokes the sweep's function; returns its error, or None."""
     lambdas = relay.aws.client("lambda")
     names = [
         function["FunctionName"]

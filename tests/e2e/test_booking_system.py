@@ -1,4 +1,4 @@
-"""The company's booking system: it links orders, submits calls and asks how they went."""
+"""The company's booking system links orders, submits calls and asks for their state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from relay import Relay
 from scenarios import LARGE_ID, Stage
 
 
-def test_a_request_without_an_iam_signature_is_refused(relay: Relay) -> None:
+def test_unsigned_request_is_rejected(relay: Relay) -> None:
     api = relay.connection.api_url
     for method, path in (
         ("GET", "/orders/tsy/P-1"),
@@ -24,12 +24,12 @@ def test_a_request_without_an_iam_signature_is_refused(relay: Relay) -> None:
         assert requests.request(method, api + path, data="{}", timeout=30).status_code == 403
 
 
-def test_an_order_that_nobody_mentioned_is_not_found(stage: Stage) -> None:
+def test_unknown_order_is_not_found(stage: Stage) -> None:
     assert stage.relay.ask_order("tsy", stage.new_id("P")).status_code == 404
     assert stage.relay.ask_order("nobody", stage.new_id("P")).status_code == 404
 
 
-def test_a_linked_order_tells_its_link(stage: Stage) -> None:
+def test_linked_order_shows_its_link(stage: Stage) -> None:
     order_id = stage.new_order("sctt")
     link = scenarios.fliggy_ship(stage.new_alitrip_id(), tickets=1)
     stage.link("sctt", order_id, link)
@@ -39,7 +39,7 @@ def test_a_linked_order_tells_its_link(stage: Stage) -> None:
     assert order["notifications"] == [] and order["calls"] == []
 
 
-def test_a_later_link_replaces_the_one_before(stage: Stage) -> None:
+def test_later_link_replaces_the_earlier_link(stage: Stage) -> None:
     order_id = stage.new_order("tsy")
     stage.link("tsy", order_id, scenarios.happytrip_flight([]))
     stage.notify_tsy(partners.tsy_issued(order_id))
@@ -72,7 +72,7 @@ def _ship_link(**changes: Any) -> dict[str, Any]:
         ("sctt", {"fliggy_ticket": {"order_id": "one"}}, "order_id"),
     ],
 )
-def test_a_link_that_is_wrong_is_refused_naming_the_field(stage: Stage, partner: str, link: Any, field: str) -> None:
+def test_invalid_link_is_rejected_with_the_field_name(stage: Stage, partner: str, link: Any, field: str) -> None:
     order_id = stage.new_id("X")
     answer = stage.relay.link(partner, order_id, link)
     assert answer.status_code == 400, answer.text
@@ -80,7 +80,7 @@ def test_a_link_that_is_wrong_is_refused_naming_the_field(stage: Stage, partner:
     assert stage.relay.ask_order(partner, order_id).status_code == 404
 
 
-def test_a_submitted_call_is_answered_the_same_again_and_refused_with_another_body(stage: Stage) -> None:
+def test_same_call_is_replayed_and_another_body_under_its_key_is_rejected(stage: Stage) -> None:
     order_id, key = stage.new_order("sctt"), stage.new_id("redemption")
     redemption = scenarios.ticket_redemption(order_id)
     first = stage.relay.submit("ticket-verify", redemption, idempotency_key=key)
@@ -96,7 +96,7 @@ def test_a_submitted_call_is_answered_the_same_again_and_refused_with_another_bo
 
 
 @pytest.mark.parametrize("write_off_type", [0, 1], ids=["once", "total"])
-def test_a_refused_call_may_be_submitted_again_corrected(stage: Stage, write_off_type: int) -> None:
+def test_refused_call_can_be_submitted_again_with_a_corrected_body(stage: Stage, write_off_type: int) -> None:
     order_id, key = stage.new_order("sctt"), stage.new_id("redemption")
     redemption = _redemption(stage, order_id, write_off_type)
     stage.simulator.fail("ticket-verify", order_id, "business_failure")
@@ -108,7 +108,7 @@ def test_a_refused_call_may_be_submitted_again_corrected(stage: Stage, write_off
     assert str(stage.sent("ticket-verify", order_id)["total_num"]) == "2"
 
 
-def test_a_key_of_a_total_is_refused_for_another_request(stage: Stage) -> None:
+def test_key_of_a_total_is_rejected_for_another_request(stage: Stage) -> None:
     order_id, key = stage.new_order("sctt"), stage.new_id("redemption")
     total = _redemption(stage, order_id, write_off_type=1)
     stage.relay.submit("ticket-verify", total, idempotency_key=key)
@@ -121,12 +121,12 @@ def test_a_key_of_a_total_is_refused_for_another_request(stage: Stage) -> None:
 
 
 def _redemption(stage: Stage, order_id: str, write_off_type: int) -> dict[str, Any]:
-    """A redemption of an order of its own: TOP is told the totals of an order one after the other."""
+    """A redemption of a separate order, because the totals of one order are sent one after the other."""
     own = {"order_id": int(stage.new_alitrip_id()), "write_off_type": write_off_type}
     return scenarios.ticket_redemption(order_id) | own
 
 
-def test_a_ship_notification_may_be_submitted_under_its_business_key(stage: Stage) -> None:
+def test_ship_notification_is_submitted_under_its_business_key(stage: Stage) -> None:
     alitrip_id = stage.new_alitrip_id()
     request = {"alitrip_order_id": alitrip_id, "agent_order_id": "A-1", "success": False, "failed_code": "1"}
     assert stage.relay.submit("ship-notify", request).status_code == 202
@@ -151,7 +151,7 @@ def test_a_ship_notification_may_be_submitted_under_its_business_key(stage: Stag
         ("ticket-verify", [], "k-6", "object"),
     ],
 )
-def test_a_call_that_is_wrong_is_refused_naming_the_field(
+def test_invalid_call_is_rejected_with_the_field_name(
     relay: Relay, call: str, request_body: Any, key: str | None, field: str
 ) -> None:
     answer = relay.submit(call, request_body, idempotency_key=key)
@@ -161,7 +161,7 @@ def test_a_call_that_is_wrong_is_refused_naming_the_field(
         assert relay.ask_call(call, key).status_code == 404
 
 
-def test_a_call_that_does_not_exist_is_not_found(stage: Stage) -> None:
+def test_unknown_call_is_not_found(stage: Stage) -> None:
     assert stage.relay.ask_call("ship-notify", stage.new_id("none")).status_code == 404
     assert stage.relay.ask_call("train-notify", "1").status_code == 404
     assert stage.relay.submit("train-notify", {}).status_code == 404

@@ -1,4 +1,4 @@
-"""The operator's command line, as it is built, against the local stack."""
+"""Tests the built command line for operators against the local stack."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SECONDS = 60
 def relay(
     stage: Stage, *arguments: str, given: Any = None, **environment: str | None
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `relay` as an operator of this stack would; a variable that is None is not set."""
+    """Runs `relay` like an operator of this stack; does not set variables that are None."""
     connection = stage.relay.connection
     variables = {
         "PATH": os.environ["PATH"],
@@ -46,18 +46,18 @@ def relay(
 
 
 def said(stage: Stage, *arguments: str, given: Any = None) -> str:
-    """What it says to people, all being well."""
+    """The output of a successful command, for people."""
     done = relay(stage, *arguments, given=given)
     assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout
 
 
 def answered(stage: Stage, *arguments: str, given: Any = None) -> Any:
-    """What it says to programs, all being well."""
+    """The output of a successful command, as JSON."""
     return json.loads(said(stage, "--json", *arguments, given=given))
 
 
-def test_an_order_is_linked_and_its_way_to_top_is_shown(stage: Stage) -> None:
+def test_linked_order_is_shown_with_its_steps_up_to_top(stage: Stage) -> None:
     order_id = stage.new_order("tsy")
     stage.notify_tsy(partners.tsy_issued(order_id))
     linked = answered(stage, "order", "link", "tsy", order_id, "-", given=scenarios.happytrip_flight())
@@ -70,14 +70,14 @@ def test_an_order_is_linked_and_its_way_to_top_is_shown(stage: Stage) -> None:
     assert answered(stage, "order", "show", "tsy", order_id) == stage.relay.order("tsy", order_id)
 
 
-def test_an_id_of_any_characters_is_one_segment_of_the_path(stage: Stage) -> None:
+def test_id_with_special_characters_is_one_path_segment(stage: Stage) -> None:
     order_id = f"{stage.new_id('P')} 票 & +"
     stage.notify_tsy(partners.tsy_issued(order_id))
     eventually("the order is known", lambda: stage.relay.ask_order("tsy", order_id).status_code == 200)
     assert answered(stage, "order", "show", "tsy", order_id)["order_id"] == order_id
 
 
-def test_what_needs_a_person_is_listed_resolved_replayed_and_dismissed(stage: Stage) -> None:
+def test_attention_items_are_listed_resolved_replayed_and_dismissed(stage: Stage) -> None:
     order_id, key = stage.new_order("tsy"), stage.new_id("redemption")
     stage.notify_tsy(partners.tsy_rejected(order_id, "No seats"))
     stage.await_notifications("tsy", order_id, "attention")
@@ -99,7 +99,7 @@ def test_what_needs_a_person_is_listed_resolved_replayed_and_dismissed(stage: St
     assert order_id not in listed()
 
 
-def test_a_call_is_submitted_and_shown(stage: Stage) -> None:
+def test_submitted_call_is_shown(stage: Stage) -> None:
     order_id, key = stage.new_order("sctt"), stage.new_id("redemption")
     submit = ["call", "submit", "ticket-verify", "-", "--key", key]
     assert answered(stage, *submit, given=scenarios.ticket_redemption(order_id))["state"] == "pending"
@@ -107,7 +107,7 @@ def test_a_call_is_submitted_and_shown(stage: Stage) -> None:
     assert "succeeded" in said(stage, "call", "show", "ticket-verify", key)
 
 
-def test_dead_letters_are_shown_and_put_back(stage: Stage) -> None:
+def test_dead_letters_are_shown_and_redriven(stage: Stage) -> None:
     order_id = stage.new_order("tsy")
     key = {"partner": "tsy", "order_id": order_id, "kind": "issue-notify"}
     keys = [json.dumps({**key, "digest": f"{n:064}"}) for n in range(12)]
@@ -118,23 +118,23 @@ def test_dead_letters_are_shown_and_put_back(stage: Stage) -> None:
     assert shown["not_listed"] == {}
     dry = answered(stage, "dead-letters", "redrive", "notifications", "--dry-run")
     assert [(one["queue"], one["count"] >= len(keys)) for one in dry] == [("notifications", True)]
-    assert len(messages(stage, "notifications-dead-letters")) >= len(keys), "a dry run changed something"
+    assert len(messages(stage, "notifications-dead-letters")) >= len(keys), "the dry run changed a queue"
     with unread(stage, "notifications"):
         moved = answered(stage, "dead-letters", "redrive", "notifications", "--rate", "100")
         assert moved[0]["count"] >= len(keys)
         assert messages(stage, "notifications-dead-letters") == {}
         assert set(messages(stage, "notifications").values()) >= set(keys)
-        # They name nothing that there is: nobody should try them for days.
+        # Their keys name no record, so functions would retry them for days.
         stage.relay.aws.client("sqs").purge_queue(QueueUrl=stage.relay.connection.queues["notifications"])
 
 
-def test_dead_letters_that_somebody_else_has_are_not_forgotten(stage: Stage) -> None:
+def test_dead_letters_in_flight_are_reported(stage: Stage) -> None:
     send(stage, "notifications-dead-letters", "{}")
     sqs = stage.relay.aws.client("sqs")
     url = stage.relay.connection.queues["notifications-dead-letters"]
     [held] = sqs.receive_message(QueueUrl=url, VisibilityTimeout=600)["Messages"]
     done = relay(stage, "dead-letters", "redrive", "notifications")
-    assert done.returncode == 1 and "1 more are hidden just now" in done.stdout, done
+    assert done.returncode == 1 and "1 more are hidden" in done.stdout, done
     assert "1 more are not listed" in said(stage, "dead-letters", "show", "notifications")
     [checked] = [one for one in json.loads(relay(stage, "--json", "doctor").stdout) if one["check"] == "dead letters"]
     assert checked["found"] == "1 of notifications"
@@ -146,7 +146,7 @@ def test_dead_letters_that_somebody_else_has_are_not_forgotten(stage: Stage) -> 
     }
 
 
-def test_credentials_come_from_the_profile_that_is_named(stage: Stage, tmp_path: Path) -> None:
+def test_credentials_come_from_the_given_profile(stage: Stage, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(
         f"[profile ops]\nregion = {aws.REGION}\naws_access_key_id = test\naws_secret_access_key = test\n",
@@ -157,7 +157,7 @@ def test_credentials_come_from_the_profile_that_is_named(stage: Stage, tmp_path:
     assert done.returncode == 0 and "items" in json.loads(done.stdout), done
 
 
-def test_what_would_be_signed_is_what_top_would_compute(stage: Stage) -> None:
+def test_printed_signature_matches_tops_computation(stage: Stage) -> None:
     connection = stage.relay.connection
     request = {"agent_order_id": "A-1", "alitrip_order_id": "38", "success": True}
     signed = answered(stage, "sign", "ship-notify", "-", "--at", "2026-01-01T04:00:00Z", given=request)
@@ -167,15 +167,15 @@ def test_what_would_be_signed_is_what_top_would_compute(stage: Stage) -> None:
     text = signed["signed_text"].replace("session***", f"session{connection.top_session}")
     secret = connection.top_app_secret.encode()
     assert hmac.new(secret, text.encode(), hashlib.sha256).hexdigest().upper() == parameters["sign"]
-    assert stage.entries("ship-notify", "38") == [], "nothing is sent"
+    assert stage.entries("ship-notify", "38") == [], "`relay sign` must not send the call"
 
 
-def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(stage: Stage) -> None:
+def test_doctor_reports_problems_and_their_fixes(stage: Stage) -> None:
     def examined() -> dict[str, dict[str, Any]]:
         return {one["check"]: one for one in json.loads(relay(stage, "--json", "doctor").stdout)}
 
     found = examined()
-    for check in ("stack", "TOP's credentials", "TSY's token", "SCTT's token", "API and this clock", "TOP's gateway"):
+    for check in ("stack", "TOP's credentials", "TSY's token", "SCTT's token", "API and local clock", "TOP's gateway"):
         assert found[check]["ok"], found[check]
     assert not found["alarms"]["ok"] and "subscribe" in found["alarms"]["mend"]
     assert relay(stage, "doctor").returncode == 1
@@ -196,18 +196,18 @@ def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(stage: Stage) -> None:
     assert "put-secret-value --secret-id ticket-relay-local/top" in found["TOP's credentials"]["mend"]
 
 
-def test_an_error_says_what_to_do_and_changes_the_exit_status(stage: Stage) -> None:
+def test_error_says_what_to_do_and_sets_the_exit_status(stage: Stage) -> None:
     for arguments, why in (
         (["order", "show", "tsy", stage.new_id("P")], "404"),
         (["order", "link", "tsy", "P-1", "no-such-file.json"], "no-such-file.json could not be read"),
-        (["--stack", "elsewhere", "order", "show", "tsy", "P-1"], "the stack elsewhere was not found; say --stack"),
+        (["--stack", "elsewhere", "order", "show", "tsy", "P-1"], "stack elsewhere not found; pass --stack"),
         (["order", "show", "nobody", "P-1"], "possible values: tsy, sctt"),
     ):
         done = relay(stage, *arguments)
         assert done.returncode != 0 and done.stdout == "" and why in done.stderr, done
 
 
-def test_completions_and_manual_pages_need_no_deployment(stage: Stage, tmp_path: Path) -> None:
+def test_completions_and_manual_pages_work_without_a_deployment(stage: Stage, tmp_path: Path) -> None:
     for shell in ("bash", "zsh", "fish"):
         assert "dead-letters" in relay(stage, "completions", shell, AWS_ENDPOINT_URL="http://localhost:1").stdout
     relay(stage, "man", str(tmp_path), AWS_ENDPOINT_URL="http://localhost:1")

@@ -1,4 +1,4 @@
-"""A notification that comes many times, at once, late or out of order is still one call."""
+"""A notification that arrives many times, concurrently, late or out of order leads to one call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scenarios import Stage
 _AT_ONCE = 50
 
 
-def test_fifty_simultaneous_deliveries_of_one_notification_are_one_call(stage: Stage) -> None:
+def test_fifty_concurrent_deliveries_of_one_notification_lead_to_one_call(stage: Stage) -> None:
     order_id = stage.new_order("tsy")
     stage.link("tsy", order_id, scenarios.happytrip_flight())
     together = Barrier(_AT_ONCE)
@@ -33,21 +33,21 @@ def test_fifty_simultaneous_deliveries_of_one_notification_are_one_call(stage: S
     assert 1 <= notification["deliveries"] <= _AT_ONCE
 
 
-def test_a_resend_after_the_call_succeeded_is_acknowledged_and_changes_nothing(stage: Stage) -> None:
+def test_repeat_after_a_successful_call_is_acknowledged_and_changes_nothing(stage: Stage) -> None:
     order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
     stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=1))
     push = partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(1))
     stage.notify_sctt(push)
     stage.await_calls("sctt", order_id, "ship-notify", "succeeded")
     for _ in range(3):
-        stage.notify_sctt(push)  # Signed anew: another request_time and sign, the same notification.
+        stage.notify_sctt(push)  # Signed again: new request_time and sign, the same notification.
     stage.settle()
     [notification] = stage.await_notifications("sctt", order_id, "dispatched")
     assert notification["deliveries"] == 4
     assert [entry.outcome for entry in stage.entries("ship-notify", alitrip_id)] == ["success"]
 
 
-def test_a_failure_told_may_still_become_a_success(stage: Stage) -> None:
+def test_success_after_a_failure_is_sent_to_top(stage: Stage) -> None:
     order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
     stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=1))
     stage.notify_sctt(partners.sctt_push(order_id, partners.FAILED, remark="sold out"))
@@ -60,7 +60,7 @@ def test_a_failure_told_may_still_become_a_success(stage: Stage) -> None:
     assert sent == [False, True]
 
 
-def test_a_cancellation_after_the_success_was_told_asks_for_a_person(stage: Stage) -> None:
+def test_cancellation_after_a_sent_success_needs_attention(stage: Stage) -> None:
     order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
     stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=1))
     stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(1)))
@@ -71,7 +71,7 @@ def test_a_cancellation_after_the_success_was_told_asks_for_a_person(stage: Stag
     assert [entry.request["success"] for entry in stage.entries("ship-notify", alitrip_id)] == [True]
 
 
-def test_vouchers_that_do_not_match_the_tickets_ask_for_a_person(stage: Stage) -> None:
+def test_voucher_count_that_does_not_match_the_tickets_needs_attention(stage: Stage) -> None:
     order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
     stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=3))
     stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(2)))
@@ -80,7 +80,7 @@ def test_vouchers_that_do_not_match_the_tickets_ask_for_a_person(stage: Stage) -
     assert stage.entries("ship-notify", alitrip_id) == []
 
 
-def test_a_redemption_whose_outcome_is_unknown_is_not_sent_again_but_asks_for_a_person(stage: Stage) -> None:
+def test_redemption_with_unknown_outcome_is_not_sent_again(stage: Stage) -> None:
     order_id, key = stage.new_order("sctt"), stage.new_id("redemption")
     stage.simulator.fail("ticket-verify", order_id, "timeout_after_effect")
     stage.relay.submit("ticket-verify", scenarios.ticket_redemption(order_id), idempotency_key=key)

@@ -1,4 +1,4 @@
-"""The driver of the local stack itself: what it says of a busy port, and that it leaves nothing running."""
+"""Tests the driver of the local stack: it reports a busy port, and it leaves no process running."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from processes import Processes
 from relay import Relay
 from waiting import eventually
 
-#: Starts a child of its own and waits, as MiniStack does with the functions.
+#: A program that starts a child and waits, as MiniStack does with the functions.
 _PARENT = """
 import subprocess, sys, time
 print(subprocess.Popen(["sleep", "600"]).pid, flush=True)
@@ -34,14 +34,14 @@ def busy_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_busy_port_is_named_with_its_owner_and_the_variable_that_sets_another(busy_port: int) -> None:
+def test_busy_port_error_names_the_owner_and_the_variable(busy_port: int) -> None:
     with pytest.raises(steps.StepFailed, match=rf"port {busy_port} is in use by .*pytest.*; set TOP_PORT=") as told:
         ports.require_free(busy_port, "TOP_PORT")
     assert f"pid {os.getpid()}" in str(told.value)
     ports.require_free(ports.free_pair()[0], "TOP_PORT")
 
 
-def test_the_ports_are_those_of_the_environment_and_a_wrong_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ports_come_from_the_environment_and_invalid_ones_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = ports.free_pair()
     monkeypatch.setenv("MINISTACK_PORT", str(chosen[0]))
     monkeypatch.setenv("TOP_PORT", str(chosen[1]))
@@ -52,7 +52,7 @@ def test_the_ports_are_those_of_the_environment_and_a_wrong_one_is_refused(monke
             commands.wanted_ports()
 
 
-def test_stopping_ends_the_children_that_a_crashed_program_left_behind(tmp_path: Path) -> None:
+def test_stop_ends_orphaned_children_of_a_crashed_program(tmp_path: Path) -> None:
     processes, log = Processes(tmp_path), tmp_path / "parent.log"
     processes.start("parent", [sys.executable, "-c", _PARENT], dict(os.environ), log)
     child = int(eventually("the parent has a child", log.read_text))
@@ -68,17 +68,17 @@ def test_stopping_ends_the_children_that_a_crashed_program_left_behind(tmp_path:
     assert Processes(tmp_path).stop_all() == []
 
 
-def test_a_failed_step_shows_the_end_of_its_output_and_names_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_step_prints_the_end_of_its_output_and_the_log_path(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(steps.StepFailed, match=r"test-step\.log"):
         steps.run("Try", ["sh", "-c", "echo a reason; exit 3"], "test-step.log")
     assert "a reason" in capsys.readouterr().out
 
 
-def test_deploying_anew_changes_no_address_and_no_credential(relay: Relay) -> None:
+def test_redeployment_changes_no_url_and_no_credential(relay: Relay) -> None:
     assert Instance("test").deploy() == relay.connection
 
 
 def running(pid: int) -> bool:
-    """Whether the process lives; one that ended but was not waited for does not."""
+    """Whether the process is running; a zombie is not."""
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"

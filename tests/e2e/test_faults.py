@@ -1,11 +1,11 @@
-"""Faults on the real template: orders go through while functions are killed, TOP fails and SQS delivers twice.
+"""Faults on the real template: orders complete while functions are killed, TOP fails and SQS delivers twice.
 
-Hundreds of orders are told by partners that repeat what was not acknowledged. Meanwhile functions are killed with
-SIGKILL wherever they happen to be, TOP shows every fault that the simulator knows, and messages come again while they
-are still being handled. Then all that stops, and nothing may be lost, left over or done twice. What only a person can
-do (settle what nobody knows, have sent again what TOP refused) is done through the API, going by TOP's ledger.
+Partners send notifications of hundreds of orders and repeat every one that was not acknowledged. Meanwhile the test
+kills functions with SIGKILL at any point. TOP shows every fault that the simulator knows, and messages are delivered
+again while a function still handles them. Then the faults stop, and nothing may be lost, unfinished or done twice.
 
-It runs on a stack of its own: its faults would be the other tests'.
+The test does an operator's work through the API, based on TOP's ledger: it resolves unknown calls and retries refused
+ones. It runs on a separate stack, because its faults would affect the other tests.
 """
 
 from __future__ import annotations
@@ -44,30 +44,30 @@ pytestmark = pytest.mark.last
 
 _STACK = "faults"
 _ORDERS = 500
-#: Orders come in at a steady pace over this time, so that they meet every fault, and faults meet calls of any age.
+#: Orders arrive at a steady pace over this time, so they meet every fault, and faults meet calls of any age.
 _TELLING_SECONDS = 80.0
-#: Partners and booking systems that speak to the relay at once, and how long each repeats what is not acknowledged.
+#: Concurrent partners and booking systems, and how long each repeats a request that is not acknowledged.
 _SPEAKERS = 8
 _PATIENCE_SECONDS = 90.0
 _KILL_EVERY_SECONDS = 0.3
 _SWEEP_EVERY_SECONDS = 5.0
 _COPY_EVERY_SECONDS = 0.5
 _SWEPT_HASTILY = 20
-#: Shorter than TOP's time-outs, so that a message comes again while the function that has it is still at work.
+#: Shorter than TOP's time-outs, so SQS delivers a message again while a function still handles it.
 _SHORT_VISIBILITY_SECONDS = 2
-#: A lease runs out 90 seconds after its claim at the latest; what failed often waits for a minute or two after that.
+#: A lease ends at most 90 seconds after its claim. Calls that failed often wait another minute or two.
 _SETTLED_SECONDS = 300.0
 _LOOK_EVERY_SECONDS = 3.0
 _REPORT_EVERY_SECONDS = 10.0
 _DRAINED_SECONDS = 90.0
 
-#: Fewer of any kind of fault than this, and the run proves nothing.
+#: The run is valid only if each kind of fault occurred at least this often.
 _FEWEST_OF_A_KIND = 5
 
-#: What functions log of a message that came after what it is about was done.
+#: Log messages of functions that got a message after its work was done.
 _FOUND_DONE = ("nothing to send", "nothing to decide")
 
-#: `write_off_type`: the quantity of this time, which must not be told twice, and the running total, which may be.
+#: `write_off_type`: a quantity, which must not be sent twice, and a running total, which may be.
 _ONCE, _TOTAL = 0, 1
 
 _Fault = tuple[str, Mapping[str, Any]]
@@ -81,8 +81,8 @@ _BAN = _error(7, "accesscontrol.limited-by-api-access-count", "This ban will las
 _REFUSED: _Fault = ("business_failure", {})
 _NO_ANSWER: _Fault = ("timeout_after_effect", {})
 
-#: What TOP does to an order's first requests: each order is given one line, in turn. Configuration faults are not
-#: among them, since what meets one waits for fifteen minutes, by design.
+#: Faults in an order's first requests to TOP: the orders get these lines in turn. Configuration faults are missing,
+#: because by design a call waits fifteen minutes after one.
 _FAULTS: tuple[tuple[_Fault, ...], ...] = (
     (),
     (("timeout_before_effect", {}),),
@@ -98,8 +98,8 @@ _FAULTS: tuple[tuple[_Fault, ...], ...] = (
     (_error(31),),
     (_error(50, "isv.invalid-parameter"),),
     (_REFUSED,),
-    (("delay", {"ms": 1000}),),  # In time.
-    (("delay", {"ms": 4000}),),  # Longer than the relay waits.
+    (("delay", {"ms": 1000}),),  # Within the relay's time-out.
+    (("delay", {"ms": 4000}),),  # Beyond the relay's time-out.
     (_NO_ANSWER, _REFUSED),
     (_REFUSED, _NO_ANSWER),
     (_BAN, ("http_500", {}), _REFUSED),
@@ -108,7 +108,7 @@ _FAULTS: tuple[tuple[_Fault, ...], ...] = (
 
 @dataclass(frozen=True)
 class _Effect:
-    """Something that TOP does because of a call. To tell that a ship order failed is another than that it is issued."""
+    """The effect of a call at TOP. A ship order's failure and its success are different effects."""
 
     call: str
     business_id: str
@@ -116,14 +116,14 @@ class _Effect:
 
     @staticmethod
     def of_request(entry: Entry) -> _Effect:
-        """What a request in TOP's ledger asks for."""
+        """The effect that a request in TOP's ledger asks for."""
         failed = entry.call == "ship-notify" and not entry.request["success"]
         return _Effect(entry.call, entry.business_id, failed)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """Something that is said to the relay until it is acknowledged."""
+    """A request that is repeated until the relay acknowledges it."""
 
     what: str
     say: Callable[[], requests.Response]
@@ -132,55 +132,55 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Order:
-    """An order: what is said of it, and what TOP must have done in the end, once."""
+    """An order, with the requests about it, and the effect that TOP must show exactly once at the end."""
 
     partner: str
     order_id: str
     effect: _Effect
     steps: Sequence[_Step]
-    #: How many different notifications these steps are.
+    #: The number of different notifications in these steps.
     notifications: int
-    #: The request, where it is submitted and no notification leads to it.
+    #: The request of a submitted call; None if a notification leads to the call.
     redemption: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class _Record:
-    """What one must know of an order's, or a submitted call's, record."""
+    """The checked parts of the record of an order or a submitted call."""
 
     pk: str
-    #: Whether there are facts that are not decided.
+    #: Whether the record has undecided facts.
     undecided: bool
-    #: Why a person must look.
+    #: Why the record needs attention.
     reasons: tuple[str, ...]
-    #: Which call is to be sent, and how it ended, if it did.
+    #: The call to send, and how it ended, if it did.
     target: str
     end: str
-    #: The partition of the index that it is in, or nothing.
+    #: The record's partition in the index, or an empty string.
     unfinished: str
-    #: Until when its call is not to be sent, or is being sent.
+    #: Until when its call is not due or has an owner.
     held_until_ms: int
     #: The states of its notifications.
     notifications: tuple[str, ...]
-    #: The keys of the submitted calls that TOP refused and nobody corrected.
+    #: The keys of submitted calls that TOP refused and that were not corrected.
     refused: tuple[str, ...]
-    #: The lanes that TOP was told of, each `call/id`, and the submitted calls that succeeded.
+    #: The lanes in which TOP was told something, each `call/id`, and the submitted calls that succeeded.
     told: tuple[str, ...]
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to do, going by what it says alone."""
+        """Whether nothing is left to do according to the record's own content."""
         return not self.undecided and not self.reasons and not self.target
 
     @property
     def message(self) -> dict[str, str]:
-        """What its queue carries of it."""
+        """The message about the record in its queue."""
         kind, name, key = self.pk.split("#", 2)
         return {"call": name, "id": key} if kind == "submission" else {"partner": name, "order_id": key}
 
 
 class _Ordeal:
-    """All that happens to one stack, and what is there afterwards."""
+    """The whole run on one stack, and its results."""
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
@@ -195,25 +195,25 @@ class _Ordeal:
 
     @cached_property
     def records(self) -> list[_Record]:
-        """What the table holds in the end."""
+        """The records at the end."""
         return _scan(self.relay)
 
     @cached_property
     def ledger(self) -> list[Entry]:
-        """What TOP's ledger holds in the end."""
+        """TOP's ledger at the end."""
         return self.stage.simulator.ledger()
 
     @cached_property
     def shown(self) -> Counter[str]:
-        """How often TOP answered what."""
+        """The number of TOP's answers, by outcome."""
         return Counter(entry.outcome for entry in self.ledger)
 
     def run(self) -> None:
-        """Tells all orders under faults, waits until all is settled, and has every message come once more."""
+        """Sends all orders under faults, waits until every record is finished, and delivers every message again."""
         for title, act in (
-            (f"{len(self.orders)} orders, under faults", self._tell_under_faults),
-            ("The faults have stopped: until all is settled", self._settle),
-            ("Every message comes once more", self._deliver_all_again),
+            (f"Send {len(self.orders)} orders under faults", self._tell_under_faults),
+            ("Stop the faults and finish every record", self._settle),
+            ("Deliver every message again", self._deliver_all_again),
         ):
             steps.say(title)
             started = time.monotonic()
@@ -241,16 +241,16 @@ class _Ordeal:
             future.result()
 
     def _await_told(self, told: Sequence[Future[None]], background: Sequence[Future[None]]) -> None:
-        """Waits until every order is told, saying now and then how far that is."""
+        """Waits until every order is sent; prints the progress."""
         waiting: set[Future[None]] = set(told)
         while waiting:
             ended, waiting = wait(told, _REPORT_EVERY_SECONDS, FIRST_EXCEPTION)
-            # What goes on in the background ends before its time only if it fails.
+            # A background task ends early only if it fails.
             for future in [*ended, *(future for future in background if future.done())]:
                 future.result()
             steps.note(
-                f"{len(ended)} orders told, {self.killer.kills} kills, {self.copier.copies} copies of messages, "
-                f"at least {self.copier.received_again} received again"
+                f"{len(ended)} orders sent, {self.killer.kills} kills, {self.copier.copies} copies of messages, "
+                f"at least {self.copier.received_again} repeated receives"
             )
 
     def _tell(self, number: int, began: float, over: Event) -> None:
@@ -272,7 +272,7 @@ class _Ordeal:
         return answer
 
     def _settle(self) -> None:
-        """Does what the schedule and people do, until nothing is left to do."""
+        """Does the work of the schedule and of operators until every record is finished."""
         deadline, reported, pause = time.monotonic() + _SETTLED_SECONDS, 0.0, Event()
         while True:
             records = _scan(self.relay)
@@ -280,7 +280,7 @@ class _Ordeal:
             refused = self._refused(records)
             if time.monotonic() - reported > _REPORT_EVERY_SECONDS:
                 reported = time.monotonic()
-                steps.note(f"unfinished: {dict(left) or 'nothing'}; refused by TOP: {len(refused)}")
+                steps.note(f"unfinished: {dict(left) or 'none'}; refused by TOP: {len(refused)}")
             if not left and not refused:
                 break
             assert time.monotonic() < deadline, f"unfinished after {_SETTLED_SECONDS:.0f} s: {_described(records)}"
@@ -293,7 +293,7 @@ class _Ordeal:
         self.found_done = sum(any(words in line for words in _FOUND_DONE) for line in logged)
 
     def _refused(self, records: Sequence[_Record]) -> list[_Order]:
-        """The orders whose call TOP refused, for good as far as the relay knows."""
+        """The orders whose call TOP refused for good, as far as the relay knows."""
         pks = {one.pk for one in records if "refused" in one.reasons}
         keys = {key for one in records for key in one.refused}
         return [
@@ -303,12 +303,12 @@ class _Ordeal:
         ]
 
     def _sweep_hastily(self) -> None:
-        """Sweeps also what is on its way, which must do no harm; the function may be killed at it."""
+        """Sweeps some records that are still in flight, which must be harmless. The sweep itself may be killed."""
         on_their_way = [one for one in _scan(self.relay) if one.unfinished]
         self._sweep(random.sample(on_their_way, min(len(on_their_way), _SWEPT_HASTILY)))
 
     def _sweep_overdue(self, records: Sequence[_Record]) -> None:
-        """Sweeps what nobody holds, without waiting for the five minutes of grace and for the schedule."""
+        """Sweeps unfinished records that are due and have no owner; skips the grace period and the schedule."""
         now_ms = time.time() * 1000
         overdue = [one for one in records if one.unfinished and one.held_until_ms < now_ms]
         if overdue:
@@ -322,7 +322,7 @@ class _Ordeal:
         return sweep(self.relay)
 
     def _resolve_unknown(self) -> None:
-        """Says of each call whose outcome is unknown what TOP's ledger has of it."""
+        """Resolves each unknown call with the outcome in TOP's ledger."""
         answer = self.relay.attention(limit=100)
         assert answer.ok, answer.text
         unknown = [item for item in answer.json()["items"] if "unknown" in item["reasons"]]
@@ -336,14 +336,14 @@ class _Ordeal:
             call, key = item["call"], item["key"]
             outcome = "succeeded" if (call, key) in done else "retry"
             said = self.relay.resolve(call, key, {"outcome": outcome, "note": "by TOP's ledger"})
-            # It may be decided just now.
+            # A fact of the record may not be decided yet.
             if said.status_code == 409:
                 continue
             assert said.ok, f"{call} {key}: {said.status_code} {said.text}"
             self.by_person[f"unknown calls resolved: {outcome}"] += 1
 
     def _have_sent_again(self, order: _Order) -> None:
-        """Has a refused call made again: submits it corrected, or has its order decided again."""
+        """Retries a refused call: submits it with a corrected body, or replays its order."""
         if order.redemption is None:
             said = self.relay.replay(order.partner, order.order_id)
             self.by_person["orders replayed"] += 1
@@ -351,12 +351,12 @@ class _Ordeal:
             key = order.effect.business_id
             said = self.relay.submit("ticket-verify", {**order.redemption, "total_num": 2}, idempotency_key=key)
             self.by_person["redemptions corrected"] += 1
-        # It may be decided just now.
+        # A fact of the record may not be decided yet.
         if said.status_code not in (200, 409):
             assert said.status_code == 202, f"{order.partner} {order.order_id}: {said.status_code} {said.text}"
 
     def _deliver_all_again(self) -> None:
-        """Puts the key of every record on its queue once more, and waits until each has been handled."""
+        """Enqueues the key of every record again, and waits until all messages are handled."""
         sent: defaultdict[str, set[str]] = defaultdict(set)
         sqs, urls = self.relay.aws.client("sqs"), self.relay.connection.queues
         for record in _scan(self.relay):
@@ -365,7 +365,7 @@ class _Ordeal:
                 sent[url].add(sqs.send_message(QueueUrl=url, MessageBody=json.dumps(record.message))["MessageId"])
         steps.note(f"{sum(map(len, sent.values()))} messages")
         eventually(
-            "all of them are handled",
+            "all messages are handled",
             lambda: sum(
                 len(ids & {one["MessageId"] for one in self.relay.aws.messages(url)}) for url, ids in sent.items()
             ),
@@ -375,27 +375,25 @@ class _Ordeal:
 
     def _report(self) -> None:
         interrupted = self.killer.interrupted()
-        steps.say("What the relay went through")
-        steps.note(
-            f"functions killed: {self.killer.kills}, in mid-invocation {interrupted.total()} {dict(interrupted)}"
-        )
+        steps.say("Faults and requests of the run")
+        steps.note(f"kills: {self.killer.kills}, during an invocation: {interrupted.total()} {dict(interrupted)}")
         steps.note(f"TOP's answers: {dict(sorted(self.shown.items()))}")
         steps.note(
-            f"copies of messages: {self.copier.copies}; received again: at least {self.copier.received_again}; "
-            f"deliveries that found it done: {self.found_done}"
+            f"copies of messages: {self.copier.copies}; repeated receives: at least {self.copier.received_again}; "
+            f"messages with nothing left to do: {self.found_done}"
         )
-        steps.note(f"said by partners and booking systems: {dict(self.said)}")
-        steps.note(f"by people: {dict(self.by_person)}; enqueued again by the sweep: {self.swept}")
+        steps.note(f"requests of partners and booking systems: {dict(self.said)}")
+        steps.note(f"requests of operators: {dict(self.by_person)}; records re-enqueued by the sweep: {self.swept}")
 
     def dead_letters(self) -> list[Any]:
-        """What the dead-letter queues hold."""
+        """The messages in the dead-letter queues."""
         urls = [url for name, url in self.relay.connection.queues.items() if name.endswith("-dead-letters")]
         return [json.loads(message["Body"]) for url in urls for message in self.relay.aws.messages(url)]
 
 
 @pytest.fixture(scope="module")
 def ordeal(pytestconfig: pytest.Config) -> Iterator[_Ordeal]:
-    """The whole story, told while it is lived through: it takes minutes."""
+    """The finished run. It takes minutes and prints its progress."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     with ExitStack() as running:
         with capture.global_and_fixture_disabled():
@@ -407,10 +405,10 @@ def ordeal(pytestconfig: pytest.Config) -> Iterator[_Ordeal]:
             running.close()
 
 
-def test_every_effect_took_place_once(ordeal: _Ordeal) -> None:
+def test_every_effect_takes_place_once(ordeal: _Ordeal) -> None:
     times = Counter(_Effect.of_request(entry) for entry in ordeal.ledger if entry.effect)
     assert {order.order_id: times[order.effect] for order in ordeal.orders if times[order.effect] != 1} == {}
-    # What else was told is that ship orders had failed which were booked in the end: once, and not after that.
+    # Other effects are failures of ship orders that were booked later: once each, and never after the success.
     others = times.keys() - {order.effect for order in ordeal.orders}
     assert all(other.failed and times[other] == 1 for other in others), others
     issued: set[str] = set()
@@ -425,23 +423,23 @@ def test_every_notification_is_dispatched(ordeal: _Ordeal) -> None:
     assert states == {"dispatched": sum(order.notifications for order in ordeal.orders)}
 
 
-def test_every_call_succeeded_that_must_have(ordeal: _Ordeal) -> None:
+def test_every_expected_call_succeeded(ordeal: _Ordeal) -> None:
     told = {name for one in ordeal.records for name in one.told}
     expected = {order.order_id: f"{order.effect.call}/{order.effect.business_id}" for order in ordeal.orders}
     assert {order_id: name for order_id, name in expected.items() if name not in told} == {}
 
 
-def test_nothing_is_left_unfinished(ordeal: _Ordeal) -> None:
+def test_no_record_is_unfinished_or_needs_attention(ordeal: _Ordeal) -> None:
     assert [one for one in ordeal.records if one.unfinished or not one.is_done] == []
     assert ordeal.relay.attention().json()["items"] == []
 
 
-def test_no_dead_letter_is_about_anything_unfinished(ordeal: _Ordeal) -> None:
+def test_dead_letters_name_only_finished_records(ordeal: _Ordeal) -> None:
     done = [one.message for one in ordeal.records if one.is_done]
     assert [letter for letter in ordeal.dead_letters() if letter not in done] == []
 
 
-def test_no_secret_and_nothing_personal_got_out_by_a_fault(ordeal: _Ordeal) -> None:
+def test_faults_leak_no_secrets_or_personal_data(ordeal: _Ordeal) -> None:
     relay = ordeal.relay
     for group, lines in relay.aws.log_lines().items():
         assert found_in(relay, "\n".join(lines)) == [], f"in log group {group}"
@@ -449,8 +447,8 @@ def test_no_secret_and_nothing_personal_got_out_by_a_fault(ordeal: _Ordeal) -> N
     assert found_in(relay, "\n".join(relay.error_bodies)) == []
 
 
-def test_there_were_faults_of_every_kind(ordeal: _Ordeal) -> None:
-    """Or else the other tests say nothing."""
+def test_every_kind_of_fault_occurred(ordeal: _Ordeal) -> None:
+    """Otherwise the other tests prove nothing."""
     assert ordeal.killer.interrupted().total() >= _FEWEST_OF_A_KIND
     assert ordeal.found_done >= _FEWEST_OF_A_KIND
     assert ordeal.copier.received_again >= _FEWEST_OF_A_KIND
@@ -464,13 +462,13 @@ def test_there_were_faults_of_every_kind(ordeal: _Ordeal) -> None:
 
 
 def _orders(stage: Stage) -> list[_Order]:
-    """The orders, their stories by turns."""
+    """The orders, which take the scenarios in turn."""
     stories = _stories(stage)
     return [stories[number % len(stories)]() for number in range(_ORDERS)]
 
 
 def _stories(stage: Stage) -> list[Callable[[], _Order]]:
-    """How an order may go: each story is for an order of its own, linked before, between or after notifications."""
+    """Scenarios of one order each. Its link arrives before, between or after its notifications."""
     relay = stage.relay
 
     def link(partner: str, order_id: str, content: dict[str, Any]) -> _Step:
@@ -504,7 +502,7 @@ def _stories(stage: Stage) -> list[Callable[[], _Order]]:
 
     def ticket(write_off_type: int, *plan: str) -> _Order:
         order_id = stage.new_order("sctt")
-        # TOP adds up what is used of an order, so each redemption is of another.
+        # TOP adds up the redemptions of an order, so each redemption needs a separate order.
         request = scenarios.ticket_redemption(order_id) | {
             "order_id": int(stage.new_alitrip_id()),
             "write_off_type": write_off_type,
@@ -548,7 +546,7 @@ def _repeat(act: Callable[[], None], every_seconds: float, over: Event) -> None:
 
 
 def _scan(relay: Relay) -> list[_Record]:
-    """All records in the table."""
+    """Reads all records of the table."""
     pages = (
         relay.aws.client("dynamodb")
         .get_paginator("scan")
@@ -570,7 +568,7 @@ def _record(item: Mapping[str, Any]) -> _Record:
     told = [
         lane for lane, one in item.get("told", {}).get("M", {}).items() if "rejected" not in one["M"]["outcome"]["S"]
     ]
-    # A corrected submission follows the refused one of the same key.
+    # A corrected submission comes after the refused one with the same key.
     newest = {one["key"]["S"]: one for one in submissions}
     succeeded = [one["key"]["S"] for one in submissions if "succeeded" in one.get("outcome", {}).get("S", "")]
     return _Record(
@@ -590,7 +588,7 @@ def _record(item: Mapping[str, Any]) -> _Record:
 
 
 def _queues_of(record: _Record) -> Sequence[str]:
-    """The queues of calls that may have carried a record's key."""
+    """The call queues that may have held the record's key."""
     kind, name, _ = record.pk.split("#", 2)
     if kind == "submission":
         return (name,)

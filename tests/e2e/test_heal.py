@@ -1,4 +1,4 @@
-"""What is stuck is found and goes on: what needs a person, what a person does about it, and the sweep."""
+"""Stuck orders continue: the attention list, the operator's remedies, and the sweep."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sweeping import let_grace_pass
 from test_queues import messages, unread
 from waiting import eventually
 
-#: A page of the largest size, and one of a size that needs many.
+#: The maximum page size, and a size that leads to many pages.
 _LARGEST_PAGE, _SMALL_PAGE = 100, 2
-#: The schedule's minute, and what MiniStack may add: it looks at its schedules every ten seconds.
+#: The schedule's minute, plus a delay of MiniStack, which checks its schedules every ten seconds.
 _NEXT_SWEEP_SECONDS = 90.0
 
 
-def test_who_does_not_sign_is_told_nothing_and_changes_nothing(stage: Stage) -> None:
+def test_unsigned_request_learns_nothing_and_changes_nothing(stage: Stage) -> None:
     order_id = stage.new_order("tsy")
     stage.notify_tsy(partners.tsy_rejected(order_id, "No seats"))
     [before] = stage.await_notifications("tsy", order_id, "attention")
@@ -38,7 +38,7 @@ def test_who_does_not_sign_is_told_nothing_and_changes_nothing(stage: Stage) -> 
     assert stage.await_notifications("tsy", order_id, "attention") == [before]
 
 
-def test_what_needs_a_person_is_listed_with_its_reason_oldest_first_and_page_by_page(stage: Stage) -> None:
+def test_attention_list_is_paged_oldest_first_with_reasons(stage: Stage) -> None:
     order_id, key = stage.new_order("tsy"), stage.new_id("redemption")
     stage.notify_tsy(partners.tsy_rejected(order_id, "No seats"))
     stage.await_notifications("tsy", order_id, "attention")
@@ -52,7 +52,7 @@ def test_what_needs_a_person_is_listed_with_its_reason_oldest_first_and_page_by_
     assert order["reason"] and call["reason"], f"no reason: {order}, {call}"
     assert _listed(stage.relay, _SMALL_PAGE) == items
 
-    # Once it is resolved it is not listed any more.
+    # A resolved call leaves the list.
     assert stage.relay.resolve("ticket-verify", key, {"outcome": "succeeded"}).status_code == 202
     stage.await_submitted("ticket-verify", key, "succeeded")
     assert [item for item in _listed(stage.relay, _LARGEST_PAGE) if key == item.get("key")] == []
@@ -62,14 +62,14 @@ def test_what_needs_a_person_is_listed_with_its_reason_oldest_first_and_page_by_
     ("query", "field"),
     [({"limit": 0}, "limit"), ({"limit": 101}, "limit"), ({"limit": "all"}, "limit"), ({"after": "me"}, "after")],
 )
-def test_a_page_that_cannot_be_is_refused_naming_the_parameter(
+def test_invalid_page_is_rejected_with_the_parameter_name(
     relay: Relay, query: dict[str, str | int], field: str
 ) -> None:
     answer = relay.attention(**query)
     assert (answer.status_code, answer.json()["field"]) == (400, field), answer.text
 
 
-def test_what_top_refused_is_sent_again_when_a_person_has_the_order_decided_again(stage: Stage) -> None:
+def test_replay_sends_a_refused_call_again(stage: Stage) -> None:
     order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
     stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=1))
     stage.simulator.fail("ship-notify", alitrip_id, "business_failure")
@@ -84,30 +84,30 @@ def test_what_top_refused_is_sent_again_when_a_person_has_the_order_decided_agai
     stage.await_notifications("sctt", order_id, "dispatched")
     assert [entry.outcome for entry in stage.entries("ship-notify", alitrip_id)] == ["business_failure", "success"]
 
-    # The person is who the gateway says it is, the same that linked the order.
+    # The gateway reports the caller: the same one that linked the order.
     timeline = stage.relay.order("sctt", order_id)["timeline"]
     [linked] = [moment for moment in timeline if moment["event"] == "linked"]
     [replayed] = [moment for moment in timeline if "replayed" in moment["event"]]
     assert replayed["detail"] == linked["detail"] and replayed["detail"].startswith("by arn:")
     _assert_finished(stage, f"order#sctt#{order_id}")
 
-    # What TOP has is not sent to it again, however often a person asks.
+    # A replay never repeats a call that succeeded.
     assert stage.relay.replay("sctt", order_id).status_code == 202
     stage.settle()
     assert len(stage.entries("ship-notify", alitrip_id)) == 2
 
 
-def test_an_order_without_a_notification_cannot_be_decided_again(stage: Stage) -> None:
+def test_order_without_a_notification_cannot_be_replayed(stage: Stage) -> None:
     order_id = stage.new_order("tsy")
     assert stage.relay.replay("tsy", order_id).status_code == 404
     stage.link("tsy", order_id, scenarios.happytrip_flight())
     assert stage.relay.replay("tsy", order_id).status_code == 404
 
 
-def test_a_person_says_that_anunknown_redemption_counted(stage: Stage) -> None:
+def test_unknown_redemption_resolved_as_succeeded_is_not_sent_again(stage: Stage) -> None:
     key = stage.new_id("redemption")
     order_id = unknown_redemption(stage, key, "timeout_after_effect")
-    for _ in range(2):  # The second time as if the first answer had been lost.
+    for _ in range(2):  # The repeat simulates a lost first answer.
         answer = stage.relay.resolve("ticket-verify", key, {"outcome": "succeeded", "note": "seen in the back office"})
         assert answer.status_code == 202, answer.text
         call = stage.await_submitted("ticket-verify", key, "succeeded")
@@ -120,7 +120,7 @@ def test_a_person_says_that_anunknown_redemption_counted(stage: Stage) -> None:
     _assert_finished(stage, f"submission#ticket-verify#key#{key}")
 
 
-def test_a_person_has_anunknown_redemption_sent_again_that_did_not_count(stage: Stage) -> None:
+def test_unknown_redemption_resolved_as_retry_is_sent_again(stage: Stage) -> None:
     key = stage.new_id("redemption")
     order_id = unknown_redemption(stage, key, "timeout_before_effect")
     answer = stage.relay.resolve("ticket-verify", key, {"outcome": "retry", "note": "TOP has nothing of it"})
@@ -132,7 +132,7 @@ def test_a_person_has_anunknown_redemption_sent_again_that_did_not_count(stage: 
     _assert_finished(stage, f"submission#ticket-verify#key#{key}")
 
 
-def test_a_person_drops_anunknown_redemption_that_must_not_count(stage: Stage) -> None:
+def test_unknown_redemption_resolved_as_rejected_is_refused(stage: Stage) -> None:
     key = stage.new_id("redemption")
     order_id = unknown_redemption(stage, key, "timeout_before_effect")
     answer = stage.relay.resolve("ticket-verify", key, {"outcome": "rejected", "note": "the guest left"})
@@ -144,11 +144,11 @@ def test_a_person_drops_anunknown_redemption_that_must_not_count(stage: Stage) -
 
 
 @pytest.mark.parametrize("answer", [{}, {"outcome": "maybe"}, {"outcome": "retry", "why": "so"}, []], ids=json.dumps)
-def test_what_a_person_cannot_mean_is_refused(relay: Relay, answer: Any) -> None:
+def test_invalid_resolution_is_rejected(relay: Relay, answer: Any) -> None:
     assert relay.resolve("ticket-verify", "K-1", answer).status_code == 400
 
 
-def test_a_call_that_is_not_unknown_needs_no_person(stage: Stage) -> None:
+def test_call_that_is_not_unknown_cannot_be_resolved(stage: Stage) -> None:
     key = stage.new_id("redemption")
     retry = {"outcome": "retry"}
     assert stage.relay.resolve("ticket-verify", key, retry).status_code == 404
@@ -157,8 +157,8 @@ def test_a_call_that_is_not_unknown_needs_no_person(stage: Stage) -> None:
     assert stage.relay.resolve("ticket-verify", key, retry).status_code == 409
 
 
-def test_the_schedule_sweeps_and_so_lost_messages_are_not_the_end_of_an_order(stage: Stage) -> None:
-    """One order loses its notification's message and another its call's: one sweep enqueues both again."""
+def test_scheduled_sweep_recovers_orders_with_lost_messages(stage: Stage) -> None:
+    """One order loses its notification's message, another one its call's. One sweep re-enqueues both."""
     flight, ship, alitrip_id = stage.new_order("tsy"), stage.new_order("sctt"), stage.new_alitrip_id()
     stage.link("tsy", flight, scenarios.happytrip_flight())
     stage.link("sctt", ship, scenarios.fliggy_ship(alitrip_id, tickets=1))
@@ -174,11 +174,11 @@ def test_the_schedule_sweeps_and_so_lost_messages_are_not_the_end_of_an_order(st
     stage.await_notifications("tsy", flight, "received")
     assert stage.entries("ship-notify", alitrip_id) == stage.entries("itinerary-postback", flight) == []
 
-    # As if the five minutes had passed in which a message comes back by itself.
+    # Skip the grace period of five minutes, in which SQS may redeliver a message.
     for pk in (f"order#tsy#{flight}", f"order#sctt#{ship}"):
         let_grace_pass(stage.relay, pk)
     eventually(
-        "both went on",
+        "both orders continued",
         lambda: (stage.entries("ship-notify", alitrip_id), stage.entries("itinerary-postback", flight)),
         all,
         seconds=_NEXT_SWEEP_SECONDS,
@@ -193,7 +193,7 @@ def test_the_schedule_sweeps_and_so_lost_messages_are_not_the_end_of_an_order(st
 
 
 def unknown_redemption(stage: Stage, key: str, fault: str) -> str:
-    """Submits a redemption that may not be sent twice and times out; returns its order."""
+    """Submits a redemption that must not be sent twice, and that times out; returns its order id."""
     order_id = stage.new_order("sctt")
     stage.simulator.fail("ticket-verify", order_id, fault)
     answer = stage.relay.submit("ticket-verify", scenarios.ticket_redemption(order_id), idempotency_key=key)
@@ -203,7 +203,7 @@ def unknown_redemption(stage: Stage, key: str, fault: str) -> str:
 
 
 def _listed(relay: Relay, limit: int) -> list[dict[str, Any]]:
-    """All that needs a person, read in pages of at most `limit`."""
+    """The whole attention list, read in pages of at most `limit` items."""
     items: list[dict[str, Any]] = []
     query: dict[str, str | int] = {"limit": limit}
     while True:
@@ -218,7 +218,7 @@ def _listed(relay: Relay, limit: int) -> list[dict[str, Any]]:
 
 
 def _lose(stage: Stage, queue: str, about: str) -> None:
-    """Takes the only message about something out of a queue that nobody else reads meanwhile."""
+    """Deletes the only message about something from a queue that nothing else reads meanwhile."""
     eventually(f"a message about {about} in {queue}", lambda: _about(stage, queue, about))
     sqs, url = stage.relay.aws.client("sqs"), stage.relay.connection.queues[queue]
     for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
@@ -235,7 +235,7 @@ def _about(stage: Stage, queue: str, what: str) -> list[str]:
 
 
 def _assert_finished(stage: Stage, *pks: str) -> None:
-    """Asserts that nobody must look at these records any more, and that they expire one day."""
+    """Asserts that these records are in neither index and have an expiry time."""
     for pk in pks:
         record = stage.relay.aws.record(stage.relay.connection.table, pk, "record")
         assert record is not None, f"no record {pk}"

@@ -1,6 +1,6 @@
-"""Ways to try one function on this machine: `make watch`, cargo-lambda's emulator, and SAM's containers.
+"""Tests the ways to run one function on this machine: `make watch`, cargo-lambda's emulator, and SAM's containers.
 
-The last where there is a Docker engine.
+The last one needs a Docker engine.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from scenarios import TSY_ACKNOWLEDGEMENT, Stage
 from waiting import eventually
 
 _EVENTS = ROOT / "events"
-#: The emulator compiles a function when it is invoked first.
+#: The emulator compiles a function on its first invocation.
 _INVOKE_SECONDS = 600
 _START_SECONDS = 120
 
-#: Each event with its function and the status that it is answered, none for what answers a queue, in the order in which
-#: they tell a flight, a ship and a redemption.
+#: Each event with its function and expected status, None for functions that have no HTTP status. The order of the
+#: events leads a flight, a ship order and a redemption to their end.
 _TOLD = (
     ("tsy-issue-notify", "tsy-issue-notify", 200),
     ("tsy-change-price-push", "tsy-change-price-push", 200),
@@ -48,7 +48,7 @@ _TOLD = (
     ("order-link-ship", "order-link", 200),
     ("order-link-get", "order-link", 200),
     ("order-link-replay", "order-link", 202),
-    # Nothing needs a person.
+    # The order does not need attention.
     ("order-link-dismiss", "order-link", 409),
     ("dispatch", "dispatch", None),
     ("itinerary-postback", "itinerary-postback", None),
@@ -56,7 +56,7 @@ _TOLD = (
     ("submit-call", "submit-call", 202),
     ("ticket-verify", "ticket-verify", None),
     ("submit-call-get", "submit-call", 200),
-    # It succeeded, so that there is nothing to be said of it.
+    # The call succeeded, so there is nothing to resolve.
     ("submit-call-resolve", "submit-call", 409),
     ("attention", "attention", 200),
     ("sweep", "sweep", None),
@@ -64,12 +64,12 @@ _TOLD = (
 )
 
 
-def test_every_event_is_told_here() -> None:
+def test_every_event_and_function_is_covered() -> None:
     assert {event for event, *_ in _TOLD} == {path.stem for path in _EVENTS.glob("*.json")} - {"env"}
     assert {function for _, function, _ in _TOLD} == set(FUNCTIONS)
 
 
-def test_a_function_is_brought_up_to_date_in_the_running_stack(stage: Stage) -> None:
+def test_function_is_redeployed_in_the_running_stack(stage: Stage) -> None:
     lambdas = stage.relay.aws.client("lambda")
     [name] = [
         one["FunctionName"]
@@ -85,12 +85,12 @@ def test_a_function_is_brought_up_to_date_in_the_running_stack(stage: Stage) -> 
     stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
 
 
-def test_cargo_lambda_watches_and_invokes_every_event(relay: Relay, tmp_path: Path) -> None:
+def test_cargo_lambda_invokes_every_event(relay: Relay, tmp_path: Path) -> None:
     port = str(ports.free_pair()[0])
     variables = tmp_path / "functions.env"
     variables.write_text(commands.environment_file(relay.connection))
     cargo_lambda = [tools.BIN / "cargo-lambda", "lambda"]
-    # As the README has it, but for the port.
+    # The README's command with another port.
     emulator = [*cargo_lambda, "watch", "--profile", "local", "--env-file", variables, "--invoke-port", port]
     with _runs(emulator, dict(os.environ), tmp_path / "emulator.log"):
         eventually("the emulator listens", lambda: _listens(int(port)), seconds=_START_SECONDS)
@@ -106,9 +106,9 @@ def _docker_is_there() -> bool:
 
 @pytest.fixture(scope="module")
 def reachable(pytestconfig: pytest.Config) -> Iterator[Connection]:
-    """A stack that containers reach, or no test."""
+    """A stack that containers can reach; skips the test without a Docker engine."""
     if not _docker_is_there():
-        pytest.skip("no Docker engine: `sam local` needs one")
+        pytest.skip("no Docker engine found; `sam local` needs one")
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     os.environ["MINISTACK_BIND"] = "0.0.0.0"
     try:
@@ -124,7 +124,7 @@ def _settings() -> Settings:
 
 @pytest.fixture
 def sam(reachable: Connection, tmp_path: Path) -> list[str | Path]:
-    """`sam local` with the staged template and variables that lead to the stack."""
+    """Options of `sam local`: the staged template, and variables that point to the stack."""
     usual = json.loads((_EVENTS / "env.json").read_text())
     host = "http://host.docker.internal"
     for variables in usual.values():

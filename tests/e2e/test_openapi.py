@@ -1,4 +1,4 @@
-"""The description of the API, put to the deployed API: what it allows must be taken, and every answer be as it says."""
+"""Tests the deployed API against its description: valid requests must be accepted, and answers must match."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ import aws
 from layout import ROOT
 from relay import Relay
 
-#: How many requests of each route are drawn; the same ones each time.
+#: Generated requests for each route, the same ones in each run.
 _EXAMPLES = 8
 _KEY_IS_TAKEN = 422
-#: MiniStack decodes a path before it looks for its route, so that a segment may not hold what ends one.
+#: MiniStack decodes a path before it matches the route, so a segment must not contain characters that end one.
 _ENDS_A_SEGMENT = re.compile(r"[/?#%\\]|^\.+$")
 
-#: Checks that fail for a reason.
+#: Checks that fail for known reasons.
 _EXPLAINED = [
-    # MiniStack looks whether there is a signature, not whether it is right; the template's test is that there is one.
+    # MiniStack checks that a request has a signature, not that it is valid. Another test covers unsigned requests.
     ignored_auth,
-    # Each request is signed below, also one that is drawn without its signature or another header.
+    # The test signs every request, even one that was generated without a signature or another header.
     missing_required_header,
-    # API Gateway answers 403 for a method that has no route, and MiniStack 404; neither says 405.
+    # For a method without a route, API Gateway answers 403 and MiniStack 404; neither answers 405.
     unsupported_method,
 ]
 
 
-#: How a request may be spoilt and be taken nevertheless. A number where a text belongs, and the other way round:
-#: partners' types are what they are. An id that is none, where another names the order. And the lengths of `narrowed`.
+#: Schema violations that are tolerated: a number instead of a string or a string instead of a number, because partners
+#: mix these types; an invalid id if another id names the order; and the lengths of `narrowed`.
 _LENIENT_SCENARIOS = {
     CoverageScenario.INCORRECT_TYPE,
     CoverageScenario.INVALID_PATTERN,
@@ -53,14 +53,14 @@ _LENIENT_SCENARIOS = {
     CoverageScenario.STRING_BELOW_MIN_LENGTH,
 }
 _LENIENT_KEYWORDS = {"type", "pattern", "maxLength", "minLength"}
-#: Pushes of which only a part is read: another member, entry or voucher may be of any type or value.
+#: Pushes that the relay reads only in part: other members, entries and vouchers may have any type and value.
 _PARTLY_READ = ("/voucher-push", "/cancel-push", "/change-price-push")
 
 
 def is_put_up_with(case: schemathesis.Case) -> bool:
-    """Whether a request that was spoilt on purpose may be taken nevertheless."""
+    """Whether a request that violates the schema on purpose may be accepted."""
     spoilt = case.meta.phase.data
-    # Each request is signed below, also one that was to lack its signature; and a query is read for what is known.
+    # The test signs every request, even one without a generated signature. Unknown query parameters are ignored.
     if spoilt.parameter_location in (ParameterLocation.HEADER, ParameterLocation.QUERY):
         return True
     if case.path.endswith(_PARTLY_READ):
@@ -69,13 +69,13 @@ def is_put_up_with(case: schemathesis.Case) -> bool:
     return getattr(spoilt, "scenario", None) in _LENIENT_SCENARIOS or bool(keywords & _LENIENT_KEYWORDS)
 
 
-#: What a schema cannot say, and so must not be drawn: the 29th of February, and ids of 256 characters and more bytes.
+#: Values that a schema cannot exclude and that must not be generated: 29 February, and ids with too many bytes.
 _DAY, _DAY_OF_EVERY_MONTH = "(0[1-9]|[12][0-9]|3[01]) ", "(0[1-9]|1[0-9]|2[0-8]) "
 _LONGEST_IN_BYTES = {256: 64, 512: 64, 1024: 256}
 
 
 def narrowed(described: Any) -> Any:
-    """The description without what is allowed by it and yet refused, with a reason, by its limits in bytes and days."""
+    """The description with narrower limits, which exclude valid values that the API rejects by bytes or calendar."""
     if isinstance(described, list):
         return [narrowed(one) for one in described]
     if not isinstance(described, dict):
@@ -83,7 +83,7 @@ def narrowed(described: Any) -> Any:
     narrow = {name: narrowed(value) for name, value in described.items()}
     if isinstance(pattern := narrow.get("pattern"), str):
         narrow["pattern"] = pattern.replace(_DAY, _DAY_OF_EVERY_MONTH)
-    # A character has up to four bytes, but for a header's.
+    # A character has up to four bytes, except in a header.
     if isinstance(longest := narrow.get("maxLength"), int) and narrow.get("pattern") != "^[!-~]+$":
         narrow["maxLength"] = _LONGEST_IN_BYTES[longest]
     return narrow
@@ -95,7 +95,7 @@ schema = schemathesis.openapi.from_dict(
 
 
 class Signed(AuthBase):
-    """Signs requests as IAM callers of API Gateway do."""
+    """Signs requests with IAM credentials for API Gateway."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Adds the signature."""
@@ -113,7 +113,7 @@ class Signed(AuthBase):
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_every_route_is_as_described(case: schemathesis.Case, relay: Relay) -> None:
+def test_every_route_matches_its_description(case: schemathesis.Case, relay: Relay) -> None:
     connection = relay.connection
     partner = case.path.split("/")[1]
     if partner in ("tsy", "sctt"):
@@ -121,14 +121,14 @@ def test_every_route_is_as_described(case: schemathesis.Case, relay: Relay) -> N
         case.path_parameters["token"] = url.split("/")[-2]
     if partner == "sctt" and isinstance(case.body, dict):
         signed = relay.signer.sign(case.body)
-        # As the description has it, though a number is taken, too.
+        # The description says string, although the relay also accepts a number.
         case.body = signed | {"merchant_id": str(signed["merchant_id"])}
-    # It is what an earlier page gave, which no schema can say.
+    # Only an earlier page returns a valid cursor, so no schema can generate one.
     case.query.pop("after", None)
     for name, value in case.path_parameters.items():
         case.path_parameters[name] = _ENDS_A_SEGMENT.sub("_", str(value))
     answer = case.call(base_url=connection.api_url, auth=Signed())
-    # Another body under a key that was drawn before.
+    # The generated key was already used with another body.
     taken = [positive_data_acceptance] if answer.status_code == _KEY_IS_TAKEN else []
     lenient = [negative_data_rejection] if is_put_up_with(case) else []
     case.validate_response(answer, excluded_checks=_EXPLAINED + taken + lenient)

@@ -1,4 +1,4 @@
-"""What operators look at, as it is deployed: the dashboard, and those alarms that the local AWS can have."""
+"""Tests the deployed dashboard, and the alarms that the local AWS supports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from relay import Relay
 _STACK = "ticket-relay-local"
 
 
-def test_the_dashboard_shows_the_way_of_a_notification_from_left_to_right(relay: Relay) -> None:
+def test_dashboard_shows_the_steps_of_a_notification_from_left_to_right(relay: Relay) -> None:
     cloudwatch = relay.aws.client("cloudwatch")
     body = json.loads(cloudwatch.get_dashboard(DashboardName=_STACK)["DashboardBody"])
     first_row = sorted((widget for widget in body["widgets"] if widget["y"] == 0), key=lambda widget: widget["x"])
@@ -21,7 +21,7 @@ def test_the_dashboard_shows_the_way_of_a_notification_from_left_to_right(relay:
     assert "alarms" in _titles(body["widgets"])
 
 
-def test_every_alarm_tells_the_topic_when_it_begins_and_when_it_ends(relay: Relay) -> None:
+def test_every_alarm_notifies_the_topic_when_it_fires_and_when_it_ends(relay: Relay) -> None:
     topic = relay.aws.stack_outputs(_STACK)["AlarmTopicArn"]
     alarms = relay.aws.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{_STACK}-")["MetricAlarms"]
     assert {alarm["AlarmName"].removeprefix(f"{_STACK}-") for alarm in alarms} == {

@@ -1,4 +1,4 @@
-"""What subscribers of the topic get of an order, through the table's stream and the deployed function."""
+"""Tests the order events that subscribers of the topic get through the table's stream and the deployed function."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from processes import Processes
 from scenarios import Stage
 from waiting import eventually
 
-#: What is published is there within this time, the stream's batching window included.
+#: Subscribers get an event within this time, including the stream's batching window.
 _PUBLISHED_SECONDS = 60
 
 
-def test_a_subscriber_is_told_of_an_order_from_its_notification_to_top(stage: Stage) -> None:
+def test_subscriber_gets_all_events_of_an_order_from_notification_to_success(stage: Stage) -> None:
     order_id = stage.new_order("tsy")
     filters = {"order": [order_id], "outcome": ["succeeded"]}
     with subscribed(stage, {"order": [order_id]}) as all_of_it, subscribed(stage, filters) as the_end:
@@ -43,7 +43,7 @@ def test_a_subscriber_is_told_of_an_order_from_its_notification_to_top(stage: St
         assert all(event["data"]["seconds_from_notification"] >= 0 for event in ends)
 
 
-def test_nothing_personal_is_published(stage: Stage) -> None:
+def test_events_contain_no_personal_data(stage: Stage) -> None:
     order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
     with subscribed(stage, {"order": [order_id]}) as events:
         stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=1))
@@ -58,7 +58,7 @@ def test_nothing_personal_is_published(stage: Stage) -> None:
         assert personal not in json.dumps(told, ensure_ascii=False)
 
 
-def test_events_outlive_the_death_of_the_function_that_publishes_them(stage: Stage) -> None:
+def test_events_survive_kills_of_the_publishing_function(stage: Stage) -> None:
     orders = [stage.new_order("tsy") for _ in range(30)]
     with subscribed(stage, {"outcome": ["received"], "partner": ["tsy"]}) as events:
         for index, order_id in enumerate(orders):
@@ -74,7 +74,7 @@ def test_events_outlive_the_death_of_the_function_that_publishes_them(stage: Sta
 
 
 def kill_publishers() -> None:
-    """Kills the function without a warning, wherever it is; the other functions of the stack live on."""
+    """Kills the publishing function without warning, at any point; spares the stack's other functions."""
     for pid in Processes(STACKS / "test").children("ministack"):
         with suppress(OSError):
             if b"ORDER_EVENTS_TOPIC_ARN=" in Path(f"/proc/{pid}/environ").read_bytes():
@@ -83,7 +83,7 @@ def kill_publishers() -> None:
 
 @contextmanager
 def subscribed(stage: Stage, policy: dict[str, list[str]]) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """A queue of one's own that the topic's matching events go to; gives what has come so far."""
+    """Subscribes a new queue to the topic's matching events; yields a function that returns the events so far."""
     aws, topic = stage.relay.aws, stage.relay.connection.order_events_topic
     sqs, sns = aws.client("sqs"), aws.client("sns")
     url = sqs.create_queue(QueueName=stage.new_id("subscriber"))["QueueUrl"]

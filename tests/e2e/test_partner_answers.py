@@ -1,4 +1,4 @@
-"""What the two partners are answered, through the real gateway, whatever they send."""
+"""Tests the answers to the two partners through the real gateway, for valid and malformed requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scenarios import LARGE_ID, Stage
 _TOO_LARGE = 300 * 1024
 _WINDOW_SECONDS = 600
 
-#: Bodies that are not a notification, and what the answer must name.
+#: Bodies that are not a notification, each with a string that the answer must contain.
 _NOT_A_NOTIFICATION = [
     pytest.param(b"", "empty", id="empty"),
     pytest.param(b"null", "object", id="null"),
@@ -43,7 +43,7 @@ _SCTT_FAULTS = [
     pytest.param({"trade_number": None, "order_code": None}, "order_code", id="no order"),
 ]
 
-#: Members that the relay never reads, missing or of the wrong type.
+#: Members that the relay never reads, missing or with the wrong type.
 _TSY_ODDITIES = [
     pytest.param({"orderNo": None}, id="no order number"),
     pytest.param({"orderNo": ["1"]}, id="a list as order number"),
@@ -69,7 +69,7 @@ _CHANGE_PRICE_ODDITIES = [
 ]
 
 
-def test_a_wrong_token_is_refused_in_the_partners_shape(stage: Stage) -> None:
+def test_wrong_token_is_rejected_in_the_partners_format(stage: Stage) -> None:
     connection, relay = stage.relay.connection, stage.relay
     tsy, sctt = connection.tsy_url, connection.sctt_url
     for url, push, body in (
@@ -86,7 +86,7 @@ def test_a_wrong_token_is_refused_in_the_partners_shape(stage: Stage) -> None:
             assert set(answer.json()) >= {"msg", "code"}
 
 
-def test_one_partners_token_does_not_open_the_others_endpoint(stage: Stage) -> None:
+def test_token_of_one_partner_is_rejected_by_the_other_partners_endpoint(stage: Stage) -> None:
     connection = stage.relay.connection
     tsy_token, sctt_token = (url.split("/")[-2] for url in (connection.tsy_url, connection.sctt_url))
     crossed = connection.tsy_url.replace(tsy_token, sctt_token)
@@ -94,12 +94,12 @@ def test_one_partners_token_does_not_open_the_others_endpoint(stage: Stage) -> N
 
 
 @pytest.mark.parametrize(("body", "named"), _NOT_A_NOTIFICATION)
-def test_a_body_that_is_no_notification_is_refused_and_kept(stage: Stage, body: bytes, named: str) -> None:
+def test_invalid_body_is_rejected_and_quarantined(stage: Stage, body: bytes, named: str) -> None:
     _refused_and_kept(stage, "tsy", lambda: stage.relay.push_tsy(body), named)
     _refused_and_kept(stage, "sctt", lambda: stage.relay.push_sctt_as_is(body), named)
 
 
-def test_equal_unreadable_bodies_are_one_entry_that_counts_deliveries(stage: Stage) -> None:
+def test_equal_unreadable_bodies_share_one_entry_that_counts_deliveries(stage: Stage) -> None:
     body = json.dumps({"orderId": None, "msg": stage.new_id("unreadable")}).encode()
     for _ in range(3):
         _refused_and_kept(stage, "tsy", lambda: stage.relay.push_tsy(body), "orderId")
@@ -108,13 +108,13 @@ def test_equal_unreadable_bodies_are_one_entry_that_counts_deliveries(stage: Sta
 
 
 @pytest.mark.parametrize(("change", "field"), _TSY_FAULTS)
-def test_tsy_is_told_which_field_is_wrong(stage: Stage, change: dict[str, Any], field: str) -> None:
+def test_answer_to_tsy_names_the_invalid_field(stage: Stage, change: dict[str, Any], field: str) -> None:
     body = _changed(partners.tsy_issued(stage.new_id("P")), change)
     _refused_and_kept(stage, "tsy", lambda: stage.relay.push_tsy(body), field)
 
 
 @pytest.mark.parametrize(("change", "field"), _SCTT_FAULTS)
-def test_sctt_is_told_which_field_is_wrong(stage: Stage, change: dict[str, Any], field: str) -> None:
+def test_answer_to_sctt_names_the_invalid_field(stage: Stage, change: dict[str, Any], field: str) -> None:
     body = _changed(partners.sctt_push(stage.new_id("T"), partners.BOOKED), change)
     _refused_and_kept(stage, "sctt", lambda: stage.relay.push_sctt(body), field)
 
@@ -133,7 +133,9 @@ _CANCEL_FAULTS = [
 
 
 @pytest.mark.parametrize(("change", "field"), _CHANGE_PRICE_FAULTS)
-def test_tsy_is_told_what_is_wrong_with_a_change_price_push(stage: Stage, change: dict[str, Any], field: str) -> None:
+def test_answer_to_a_change_price_push_names_the_invalid_field(
+    stage: Stage, change: dict[str, Any], field: str
+) -> None:
     connection = stage.relay.connection
     url = connection.beside(connection.tsy_url, "change-price-push")
     body = _changed(partners.tsy_change_price(stage.new_id("P")), change)
@@ -141,7 +143,7 @@ def test_tsy_is_told_what_is_wrong_with_a_change_price_push(stage: Stage, change
 
 
 @pytest.mark.parametrize(("change", "field"), _CANCEL_FAULTS)
-def test_sctt_is_told_what_is_wrong_with_a_cancel_push(stage: Stage, change: dict[str, Any], field: str) -> None:
+def test_answer_to_a_cancel_push_names_the_invalid_field(stage: Stage, change: dict[str, Any], field: str) -> None:
     connection = stage.relay.connection
     url = connection.beside(connection.sctt_url, "cancel-push")
     body = _changed(partners.sctt_cancel((stage.new_id("T"), partners.CANCEL_DONE)), change)
@@ -149,9 +151,7 @@ def test_sctt_is_told_what_is_wrong_with_a_cancel_push(stage: Stage, change: dic
 
 
 @pytest.mark.parametrize("change", _TSY_ODDITIES)
-def test_members_of_an_issue_notification_that_decide_nothing_are_not_checked(
-    stage: Stage, change: dict[str, Any]
-) -> None:
+def test_unread_members_of_an_issue_notification_are_not_checked(stage: Stage, change: dict[str, Any]) -> None:
     order_id = stage.new_order("tsy")
     stage.link("tsy", order_id, scenarios.happytrip_flight())
     stage.notify_tsy(_changed(partners.tsy_issued(order_id), change))
@@ -160,7 +160,7 @@ def test_members_of_an_issue_notification_that_decide_nothing_are_not_checked(
 
 
 @pytest.mark.parametrize("change", _SCTT_ODDITIES)
-def test_members_of_a_voucher_push_that_decide_nothing_are_not_checked(stage: Stage, change: dict[str, Any]) -> None:
+def test_unread_members_of_a_voucher_push_are_not_checked(stage: Stage, change: dict[str, Any]) -> None:
     order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
     stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=1))
     stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(1)) | change)
@@ -169,7 +169,7 @@ def test_members_of_a_voucher_push_that_decide_nothing_are_not_checked(stage: St
 
 
 @pytest.mark.parametrize("vouchers", _UNREADABLE_VOUCHERS)
-def test_unreadable_vouchers_need_a_person_only_if_the_ship_order_is_booked(stage: Stage, vouchers: Any) -> None:
+def test_unreadable_vouchers_need_attention_only_if_the_ship_order_is_booked(stage: Stage, vouchers: Any) -> None:
     order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
     stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=1))
     stage.notify_sctt(partners.sctt_push(order_id, partners.WAITING) | {"vouchers": vouchers})
@@ -183,24 +183,24 @@ def test_unreadable_vouchers_need_a_person_only_if_the_ship_order_is_booked(stag
 
 
 @pytest.mark.parametrize("change", _CHANGE_PRICE_ODDITIES)
-def test_only_the_order_of_a_change_price_push_is_read(stage: Stage, change: dict[str, Any]) -> None:
+def test_only_the_order_id_of_a_change_price_push_is_read(stage: Stage, change: dict[str, Any]) -> None:
     order_id, connection = stage.new_order("tsy"), stage.relay.connection
     body = _changed(partners.tsy_change_price(order_id), change)
     answer = stage.relay.push_tsy(body, connection.beside(connection.tsy_url, "change-price-push"))
     assert (answer.status_code, answer.text) == (200, scenarios.TSY_ACKNOWLEDGEMENT)
     [notification] = stage.await_notifications("tsy", order_id, "dispatched")
     assert notification["kind"] == "change-price-push"
-    assert "no TOP call tells a change" in notification["reason"]
+    assert "no TOP call reports a change" in notification["reason"]
 
 
-def test_a_byte_order_mark_before_a_push_is_ignored(stage: Stage) -> None:
+def test_byte_order_mark_before_a_push_is_ignored(stage: Stage) -> None:
     order_id = stage.new_order("tsy")
     answer = stage.relay.push_tsy(b"\xef\xbb\xbf" + json.dumps(partners.tsy_issued(order_id)).encode())
     assert (answer.status_code, answer.text) == (200, scenarios.TSY_ACKNOWLEDGEMENT)
     stage.await_notifications("tsy", order_id, "waiting")
 
 
-def test_a_body_of_300_kib_is_too_large(stage: Stage) -> None:
+def test_body_of_300_kib_is_too_large(stage: Stage) -> None:
     tsy = partners.tsy_rejected(stage.new_id("P"), "x" * _TOO_LARGE)
     sctt = partners.sctt_push(stage.new_id("T"), partners.BOOKED, remark="x" * _TOO_LARGE)
     for answer in (stage.relay.push_tsy(tsy), stage.relay.push_sctt(sctt)):
@@ -208,20 +208,20 @@ def test_a_body_of_300_kib_is_too_large(stage: Stage) -> None:
         assert set(answer.json()) >= {"msg", "code"}
 
 
-def test_fields_that_nobody_knows_are_kept_and_not_refused(stage: Stage) -> None:
+def test_unknown_fields_are_accepted_and_stored(stage: Stage) -> None:
     order_id = stage.new_order("tsy")
     stage.notify_tsy({**partners.tsy_issued(order_id), "batch": {"number": LARGE_ID}})
     [notification] = stage.await_notifications("tsy", order_id, "waiting")
     assert "batch" in notification["payload"]
 
 
-def test_chinese_text_emoji_and_escaped_control_characters_are_taken(stage: Stage) -> None:
+def test_chinese_text_emoji_and_escaped_control_characters_are_accepted(stage: Stage) -> None:
     order_id = stage.new_id("P") + "-票🚢"
     stage.notify_tsy(partners.tsy_rejected(order_id, "无座 🚫 \u0001 \u2028"))
     stage.await_notifications("tsy", order_id, "attention")
 
 
-def test_an_id_beyond_what_a_float_holds_keeps_every_digit(stage: Stage) -> None:
+def test_id_larger_than_a_float_can_hold_keeps_every_digit(stage: Stage) -> None:
     order_code = LARGE_ID * 10**6 + int(stage.new_id("").strip("-"))
     stage.notify_sctt(
         {**partners.sctt_push("", partners.WAITING), "order_code": order_code},
@@ -230,7 +230,7 @@ def test_an_id_beyond_what_a_float_holds_keeps_every_digit(stage: Stage) -> None
     assert notification["kind"] == "voucher-push"
 
 
-def test_numbers_may_come_as_strings_and_strings_as_numbers(stage: Stage) -> None:
+def test_numbers_as_strings_and_strings_as_numbers_are_accepted(stage: Stage) -> None:
     number = str(LARGE_ID * 10**9 + int(stage.new_id("").strip("-")))
     stage.notify_tsy({**partners.tsy_issued(number), "orderId": int(number)})
     stage.await_notifications("tsy", number, "waiting")
@@ -250,32 +250,30 @@ def test_numbers_may_come_as_strings_and_strings_as_numbers(stage: Stage) -> Non
         pytest.param(lambda signed: {**signed, "request_time": "2023-02-11 11:48:00"}, id="a time not signed"),
     ],
 )
-def test_a_push_that_is_not_authentic_is_refused(
-    stage: Stage, spoil: Callable[[dict[str, Any]], dict[str, Any]]
-) -> None:
+def test_unauthenticated_push_is_rejected(stage: Stage, spoil: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     signed = stage.relay.signer.sign(partners.sctt_push(stage.new_id("T"), partners.BOOKED))
     _refused(stage.relay.push_sctt_as_is(spoil(signed)), 401)
 
 
 @pytest.mark.parametrize("age_seconds", [_WINDOW_SECONDS + 60, -_WINDOW_SECONDS - 60], ids=["past", "future"])
-def test_a_push_signed_too_far_from_now_is_refused(stage: Stage, age_seconds: int) -> None:
+def test_push_with_a_request_time_outside_the_window_is_rejected(stage: Stage, age_seconds: int) -> None:
     push = partners.sctt_push(stage.new_id("T"), partners.BOOKED)
     _refused(stage.relay.push_sctt_as_is(stage.relay.signer.sign(push, age_seconds)), 401)
 
 
-def test_a_refused_order_is_not_known(stage: Stage) -> None:
+def test_rejected_push_creates_no_order(stage: Stage) -> None:
     order_id = stage.new_order("sctt")
     stage.relay.push_sctt_as_is(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(1)))
     assert stage.relay.ask_order("sctt", order_id).status_code == 404
 
 
 def _changed(body: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """The body with some fields replaced, those changed to None left out."""
+    """The body with some fields replaced; a change to None removes the field."""
     return {name: value for name, value in {**body, **change}.items() if value is not None}
 
 
 def _refused_and_kept(stage: Stage, partner: str, push: Callable[[], Any], named: str) -> None:
-    """Asserts that a push is answered 400 naming what is wrong, quarantined, and leads to nothing."""
+    """Asserts that a push gets a 400 that contains `named`, is quarantined, and leads to no call."""
     kept_before, sent_before = _quarantined(stage, partner), len(stage.simulator.ledger())
     answer = push()
     _refused(answer, 400)
@@ -283,7 +281,7 @@ def _refused_and_kept(stage: Stage, partner: str, push: Callable[[], Any], named
     kept = _quarantined(stage, partner)
     [entry] = [entry for sk, entry in kept.items() if _deliveries(entry) != _deliveries(kept_before.get(sk))]
     assert _deliveries(entry) == _deliveries(kept_before.get(entry["sk"]["S"])) + 1
-    # The gateway replaces what is not UTF-8.
+    # The gateway replaces invalid UTF-8.
     assert entry["body"]["B"].decode() == (answer.request.body or b"").decode(errors="replace")
     assert "attention" in entry
     stage.settle()
@@ -298,7 +296,7 @@ def _refused(answer: Any, status: int) -> None:
 
 
 def _quarantined(stage: Stage, partner: str) -> dict[str, dict[str, Any]]:
-    """The unreadable bodies of a partner, by their sort keys. Equal bodies are one entry."""
+    """The unreadable bodies of a partner, by sort key. Equal bodies share one entry."""
     entries = stage.relay.aws.records(stage.relay.connection.table, f"quarantine#{partner}")
     return {entry["sk"]["S"]: entry for entry in entries}
 

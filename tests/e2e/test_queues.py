@@ -1,4 +1,4 @@
-"""What is in the queues, and what becomes of a message that should never have been there."""
+"""Tests the contents of the queues, and the handling of invalid messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_KEY_MESSAGE = 400
 _SORTED_OUT_SECONDS = 90
 
 
-def test_a_message_holds_a_key_and_nothing_personal(stage: Stage) -> None:
+def test_message_holds_a_key_and_no_personal_data(stage: Stage) -> None:
     order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
     stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=1))
     with unread(stage, "ship-notify"):
@@ -35,7 +35,7 @@ def test_a_message_holds_a_key_and_nothing_personal(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("queue", ["notifications", "itinerary-postback", "ticket-verify", "ship-notify"])
-def test_undecodable_messages_end_as_dead_letters_and_their_neighbour_goes_through(stage: Stage, queue: str) -> None:
+def test_undecodable_messages_are_dead_lettered_and_do_not_block_a_valid_one(stage: Stage, queue: str) -> None:
     order_id, key, alitrip_id = stage.new_id("P"), stage.new_id("redemption"), stage.new_alitrip_id()
     stage.link("tsy", order_id, scenarios.happytrip_flight())
     stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=1))
@@ -44,12 +44,12 @@ def test_undecodable_messages_end_as_dead_letters_and_their_neighbour_goes_throu
         stage.notify_tsy(partners.tsy_issued(order_id))
         stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(1)))
         stage.relay.submit("ticket-verify", scenarios.ticket_redemption(order_id), idempotency_key=key)
-        eventually(f"{queue} has a neighbour", lambda: messages(stage, queue).keys() > poisoned.keys())
+        eventually(f"{queue} has a valid message", lambda: messages(stage, queue).keys() > poisoned.keys())
     stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
     stage.await_calls("sctt", order_id, "ship-notify", "succeeded")
     stage.await_submitted("ticket-verify", key, "succeeded")
     eventually(
-        f"{queue} sorts out what cannot be read",
+        f"the invalid messages of {queue} are dead-lettered",
         lambda: messages(stage, f"{queue}-dead-letters"),
         lambda dead: dead.items() >= poisoned.items(),
         seconds=_SORTED_OUT_SECONDS,
@@ -62,7 +62,7 @@ def test_undecodable_messages_end_as_dead_letters_and_their_neighbour_goes_throu
 
 @contextmanager
 def unread(stage: Stage, queue: str) -> Iterator[None]:
-    """Keeps the queue's function from receiving while the block runs."""
+    """Stops the queue's function from receiving messages for the duration of the block."""
     lambdas = stage.relay.aws.client("lambda")
     attributes = stage.relay.aws.client("sqs").get_queue_attributes(
         QueueUrl=stage.relay.connection.queues[queue], AttributeNames=["QueueArn"]
@@ -77,18 +77,18 @@ def unread(stage: Stage, queue: str) -> Iterator[None]:
 
 
 def send(stage: Stage, queue: str, body: str) -> str:
-    """Puts a message straight onto the queue; returns its id."""
+    """Sends a message directly to the queue; returns its id."""
     sqs, url = stage.relay.aws.client("sqs"), stage.relay.connection.queues[queue]
     return sqs.send_message(QueueUrl=url, MessageBody=body)["MessageId"]
 
 
 def messages(stage: Stage, queue: str) -> dict[str, str]:
-    """What the queue holds, by message id."""
+    """The bodies of the queue's messages, by message id."""
     held = stage.relay.aws.messages(stage.relay.connection.queues[queue])
     return {message["MessageId"]: message["Body"] for message in held}
 
 
 def only_message(stage: Stage, queue: str) -> str:
-    """Waits until the queue holds something, which must be one message, and returns that."""
+    """Waits until the queue is not empty, and returns the body of its only message."""
     [body] = eventually(f"a message in {queue}", lambda: messages(stage, queue)).values()
     return body

@@ -1,4 +1,4 @@
-"""Every story of `make demo`, and what its records say in the table when it is over."""
+"""Runs every scenario of `make demo`, and checks its records in the table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scenarios import SCENARIOS, ExpectedCall, Scenario, Stage, verify
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.title)
-def test_the_story_ends_as_it_should(stage: Stage, scenario: Scenario) -> None:
+def test_scenario_ends_with_the_expected_calls_and_records(stage: Stage, scenario: Scenario) -> None:
     calls = scenario.play(stage)
     stage.settle()
     verify(calls, stage.simulator.ledger())
@@ -17,7 +17,7 @@ def test_the_story_ends_as_it_should(stage: Stage, scenario: Scenario) -> None:
 
 
 def assert_order_records_agree(stage: Stage) -> None:
-    """Asserts that the table holds the link and the notification states that the relay tells."""
+    """Asserts that the table holds the link and the notification states that the API returns."""
     for partner, order_id in stage.orders:
         told = stage.relay.order(partner, order_id)
         record = stage.relay.aws.record(stage.relay.connection.table, f"order#{partner}#{order_id}", "record")
@@ -28,7 +28,7 @@ def assert_order_records_agree(stage: Stage) -> None:
 
 
 def assert_call_records_end_as_expected(stage: Stage, calls: list[ExpectedCall]) -> None:
-    """Asserts that each call is in the state that the story ends in, and that its record expires if it is finished."""
+    """Asserts that each call is in its expected state, and that its record expires if it is finished."""
     for expected in calls:
         if not expected.requests:
             continue

@@ -1,4 +1,4 @@
-"""What is secret or personal stays in the table and at TOP, through all that the suite did."""
+"""Tests that secrets and personal data stay in the table and at TOP during the whole suite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scenarios import Stage
 pytestmark = pytest.mark.last
 
 
-def test_personal_data_is_masked_in_what_the_booking_system_reads(stage: Stage) -> None:
+def test_personal_data_is_masked_in_answers_to_the_booking_system(stage: Stage) -> None:
     order_id = stage.new_order("sctt")
     stage.link("sctt", order_id, scenarios.fliggy_ship(stage.new_alitrip_id(), tickets=2))
     stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(2)))
@@ -27,31 +27,31 @@ def test_personal_data_is_masked_in_what_the_booking_system_reads(stage: Stage) 
         assert [name for name, value in personal().items() if value in told] == []
 
 
-def test_no_secret_and_nothing_personal_is_in_any_function_log(relay: Relay) -> None:
+def test_function_logs_contain_no_secrets_or_personal_data(relay: Relay) -> None:
     lines = relay.aws.log_lines()
-    assert sum(map(len, lines.values())) > 100, "the functions' logs are not where this test looks"
+    assert sum(map(len, lines.values())) > 100, "this test does not find the functions' logs"
     for group, written in lines.items():
         assert found_in(relay, "\n".join(written)) == [], f"in log group {group}"
 
 
-def test_no_secret_and_nothing_personal_is_in_what_the_programs_wrote(relay: Relay) -> None:
+def test_program_logs_contain_no_secrets_or_personal_data(relay: Relay) -> None:
     for log in LOGS.glob("test-*.log"):
         assert found_in(relay, log.read_text("utf-8", errors="replace")) == [], f"in {log.name}"
 
 
-def test_no_secret_and_nothing_personal_is_in_any_message(relay: Relay) -> None:
+def test_messages_contain_no_secrets_or_personal_data(relay: Relay) -> None:
     for name, url in relay.connection.queues.items():
         held = json.dumps(relay.aws.messages(url), ensure_ascii=False)
         assert found_in(relay, held) == [], f"in queue {name}"
 
 
-def test_no_secret_and_nothing_personal_is_in_any_error_body(relay: Relay) -> None:
-    assert len(relay.error_bodies) > 20, "this test is to run after those that provoke errors"
+def test_error_bodies_contain_no_secrets_or_personal_data(relay: Relay) -> None:
+    assert len(relay.error_bodies) > 20, "this test must run after the tests that provoke errors"
     assert found_in(relay, "\n".join(relay.error_bodies)) == []
 
 
 def personal() -> dict[str, str]:
-    """The scenarios' personal data, by what they are."""
+    """The scenarios' personal data, by description."""
     return {
         "passenger name": scenarios.PASSENGER_NAME,
         "certificate number": scenarios.CERTIFICATE_NUMBER,
@@ -61,7 +61,7 @@ def personal() -> dict[str, str]:
 
 
 def found_in(relay: Relay, text: str) -> list[str]:
-    """Names what the text gives away, as it is, escaped as in JSON, or encoded as in a form or URL."""
+    """Names the secrets and personal data in the text: plain, escaped as in JSON, or encoded as in a form or URL."""
     connection = relay.connection
     planted = {
         **personal(),

@@ -1,11 +1,11 @@
-//! The answers that the README documents, checked by their text: no reading of the relay's own is used.
+//! Checks answers against the strings that the README documents. It uses no parsing code of the relay.
 
 use relay_types::order::Partner;
 use serde_json::{Value, json};
 
 use crate::script::{PLANTED, PLANTED_DIGITS};
 
-/// The body that acknowledges a notification.
+/// Returns the body that acknowledges a notification.
 pub const fn acknowledgement(partner: Partner) -> &'static str {
     match partner {
         Partner::Tsy => r#"{"msg":"success","code":"0"}"#,
@@ -13,10 +13,10 @@ pub const fn acknowledgement(partner: Partner) -> &'static str {
     }
 }
 
-/// Checks a refusal in the partner's own shape, and gives its message.
+/// Checks a refusal in the partner's format, and returns its message.
 ///
 /// # Panics
-/// If it has another shape, or repeats a value of `sent`.
+/// If it has another format, or repeats a value of `sent`.
 pub fn partner_refusal(partner: Partner, status: u16, body: &str, sent: &[u8]) -> String {
     let answer: Value = serde_json::from_str(body).expect("a refusal is JSON");
     let message = answer["msg"].as_str().expect("a refusal has a message").to_owned();
@@ -24,16 +24,16 @@ pub fn partner_refusal(partner: Partner, status: u16, body: &str, sent: &[u8]) -
         Partner::Tsy => json!({"msg": message, "code": status.to_string()}),
         Partner::Sctt => json!({"code": status, "msg": message, "data": null}),
     };
-    assert_eq!(answer, expected, "not {partner}'s shape");
+    assert_eq!(answer, expected, "the refusal does not have {partner}'s format");
     says_what_is_wrong(status, &message);
     repeats_no_value(body, sent);
     message
 }
 
-/// Checks a refusal of the company's own systems, and gives the field at fault.
+/// Checks a refusal for the company's own systems, and returns the field at fault.
 ///
 /// # Panics
-/// If it has another shape, or is a 400 that repeats a value of `sent`.
+/// If it has another format, or is a 400 that repeats a value of `sent`.
 pub fn refusal(status: u16, body: &str, sent: &[u8]) -> Option<String> {
     let answer: Value = serde_json::from_str(body).expect("a refusal is JSON");
     let message = answer["message"].as_str().expect("a refusal has a message").to_owned();
@@ -43,10 +43,10 @@ pub fn refusal(status: u16, body: &str, sent: &[u8]) -> Option<String> {
         409 => "Conflict",
         413 => "Payload Too Large",
         422 => "Unprocessable Entity",
-        _ => panic!("{status} is not documented: {body}"),
+        _ => panic!("status {status} is not documented: {body}"),
     };
     let mut expected = json!({"status": status, "error": reason, "message": message});
-    let field = answer.get("field").map(|field| field.as_str().expect("a field's name is a text").to_owned());
+    let field = answer.get("field").map(|field| field.as_str().expect("a field's name is a string").to_owned());
     if let Some(field) = &field {
         assert!(
             !field.is_empty() && message.contains(field.as_str()),
@@ -54,9 +54,12 @@ pub fn refusal(status: u16, body: &str, sent: &[u8]) -> Option<String> {
         );
         expected["field"] = json!(field);
     }
-    assert_eq!(answer, expected, "not the refusals' shape");
+    assert_eq!(answer, expected, "the refusal does not have the documented format");
     if status == 400 {
-        assert!(field.is_some() || message.starts_with("the body "), "says not what is wrong: {message}");
+        assert!(
+            field.is_some() || message.starts_with("the body "),
+            "the message does not name the problem: {message}"
+        );
         repeats_no_value(body, sent);
     }
     field
@@ -67,12 +70,13 @@ fn says_what_is_wrong(status: u16, message: &str) {
         400 => message.starts_with("field ") || message.starts_with("the body "),
         401 => message == "not authorized",
         413 => message == "the body is larger than 256 KiB",
-        _ => panic!("{status} is not documented: {message}"),
+        _ => panic!("status {status} is not documented: {message}"),
     };
-    assert!(says, "says not what is wrong: {message}");
+    assert!(says, "the message does not name the problem: {message}");
 }
 
-/// Every value that edits put into a body is marked; names are not, unless bytes were edited into one.
+/// Checks that an answer repeats no value that an edit put into the body. Those values contain a mark. Names contain
+/// one only if bytes were edited into them.
 fn repeats_no_value(answer: &str, sent: &[u8]) {
     fn named(value: &Value, text: &str) -> bool {
         match value {
@@ -85,15 +89,15 @@ fn repeats_no_value(answer: &str, sent: &[u8]) {
         if answer.contains(mark) {
             let sent = sent.strip_prefix("\u{feff}".as_bytes()).unwrap_or(sent);
             let sent: Value = serde_json::from_slice(sent).unwrap_or_default();
-            assert!(named(&sent, mark), "a value is repeated: {answer}");
+            assert!(named(&sent, mark), "the answer repeats a value: {answer}");
         }
     }
 }
 
-/// Checks that SQS would take a message of this body, which its stand-in does not.
+/// Checks that SQS accepts a message with this body. The SQS model does not check that.
 ///
 /// # Panics
-/// If it holds a character that SQS refuses.
+/// If it contains a character that SQS refuses.
 pub fn sqs_takes(message: &str) {
     // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
     let taken = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);

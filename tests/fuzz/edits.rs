@@ -1,11 +1,11 @@
-//! Bodies from a fuzzer's bytes. Random bytes are no JSON, and what is no JSON is refused at the door; so most
-//! inputs say how a real body is to be edited.
+//! Turns a fuzzer's bytes into bodies. Random bytes are not JSON, and the relay refuses those at once. Most inputs are
+//! therefore instructions for editing a real body.
 //!
-//! - What begins like JSON, with a brace or a bracket, is a body as it stands up to its first NUL. A seed's file is
-//!   thus an input, and so is a body that somebody once sent.
+//! - An input that begins like JSON, with a brace or a bracket, is a body up to its first NUL. So a seed's file is an
+//!   input, and so is a body that a partner once sent.
 //! - Otherwise the first byte chooses one of the target's seeds.
 //!
-//! What follows says how many edits there are, and which.
+//! The remaining bytes choose the number of edits and the edits.
 
 use std::sync::OnceLock;
 
@@ -13,19 +13,19 @@ use serde_json::{Map, Value};
 
 use crate::script::Script;
 
-/// About how much edits may add to a body, in bytes: somewhat more than the relay takes.
+/// The approximate limit of what edits add to a body, in bytes: somewhat more than the relay accepts.
 const MAX_GROWTH: usize = 300 * 1024;
-/// How deep an edited body may get: the fuzzer's own stack is no larger than a thread's. The relay takes 127.
+/// The maximum depth of an edited body: the fuzzer's stack is no larger than a thread's. The relay accepts 127.
 const MAX_DEPTH: usize = 1200;
-/// The largest body that the relay documents to take.
+/// The documented maximum body size, in bytes.
 pub const LARGEST: usize = 256 * 1024;
 
-/// Opens what stands for text that `serde_json` would not write.
+/// Opens a placeholder for a string that `serde_json` would not write.
 const OPEN: char = '\u{e000}';
-/// Closes it.
+/// Closes the placeholder.
 const CLOSE: char = '\u{e001}';
 
-/// Values as `serde_json` never writes them; not all are JSON.
+/// Values in forms that `serde_json` never writes. Some are not JSON.
 const RAW: [&str; 14] = [
     r#""\ud800""#,
     r#""PLANTED\udc00\ud800""#,
@@ -43,16 +43,16 @@ const RAW: [&str; 14] = [
     " \t\r\n1 ",
 ];
 
-/// A body, and whether API Gateway hands it over in base64.
+/// A body, and whether API Gateway encodes it in base64.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edited {
     /// The body.
     pub bytes: Vec<u8>,
-    /// Whether it comes in base64 though it need not.
+    /// Whether it is encoded in base64 even if it is UTF-8.
     pub base64: bool,
 }
 
-/// Real bodies, and the names in them.
+/// The real bodies that edits begin from, and the member names in them.
 #[derive(Debug)]
 pub struct Seeds {
     bodies: &'static [&'static str],
@@ -60,7 +60,7 @@ pub struct Seeds {
 }
 
 impl Seeds {
-    /// These bodies.
+    /// Seeds with these bodies.
     pub const fn new(bodies: &'static [&'static str]) -> Self {
         Self { bodies, names: OnceLock::new() }
     }
@@ -70,7 +70,7 @@ impl Seeds {
         self.bodies
     }
 
-    /// Every name in them, in the order of their first use.
+    /// Every member name in the bodies, in the order of first use.
     fn names(&self) -> &[String] {
         self.names.get_or_init(|| {
             let mut names = Vec::new();
@@ -82,7 +82,7 @@ impl Seeds {
     }
 }
 
-/// The body that `input` stands for.
+/// Turns an input into a body.
 pub fn body(input: &[u8], seeds: &Seeds) -> Edited {
     let (base, script) = match input.split_first() {
         Some((b'{' | b'[', _)) => {
@@ -96,7 +96,7 @@ pub fn body(input: &[u8], seeds: &Seeds) -> Edited {
     if script.is_over() {
         return Edited { bytes: base.to_vec(), base64: false };
     }
-    // Mostly few: what is edited again and again is soon refused for one and the same reason.
+    // Mostly few: a body with many edits is usually refused for the same reason.
     let edits = script.one_of(&[1, 1, 1, 2, 2, 3, 6, 20]);
     let mut draft = Draft { json: serde_json::from_slice(base).ok(), growth: 0, twins: 0 };
     let mut after = Vec::new();
@@ -117,7 +117,7 @@ pub fn body(input: &[u8], seeds: &Seeds) -> Edited {
     edited
 }
 
-/// Adds the names in a value that are not known yet.
+/// Adds the unknown member names of a value to `names`.
 fn collect(value: &Value, names: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
@@ -133,7 +133,8 @@ fn collect(value: &Value, names: &mut Vec<String>) {
     }
 }
 
-/// The body as text: names that stand twice, and values that `serde_json` would not write, as they are meant.
+/// Serializes a body. It resolves the placeholders for duplicate names and for values that `serde_json` would not
+/// write.
 fn written(json: &Value) -> Vec<u8> {
     let text = json.to_string();
     let mut written = String::with_capacity(text.len());
@@ -141,7 +142,7 @@ fn written(json: &Value) -> Vec<u8> {
     while let Some((before, marked)) = rest.split_once(OPEN) {
         let (mark, after) = marked.split_once(CLOSE).unwrap_or((marked, ""));
         match mark.strip_prefix("raw") {
-            // The quotes around it go too.
+            // The quotes around the placeholder go too.
             Some(index) => {
                 written.push_str(before.strip_suffix('"').unwrap_or(before));
                 written.push_str(index.parse().ok().and_then(|index: usize| RAW.get(index)).unwrap_or(&"null"));
@@ -164,7 +165,7 @@ struct Draft {
 }
 
 impl Draft {
-    /// Whether the body may grow by that much; counts it if so.
+    /// Whether the body may grow by `by` bytes. If so, counts them.
     fn may_grow(&mut self, by: usize) -> bool {
         let may = self.growth + by <= MAX_GROWTH;
         if may {
@@ -244,7 +245,7 @@ impl Draft {
         self.json = Some(root);
     }
 
-    /// A list gets an element twice, an object a name twice, and not always with the same value.
+    /// Duplicates an element of a list, or a name of an object, not always with the same value.
     fn double(&mut self, node: &mut Value, script: &mut Script<'_>) {
         let choice = script.word();
         match node {
@@ -285,7 +286,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// The `position`-th value, from the outside in.
+/// Returns the `position`-th value, from the outside in.
 fn nth(root: &mut Value, position: usize) -> &mut Value {
     fn find<'a>(value: &'a mut Value, left: &mut usize) -> Option<&'a mut Value> {
         if *left == 0 {
@@ -352,7 +353,7 @@ fn nest(node: &mut Value, depth: usize, how: u8) {
     }
 }
 
-/// The same in another type.
+/// Converts a value to another type.
 fn retype(node: &mut Value, script: &mut Script<'_>) {
     *node = match node.take() {
         Value::Null => Value::String(String::new()),
@@ -372,7 +373,7 @@ fn retype(node: &mut Value, script: &mut Script<'_>) {
 }
 
 impl Edited {
-    /// An edit to the bytes.
+    /// Edits the bytes.
     fn edit(&mut self, edit: u8, at: usize, byte: u8) {
         let bytes = &mut self.bytes;
         let at = at.checked_rem(bytes.len()).unwrap_or_default();
@@ -383,7 +384,7 @@ impl Edited {
             3 if !bytes.is_empty() => bytes[at] = byte,
             4 => drop(bytes.splice(..0, *b"\xef\xbb\xbf")),
             5 => bytes.extend_from_slice(b" {\"more\": 1}"),
-            // Space counts like any other byte.
+            // A space counts like any other byte.
             6 if bytes.len() <= LARGEST => bytes.resize(LARGEST, b' '),
             7 if bytes.len() <= LARGEST => bytes.resize(LARGEST + 1, b'\n'),
             8 => bytes.clear(),

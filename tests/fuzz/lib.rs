@@ -1,10 +1,10 @@
-//! Whatever comes in from outside gets a documented answer, and the table and the queues bear it out.
+//! Checks that every input from outside gets a documented answer, and that the table and the queues match it.
 //!
-//! Each test is a fuzz target. `cargo test` tries its corpus (`__fuzz__/<target>/corpus`) and then some thousand
-//! random inputs; `make fuzz` lets libFuzzer look for inputs that reach new code.
+//! Each test is a fuzz target. `cargo test` runs its corpus (`__fuzz__/<target>/corpus`) and then up to several
+//! thousand random inputs. `make fuzz` lets libFuzzer look for inputs that reach new code.
 
 #![cfg(test)]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is not as it should be")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails at the first unexpected state")]
 
 mod documented;
 mod edits;
@@ -36,7 +36,8 @@ use crate::documented::{acknowledgement, partner_refusal, refusal, sqs_takes};
 use crate::edits::{Edited, LARGEST, Seeds, body};
 use crate::world::{bare, on_empty_relay, request};
 
-/// The files of a target's corpus that edits begin from. Add new ones at the end: inputs choose them by position.
+/// Includes the files of a target's corpus that edits begin from. Add new ones at the end: inputs choose them by
+/// position.
 macro_rules! seeds {
     ($target:literal: $($name:literal),+ $(,)?) => {
         Seeds::new(&[$(include_str!(concat!("__fuzz__/", $target, "/corpus/", $name, ".json"))),+])
@@ -64,10 +65,10 @@ static RESOLUTION: Seeds = seeds!("resolution": "succeeded", "rejected", "retry"
 static ATTENTION_QUERY: Seeds = seeds!("attention_query": "first-page", "next-page");
 static PATH_PARAMETERS: Seeds = seeds!("path_parameters": "names", "encoded");
 
-/// How long random inputs are tried at most, on a machine that has much else to do.
+/// The time limit for random inputs of one target, for busy machines.
 const LONGEST: Duration = Duration::from_secs(4);
 
-/// Runs a target: as many random inputs as this after its corpus, where no fuzzer drives it.
+/// Runs a target. Without a fuzzer, it runs the corpus and then `$inputs` random inputs.
 macro_rules! fuzz {
     ($inputs:expr, $target:expr) => {
         bolero::check!()
@@ -148,14 +149,14 @@ fn path_parameters() {
     fuzz!(700, |input| routed(&body(input, &PATH_PARAMETERS)));
 }
 
-/// An item of the table.
+/// Reads an item of the table.
 async fn item(relay: &Relay, pk: &str, sk: &str) -> Option<HashMap<String, AttributeValue>> {
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let get = relay.dynamodb.get_item().table_name("relay").consistent_read(true);
     get.key("pk", text(pk)).key("sk", text(sk)).send().await.unwrap().item
 }
 
-/// What is in a queue, as JSON; each is a message that SQS takes.
+/// Parses messages of a queue, and checks that SQS accepts each.
 fn keys(messages: &[Message]) -> Vec<Value> {
     let key = |message: &Message| {
         let body = message.body.as_deref().unwrap();
@@ -165,33 +166,33 @@ fn keys(messages: &[Message]) -> Vec<Value> {
     messages.iter().map(key).collect()
 }
 
-/// The functions behind the queues do what waits for them, and none of it fails.
+/// Lets the function of a queue handle messages, and checks that none fails.
 async fn handled(relay: &Relay, queue: &str, messages: &[Message]) {
     let response = relay.invoke(queue, relay.event(messages)).await;
-    assert!(response.batch_item_failures.is_empty(), "what was taken cannot be handled by {queue}: {messages:?}");
+    assert!(response.batch_item_failures.is_empty(), "{queue} failed on accepted messages: {messages:?}");
 }
 
 fn parsed(body: &str) -> Value {
     serde_json::from_str(body).expect("an answer is JSON")
 }
 
-/// A body without the byte order mark that it may begin with.
+/// Removes a byte order mark from the beginning of a body.
 fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
 }
 
-/// A text, or a number's digits.
+/// Returns a string, or a number's digits.
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        // JSON's -0 is the number 0.
+        // In JSON, -0 is the number 0.
         Value::Number(number) if number.to_string() == "-0" => Some("0".to_owned()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
 }
 
-/// A partner sends a body.
+/// Sends a body as a partner, and checks the answer, the table and the queue.
 fn notification(kind: NotificationKind, sent: &Edited) {
     let partner = kind.partner();
     on_empty_relay(async |relay| {
@@ -203,7 +204,7 @@ fn notification(kind: NotificationKind, sent: &Edited) {
         let (status, answer) = post().await;
         let written = relay.cloud.take_sent();
         let mut messages = relay.receive("notifications").await;
-        // A push of many orders: SQS gives ten messages at a time.
+        // A push of many orders leads to more than the ten messages of one receive.
         while messages.len() % 10 == 0 {
             match relay.receive("notifications").await {
                 more if more.is_empty() => break,
@@ -213,7 +214,7 @@ fn notification(kind: NotificationKind, sent: &Edited) {
         assert_eq!(status == 413, sent.bytes.len() > LARGEST, "{} bytes", sent.bytes.len());
         if status != 200 {
             let message = partner_refusal(partner, status, &answer, &sent.bytes);
-            assert_eq!(messages.len(), 0, "a refused body is enqueued");
+            assert_eq!(messages.len(), 0, "a refused body was enqueued");
             match status {
                 400 => {
                     let sk = format!("{kind}#{}", sha256_hex(&sent.bytes));
@@ -224,13 +225,13 @@ fn notification(kind: NotificationKind, sent: &Edited) {
                     assert_eq!(written.len(), 1, "{written:?}");
                 }
                 413 => assert_eq!(written, []),
-                _ => panic!("{status} with the right token and nothing amiss"),
+                _ => panic!("unexpected status {status} with a valid token"),
             }
             return;
         }
         assert_eq!(answer, acknowledgement(partner));
         let text = without_mark(&sent.bytes);
-        let body: Value = serde_json::from_slice(text).expect("what is taken is JSON");
+        let body: Value = serde_json::from_slice(text).expect("an accepted body is JSON");
         let mut told = keys(&messages);
         let mut orders = Vec::new();
         for (order_id, part) in orders_of(kind, &body) {
@@ -238,28 +239,28 @@ fn notification(kind: NotificationKind, sent: &Edited) {
             let place = told
                 .iter()
                 .position(|told| *told == key)
-                .unwrap_or_else(|| panic!("{key} is recorded, and not enqueued: {told:?}"));
+                .unwrap_or_else(|| panic!("{key} was recorded, but not enqueued: {told:?}"));
             told.swap_remove(place);
             let bodies = recorded(relay, partner, &order_id).await;
             let is_part =
                 |recorded: &String| serde_json::from_str(recorded).is_ok_and(|recorded: Value| recorded == part);
-            assert!(bodies.iter().any(is_part), "what was told is not recorded");
+            assert!(bodies.iter().any(is_part), "the notification was not recorded");
             if kind != NotificationKind::CancelPush {
                 assert!(bodies.iter().any(|body| body.as_bytes() == text));
             }
             orders.push(order_id);
         }
-        assert_eq!(told, Vec::<Value>::new(), "what was not told is enqueued");
-        assert_eq!(post().await, (200, answer), "a repeat is answered otherwise");
+        assert_eq!(told, Vec::<Value>::new(), "keys of other orders were enqueued");
+        assert_eq!(post().await, (200, answer), "a repeat got a different answer");
         handled(relay, "notifications", &messages).await;
         for order_id in orders {
             let record = relay.record(&format!("order#{partner}#{order_id}")).await;
-            assert_eq!(record.facts, [], "nothing was decided");
+            assert_eq!(record.facts, [], "the facts were not decided");
         }
     });
 }
 
-/// The bodies of an order's notifications.
+/// Returns the bodies of an order's notifications.
 async fn recorded(relay: &Relay, partner: Partner, order_id: &str) -> Vec<String> {
     let record = relay.record(&format!("order#{partner}#{order_id}")).await;
     let mut bodies = Vec::new();
@@ -274,9 +275,9 @@ fn relay_reads(entry: &Value) -> bool {
     relay_types::json::read::<relay_types::partner::sctt::Cancellation>(entry).is_ok()
 }
 
-/// Whose orders a body tells of, and what it tells of each.
+/// Returns the order ids in a body, each with the part of the body about that order.
 fn orders_of(kind: NotificationKind, body: &Value) -> Vec<(String, Value)> {
-    // A second name counts only where the first is absent or empty.
+    // A second name counts only if the first is absent or empty.
     let first_of = |body: &Value, names: &[&str]| {
         let id = names.iter().map(|name| &body[*name]).find(|id| !id.is_null() && **id != json!(""));
         id.and_then(text)
@@ -297,7 +298,7 @@ fn orders_of(kind: NotificationKind, body: &Value) -> Vec<(String, Value)> {
                 // The first few short scalars around the list.
                 let mut kept = 0;
                 let mut part = body.clone();
-                part.as_object_mut().expect("what is taken is an object").retain(|name, value| {
+                part.as_object_mut().expect("an accepted body is an object").retain(|name, value| {
                     let is_scalar = !value.is_object() && !value.is_array();
                     let is_kept =
                         is_scalar && name.len() + value.to_string().len() <= 96 && name != "orderlist" && kept < 8;
@@ -305,13 +306,13 @@ fn orders_of(kind: NotificationKind, body: &Value) -> Vec<(String, Value)> {
                     is_kept
                 });
                 part["orderlist"] = json!([entry]);
-                // One that names no order, or has no status, is quarantined.
+                // An entry that names no order, or has no status, is quarantined.
                 let id =
                     first_of(entry, &["trade_number", "order_code"]).filter(|id| OrderId::try_from(id.clone()).is_ok());
                 Some((id.filter(|_| relay_reads(entry))?, part))
             };
             let mut parts: Vec<(String, Value)> = Vec::new();
-            for part in body["orderlist"].as_array().expect("what is taken has a list").iter().filter_map(part) {
+            for part in body["orderlist"].as_array().expect("an accepted body has a list").iter().filter_map(part) {
                 // Equal entries are one delivery.
                 if !parts
                     .iter()
@@ -323,10 +324,10 @@ fn orders_of(kind: NotificationKind, body: &Value) -> Vec<(String, Value)> {
             return parts;
         }
     };
-    vec![(order_id.expect("what is taken names an order"), body.clone())]
+    vec![(order_id.expect("an accepted body names an order"), body.clone())]
 }
 
-/// The booking system links an order, of which a notification was taken before.
+/// Links an order that already has a notification.
 fn linked(sent: &Edited) {
     on_empty_relay(async |relay| {
         let is_flight = sent.bytes.windows(9).any(|window| window == b"happytrip");
@@ -342,7 +343,7 @@ fn linked(sent: &Edited) {
         if_too_large(status, &answer, sent);
         if status != 200 {
             let _field = refusal(status, &answer, &sent.bytes);
-            assert!(matches!(status, 400 | 413), "{status} for an order of a partner that there is");
+            assert!(matches!(status, 400 | 413), "unexpected status {status} for an order of a known partner");
             assert_eq!(relay.cloud.take_sent(), []);
             return;
         }
@@ -350,7 +351,7 @@ fn linked(sent: &Edited) {
         assert_eq!(parsed(&answer), expected);
         assert!(relay.order(partner.as_str(), "O-1").await["link"].is_object());
         let messages = relay.receive("notifications").await;
-        assert_eq!(keys(&messages).len(), 2, "the notification is to be decided again");
+        assert_eq!(keys(&messages).len(), 2, "the link did not enqueue the order again");
         handled(relay, "notifications", &messages).await;
         for kind in CallKind::ALL {
             let messages = relay.receive(kind.as_str()).await;
@@ -358,14 +359,14 @@ fn linked(sent: &Edited) {
             handled(relay, kind.as_str(), &messages).await;
         }
         let order = relay.order(partner.as_str(), "O-1").await;
-        assert_ne!(order["notifications"][0]["state"], "received", "nothing was decided");
+        assert_ne!(order["notifications"][0]["state"], "received", "the notification was not decided");
         for call in order["calls"].as_array().unwrap() {
             assert!(call["state"] == "succeeded" || call["state"] == "refused", "{call}");
         }
     });
 }
 
-/// The booking system asks for a call.
+/// Submits a call twice.
 fn submitted(kind: CallKind, sent: &Edited) {
     on_empty_relay(async |relay| {
         let submit = async || {
@@ -378,11 +379,11 @@ fn submitted(kind: CallKind, sent: &Edited) {
             (response.headers().get("Idempotent-Replayed").is_some(), answered(response))
         };
         let (replayed, (status, answer)) = submit().await;
-        assert!(!replayed, "the first is no repeat");
+        assert!(!replayed, "the first submission was answered as a repeat");
         if_too_large(status, &answer, sent);
         if status != 202 {
             let _field = refusal(status, &answer, &sent.bytes);
-            assert!(matches!(status, 400 | 413), "{status} for the first of a call that there is");
+            assert!(matches!(status, 400 | 413), "unexpected status {status} for the first submission of a known call");
             assert_eq!(relay.cloud.take_sent(), []);
             return;
         }
@@ -392,7 +393,7 @@ fn submitted(kind: CallKind, sent: &Edited) {
         let (replayed, (status, again)) = submit().await;
         assert_eq!((replayed, status), (true, 200), "{again}");
         let messages = relay.receive("notifications").await;
-        assert_eq!(keys(&messages).len(), 2, "the first and the repeat");
+        assert_eq!(keys(&messages).len(), 2, "the submission and its repeat must enqueue one key each");
         handled(relay, "notifications", &messages).await;
         let messages = relay.receive(kind.as_str()).await;
         handled(relay, kind.as_str(), &messages[..1]).await;
@@ -400,30 +401,31 @@ fn submitted(kind: CallKind, sent: &Edited) {
         let call = parsed(&call);
         assert_eq!(status, 200, "{call}");
         assert!(call["state"] == "succeeded" || call["state"] == "refused", "{call}");
-        assert_eq!(relay.ledger().len(), 1, "TOP was called once");
+        assert_eq!(relay.ledger().len(), 1, "TOP must be called exactly once");
     });
 }
 
-/// A body is too large as it was sent, or as it would be recorded: then it has numbers in the place of texts.
+/// Checks the answer to an oversized body. A body is too large as it was sent, or with its numbers as strings as it
+/// would be recorded.
 fn if_too_large(status: u16, answer: &str, sent: &Edited) {
     let as_sent = "the body is larger than 256 KiB";
     let as_recorded = "the body is larger than 256 KiB once its numbers are written as strings";
     let too_large = sent.bytes.len() > LARGEST;
-    assert!(status == 413 || !too_large, "{} bytes are taken", sent.bytes.len());
+    assert!(status == 413 || !too_large, "{} bytes were accepted", sent.bytes.len());
     if status == 413 {
         assert_eq!(parsed(answer)["message"], if too_large { as_sent } else { as_recorded });
-        assert!(sent.bytes.len() > LARGEST / 2, "{} bytes are refused", sent.bytes.len());
+        assert!(sent.bytes.len() > LARGEST / 2, "{} bytes were refused", sent.bytes.len());
     }
 }
 
-/// An id as it stands in a path.
+/// Percent-encodes an id for a path.
 fn encoded(id: &str) -> String {
     id.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-/// TOP answers each of the calls like this.
+/// Reads an answer of TOP as the answer to each call.
 fn top_answered(answer: &Edited) {
-    // TOP has been seen to send raw control characters, so those count as spaces.
+    // TOP sometimes sends raw control characters, which count as spaces.
     let spaced = answer.bytes.iter().map(|byte| if byte.is_ascii_control() { b' ' } else { *byte });
     let read = serde_json::from_slice::<Value>(&answer.bytes);
     let read = read.or_else(|_| serde_json::from_slice(&spaced.collect::<Vec<_>>())).unwrap_or_default();
@@ -447,7 +449,7 @@ fn top_answered(answer: &Edited) {
     }
 }
 
-/// Lambda hands an event of SQS over, with each message's body as JSON or as text.
+/// Invokes a function with an SQS event, in which a message's body is JSON or a string.
 fn received(sent: &Edited) {
     let as_text = |value: Value| match value {
         container @ (Value::Object(_) | Value::Array(_)) => Value::String(container.to_string()),
@@ -459,14 +461,14 @@ fn received(sent: &Edited) {
             *body = as_text(body.take());
         }
     }
-    // What is no event never gets to a function of ours: the Lambda runtime refuses it, and SQS sends it again.
+    // Anything but an event never reaches a function: the Lambda runtime refuses it, and SQS delivers it again.
     let Ok(mut event) = serde_json::from_slice::<SqsEvent>(event.to_string().as_bytes()) else { return };
-    // The template asks for ten at most.
+    // The template sets a batch size of ten.
     event.records.truncate(20);
     let text = String::from_utf8_lossy(&sent.bytes);
     let kind = CallKind::ALL.into_iter().find(|kind| text.contains(kind.as_str()));
     on_empty_relay(async |relay| {
-        // What the seeds' keys name.
+        // Create the records that the seeds' keys name.
         match kind {
             None => drop(relay.post_tsy(&tsy("P-1001", "issued")).await),
             Some(CallKind::TicketVerify) => {
@@ -495,15 +497,15 @@ fn received(sent: &Edited) {
         let failed: BTreeSet<_> =
             response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         for id in &failed {
-            assert!(messages.iter().any(|(sent, _)| sent == id), "{id} was not sent");
+            assert!(messages.iter().any(|(sent, _)| sent == id), "{id} is not the id of a sent message");
         }
         for (id, body) in messages.iter().filter(|(id, _)| !failed.contains(id)) {
-            assert!(is_done(relay, kind, body).await, "{id} is neither handled nor reported: {body}");
+            assert!(is_done(relay, kind, body).await, "{id} was neither handled nor reported as failed: {body}");
         }
     });
 }
 
-/// Whether nothing is left to do for the record that a message names: it is decided, or its call was sent.
+/// Whether the record that a message names has no work left: it is decided, or its call was sent.
 async fn is_done(relay: &Relay, kind: Option<CallKind>, message: &str) -> bool {
     let Ok(key) = serde_json::from_str::<RecordKey>(message) else { return false };
     let Some(record) = relay.store.record(&key).await.unwrap() else { return true };
@@ -513,7 +515,7 @@ async fn is_done(relay: &Relay, kind: Option<CallKind>, message: &str) -> bool {
     }
 }
 
-/// A person says what became of a call that nobody knows the outcome of.
+/// Resolves a call whose outcome is unknown.
 fn resolved(sent: &Edited) {
     on_empty_relay(async |relay| {
         relay.submit("ticket-verify", Some("redemption-1"), &redemption(7, 0)).await;
@@ -528,27 +530,27 @@ fn resolved(sent: &Edited) {
         assert_eq!(status == 413, sent.bytes.len() > LARGEST, "{} bytes", sent.bytes.len());
         if status != 202 {
             let _field = refusal(status, &answer, &sent.bytes);
-            assert!(matches!(status, 400 | 413), "{status} for a call that is unknown");
+            assert!(matches!(status, 400 | 413), "unexpected status {status} for an unknown call");
             assert_eq!(relay.cloud.take_sent(), []);
             return;
         }
         let said: Value = serde_json::from_slice(without_mark(&sent.bytes)).unwrap();
-        let state = match said["outcome"].as_str().expect("what is taken says what became of the call") {
+        let state = match said["outcome"].as_str().expect("an accepted resolution has an outcome") {
             "retry" => "pending",
             "succeeded" => "succeeded",
             "rejected" => "refused",
-            other => panic!("{other} is no outcome"),
+            other => panic!("{other} is not an outcome"),
         };
         assert_eq!(relay.poll("notifications").await, (1, 0), "{answer}");
         assert_eq!(relay.call(CallKind::TicketVerify, "redemption-1").await["state"], state);
         let waiting = relay.receive("ticket-verify").await;
         assert_eq!(keys(&waiting).len(), usize::from(state == "pending"));
         let (status, again) = answered(relay.submit_call.handle(&request).await);
-        assert_eq!(status, 202, "saying the same again: {again}");
+        assert_eq!(status, 202, "repeating the resolution: {again}");
     });
 }
 
-/// A person asks what needs one, with this query.
+/// Reads the attention list with this query.
 fn asked_for_attention(sent: &Edited) {
     let Ok(query) = serde_json::from_slice::<Value>(&sent.bytes) else { return };
     let mut parameters = HashMap::new();
@@ -587,7 +589,7 @@ fn asked_for_attention(sent: &Edited) {
     });
 }
 
-/// Requests with these in their paths.
+/// Sends requests with these path parameters.
 fn routed(sent: &Edited) {
     let Ok(names) = serde_json::from_slice::<Value>(&sent.bytes) else { return };
     let name = |name: &str| text(&names[name]).unwrap_or_default();
@@ -596,7 +598,7 @@ fn routed(sent: &Edited) {
         let check = |(status, answer): Answered, taken: &[u16], refused: &[u16]| {
             if !taken.contains(&status) {
                 let _field = refusal(status, &answer, &sent.bytes);
-                assert!(refused.contains(&status), "{status} is not documented: {answer}");
+                assert!(refused.contains(&status), "status {status} is not documented: {answer}");
             }
             taken.contains(&status)
         };
@@ -613,7 +615,11 @@ fn routed(sent: &Edited) {
                 Partner::Sctt => relay.post_sctt_as(&token, relay_tests::events::Body::Text(SCTT.bodies()[0])).await,
             };
             if status == 200 {
-                assert_eq!(token.replace("%2D", "-").replace("%2d", "-"), TOKEN, "{token} opens the endpoint");
+                assert_eq!(
+                    token.replace("%2D", "-").replace("%2d", "-"),
+                    TOKEN,
+                    "the wrong token {token} was accepted"
+                );
             } else {
                 let _message = partner_refusal(partner, status, &answer, b"");
                 assert_eq!((status, relay.cloud.take_sent()), (401, Vec::new()));

@@ -1,14 +1,14 @@
-//! A fuzzer's bytes as a list of choices.
+//! Reads a fuzzer's bytes as a list of choices.
 
 use serde_json::{Number, Value};
 
-/// Stands in every text that must not come back in a refusal.
+/// The mark in every string that a refusal must not repeat.
 pub const PLANTED: &str = "PLANTED";
 
-/// Stands in every number that must not come back in a refusal.
+/// The mark in every number that a refusal must not repeat.
 pub const PLANTED_DIGITS: &str = "7310173101";
 
-/// Texts to put into a body. What is no key word holds [`PLANTED`].
+/// Strings to put into a body. All but keywords, dates and numbers contain a mark such as [`PLANTED`].
 const TEXTS: [&str; 40] = [
     "",
     " ",
@@ -76,7 +76,7 @@ const NUMBERS: [&str; 20] = [
     "99999",
 ];
 
-/// Names that mean something to somebody, if not to the relay.
+/// Names with a special meaning to some software, but not to the relay.
 const NAMES: [&str; 9] = [
     "",
     "$serde_json::private::Number",
@@ -89,45 +89,45 @@ const NAMES: [&str; 9] = [
     "\u{0}",
 ];
 
-/// What is left of the choices. Where nothing is left, the choice is 0.
+/// The remaining choices. If none remain, each choice is 0.
 #[derive(Debug)]
 pub struct Script<'a>(&'a [u8]);
 
 impl<'a> Script<'a> {
-    /// The choices that these bytes make.
+    /// The choices in these bytes.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// Whether nothing is left.
+    /// Whether no choice remains.
     pub const fn is_over(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// One of 256.
+    /// Chooses one of 256.
     pub fn byte(&mut self) -> u8 {
         let Some((byte, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;
         *byte
     }
 
-    /// One of 65,536.
+    /// Chooses one of 65,536.
     pub fn word(&mut self) -> usize {
         usize::from(self.byte()) << 8 | usize::from(self.byte())
     }
 
-    /// One of `count`; 0 where there is nothing to choose from.
+    /// Chooses one of `count`, or 0 if `count` is 0.
     pub fn below(&mut self, count: usize) -> usize {
         let choice = if count > 256 { self.word() } else { usize::from(self.byte()) };
         choice.checked_rem(count).unwrap_or_default()
     }
 
-    /// One of these.
+    /// Chooses one of `of`, which must not be empty.
     pub fn one_of<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
 
-    /// A text.
+    /// Chooses a string.
     pub fn text(&mut self) -> String {
         match self.byte() % 8 {
             0 => {
@@ -140,7 +140,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// A member's name: mostly one of `names`.
+    /// Chooses a member's name, mostly one of `names`.
     pub fn name(&mut self, names: &[String]) -> String {
         if names.is_empty() || self.byte().is_multiple_of(8) {
             self.one_of(&NAMES).to_owned()
@@ -150,12 +150,12 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// A value without members or elements of its own, or with few.
+    /// Chooses a scalar, or an empty list or object.
     pub fn value(&mut self) -> Value {
         match self.byte() % 8 {
             0 => Value::Null,
             1 => Value::Bool(self.byte().is_multiple_of(2)),
-            2 | 3 => Value::Number(self.one_of(&NUMBERS).parse::<Number>().expect("a number")),
+            2 | 3 => Value::Number(self.one_of(&NUMBERS).parse::<Number>().expect("a valid number")),
             4 => Value::Array(Vec::new()),
             5 => serde_json::json!({}),
             _ => Value::String(self.text()),

@@ -1,4 +1,4 @@
-//! One relay for all inputs of a target, emptied between two of them: building one takes longer than most inputs.
+//! One relay for all inputs of a target, emptied before each. Building a relay takes longer than most inputs.
 
 use std::cell::{Cell, RefCell};
 use std::panic;
@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::edits::Edited;
 
-/// After this many inputs a new relay is built, so that what tests remember of each does not fill the memory.
+/// The number of inputs before a new relay is built. It bounds the memory that a relay collects with each input.
 const LIFETIME: u32 = 5000;
 
 thread_local! {
@@ -44,12 +44,12 @@ impl World {
     }
 }
 
-/// Tests one input on an empty relay.
+/// Runs a test on an empty relay.
 ///
 /// # Panics
-/// If the test does, or anything did that was caught.
+/// If the test panics, or if code under test panicked and the panic was caught.
 pub fn on_empty_relay(test: impl AsyncFnOnce(&Relay)) {
-    // Taken out, so that a relay that a failure left half-way is not used for the next input.
+    // Taken out, so the next input cannot use a relay that a failure left in an incomplete state.
     let mut world = WORLD.take().filter(|world| world.inputs < LIFETIME).unwrap_or_else(World::new);
     let panics = PANICS.get();
     let World { runtime, relay, inputs } = &mut world;
@@ -58,11 +58,11 @@ pub fn on_empty_relay(test: impl AsyncFnOnce(&Relay)) {
         relay.clear().await;
         test(relay).await;
     });
-    assert_eq!(PANICS.get(), panics, "something panicked, and was caught");
+    assert_eq!(PANICS.get(), panics, "a panic was caught");
     WORLD.set(Some(world));
 }
 
-/// A request with an edited body. API Gateway hands over in base64 what is not UTF-8.
+/// Builds a request with an edited body. API Gateway encodes a body that is not UTF-8 in base64.
 pub fn request(method: &str, resource: &str, parameters: Value, headers: Value, body: &Edited) -> Request {
     match std::str::from_utf8(&body.bytes) {
         Ok(text) if !body.base64 => api_request(method, resource, parameters, headers, Body::Text(text)),
@@ -70,7 +70,7 @@ pub fn request(method: &str, resource: &str, parameters: Value, headers: Value, 
     }
 }
 
-/// A request without a body.
+/// Builds a request without a body.
 pub fn bare(method: &str, resource: &str, parameters: Value) -> Request {
     api_request(method, resource, parameters, json!({}), Body::None)
 }

@@ -1,7 +1,7 @@
-"""Puts one deliberate bug after the other into a copy of the project, and sees explorer or simulation catch each.
+"""Checks that the exploration or the simulation catches each deliberate bug in a copy of the project.
 
-Without arguments it builds and runs all of them and prints the table; with words, only the bugs whose names have them
-all. `--check` only sees that each can still be put in, and is part of `make lint`.
+Without arguments, it builds and runs all bugs and prints a table. With words as arguments, it runs only the bugs whose
+names contain all of them. `--check` only checks that each bug still applies; it is part of `make lint`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-#: The copies, and what they are built into: apart from the project's own, which must not be taken for theirs.
+#: The copy and its build output. They are separate, so cargo cannot confuse them with the project's own artifacts.
 WORK = ROOT / "target" / "mutations"
 SEEDS = 3_000
-#: How long the explorer looks before the simulation does, in seconds.
+#: The time limit of the exploration, in seconds. The simulation runs after it.
 SECONDS = 60
 
 
 def main() -> int:
-    """Returns the exit status: 0 if all bugs were caught, or can be put in."""
+    """Returns the exit status: 0 if all bugs were caught or, with `--check`, still apply."""
     arguments = sys.argv[1:]
     with (HERE / "mutations.toml").open("rb") as listed:
         mutations = tomllib.load(listed)["mutation"]
     stale = [mutation["bug"] for mutation in mutations if source(mutation).count(mutation["find"]) != 1]
     for bug in stale:
-        print(f"{bug}: what it replaces is not in the code exactly once; update mutations.toml")
+        print(f"{bug}: `find` does not occur exactly once in `file`; update mutations.toml")
     if stale or arguments == ["--check"]:
         return 1 if stale else 0
     chosen = [mutation for mutation in mutations if all(word in mutation["bug"] for word in arguments)]
@@ -44,17 +44,17 @@ def main() -> int:
     for bug, verdict, _ in rows:
         print(f"| {bug} | {verdict} |")
     missed = [bug for bug, _, is_caught in rows if not is_caught]
-    print(f"\n{len(rows) - len(missed)} of {len(rows)} caught within {SECONDS} s of exploring and {SEEDS} seeds each")
+    print(f"\n{len(rows) - len(missed)} of {len(rows)} caught within {SECONDS} s of exploration and {SEEDS} seeds each")
     return 1 if missed else 0
 
 
 def source(mutation: dict[str, str]) -> str:
-    """The file that a mutation changes, as it is."""
+    """Returns the current content of the file that a mutation changes."""
     return (ROOT / mutation["file"]).read_text(encoding="utf-8")
 
 
 def prepare() -> None:
-    """Makes the copy, and lends it the dependencies that the project has built already."""
+    """Copies the project, and the dependencies that it has already built."""
     tree = WORK / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     listed = subprocess.run(
@@ -66,7 +66,7 @@ def prepare() -> None:
     for name in listed.stdout.decode().splitlines():
         if (ROOT / name).is_file():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            # As of now, not as old as it is: cargo must not take it for the file with the last bug.
+            # `copy` sets a new time stamp, so cargo cannot mistake the file for the one with the previous bug.
             shutil.copy(ROOT / name, tree / name)
     built = WORK / "build" / "local"
     if not built.exists() and (ROOT / "target" / "local").exists():
@@ -75,9 +75,9 @@ def prepare() -> None:
 
 
 def caught(mutation: dict[str, str]) -> tuple[str, bool]:
-    """Builds the copy with the bug and runs it. Returns what to say of it, and whether it was caught."""
+    """Builds and runs the copy with the bug. Returns a verdict for the table, and whether the bug was caught."""
     path = WORK / "tree" / mutation["file"]
-    # The copy's own text: the project may be edited while this runs.
+    # Read the copy, because the project may be edited while this runs.
     whole = path.read_text(encoding="utf-8")
     path.write_text(whole.replace(mutation["find"], mutation["replace"]), encoding="utf-8")
     begun = time.monotonic()
@@ -114,7 +114,7 @@ def caught(mutation: dict[str, str]) -> tuple[str, bool]:
             if found and ran.returncode == 1:
                 break
     finally:
-        # The time stamp must be new, or cargo takes the file for the one it built last.
+        # Writing sets a new time stamp. Otherwise cargo would mistake the file for the one that it built last.
         path.write_text(whole, encoding="utf-8")
     verdict = found.group(1) if found else "not caught"
     print(f"    {verdict} ({time.monotonic() - begun:.0f} s)", flush=True)

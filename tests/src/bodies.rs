@@ -1,13 +1,13 @@
-//! Bodies that tests send.
+//! Request bodies for tests.
 
 use serde_json::{Value, json};
 
-/// TSY says that an order's tickets were issued.
+/// An issue-notify body of TSY. `kind` is its `type`, such as `issued`.
 pub fn tsy(order_id: &str, kind: &str) -> String {
     json!({"msg": "", "orderNo": "10862500710595", "orderId": order_id, "type": kind}).to_string()
 }
 
-/// SCTT says that an order has this status and as many vouchers (QR codes) as this.
+/// A voucher push of SCTT with this order status and number of vouchers (QR codes).
 pub fn sctt(order_id: &str, status: i64, vouchers: usize) -> Value {
     let voucher = |n: usize| json!({"voucher_type": 3, "voucher_confirmation": format!("PLANTED-VOUCHER-{n}"), "voucher_verification": format!("PLANTED-PWD-{n}")});
     let vouchers: Vec<_> = (1..=vouchers).map(voucher).collect();
@@ -15,7 +15,7 @@ pub fn sctt(order_id: &str, status: i64, vouchers: usize) -> Value {
         "trade_number": order_id, "order_code": 123456, "order_status": status, "vouchers": [{"voucherlist": vouchers}]})
 }
 
-/// SCTT says what became of the cancellations of these orders: 1 failed, 2 waiting, 3 done.
+/// A cancel push of SCTT. Each order has an ID and a cancel status: 1 failed, 2 waiting, 3 done.
 pub fn cancel(orders: &[(&str, i64)]) -> String {
     let order = |(order_id, status): &(&str, i64)| {
         json!({"trade_number": order_id, "order_code": 123456, "cancel_type": 1,
@@ -27,13 +27,13 @@ pub fn cancel(orders: &[(&str, i64)]) -> String {
     .to_string()
 }
 
-/// A flight's link with one ticket number.
+/// A link to a flight with one ticket number.
 pub fn flight() -> String {
     json!({"happytrip_flight": {"tes_head_id": "3021342134", "cwt_account_no": "12342134", "ticket_no_list": ["23142134"]}})
         .to_string()
 }
 
-/// A ship order's link with this many tickets of one passenger.
+/// A link to a ship order with one passenger and this many tickets.
 pub fn ship(alitrip_order_id: &str, tickets: usize) -> String {
     let ticket = |n: usize| json!({"ticket_id": format!("t{n}"), "ticket_type": "1", "ticket_price": 100});
     let tickets: Vec<_> = (1..=tickets).map(ticket).collect();
@@ -49,7 +49,7 @@ pub fn redemption(order_id: i64, write_off_type: i64) -> String {
     .to_string()
 }
 
-/// A ship notification, submitted directly.
+/// A ship notification for direct submission.
 pub fn ship_call(alitrip_order_id: &str, success: bool) -> String {
     json!({"agent_order_id": "A-1", "alitrip_order_id": alitrip_order_id, "success": success}).to_string()
 }

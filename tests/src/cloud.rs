@@ -1,4 +1,4 @@
-//! The far side of every HTTP request: it performs the request, writes it down, and may be told to fail.
+//! The services behind every HTTP request. They perform the request, record it, and fail on demand.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -30,30 +30,30 @@ use winterbaume_sqs::SqsService;
 pub struct Sent {
     /// `dynamodb`, `sqs`, `sns`, `secretsmanager` or `top`.
     pub service: &'static str,
-    /// Such as `UpdateItem`; of TOP, the path.
+    /// The operation, such as `UpdateItem`; for TOP, the URL.
     pub operation: String,
-    /// The body.
+    /// The request body.
     pub body: String,
 }
 
-/// What goes wrong with a request.
+/// A fault that tests inject into a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireFault {
-    /// It is performed, and its answer is lost.
+    /// The request is performed, and its response is lost.
     AnswerLost,
-    /// It is not performed, and the connection breaks.
+    /// The request is not performed, and the connection breaks.
     NotPerformed,
-    /// It is not performed, and is answered 500.
+    /// The request is not performed, and the response is 500.
     ServerError,
-    /// It is performed, and the second half of its answer is missing.
+    /// The request is performed, and the second half of its response is missing.
     AnswerCut,
-    /// It is performed, and no answer ever comes.
+    /// The request is performed, and no response ever arrives.
     NoAnswer,
-    /// The code that sends it panics.
+    /// The code that sends the request panics.
     Panic,
 }
 
-/// Which requests are meant.
+/// Selects requests.
 type Matches = Box<dyn Fn(&Sent) -> bool + Send>;
 
 struct Ordered {
@@ -62,11 +62,11 @@ struct Ordered {
     times: usize,
 }
 
-/// All services, what was sent to them, and what shall go wrong.
+/// All services, the requests sent to them, and the faults to inject.
 pub struct Cloud {
     database: Database,
     aws: MockAws,
-    /// TOP.
+    /// The TOP simulator.
     pub top: Mutex<Simulator>,
     clock: SharedClock,
     sent: Mutex<Vec<Sent>>,
@@ -75,7 +75,7 @@ pub struct Cloud {
     gate: Gate,
 }
 
-/// Requests that are held back until they are let go.
+/// Requests that are held until the test releases them.
 #[derive(Default)]
 struct Gate {
     matches: Mutex<Option<Matches>>,
@@ -90,7 +90,7 @@ impl fmt::Debug for Cloud {
 }
 
 impl Cloud {
-    /// Empty services; TOP tells the time by `clock`.
+    /// Creates empty services. `clock` is the time at TOP.
     pub fn new(simulator: Simulator, clock: SharedClock) -> Arc<Self> {
         let aws = MockAws::builder()
             .with_service(SqsService::new())
@@ -109,12 +109,12 @@ impl Cloud {
         })
     }
 
-    /// Takes what was sent since this was last called.
+    /// Returns the requests sent since the last call.
     pub fn take_sent(&self) -> Vec<Sent> {
         std::mem::take(&mut self.sent.lock().unwrap())
     }
 
-    /// Every change of the table since it has had a stream, as Lambda hands them over.
+    /// Every change of the table since its stream was enabled, in the form that Lambda passes to functions.
     pub fn changes(&self) -> Vec<Value> {
         let streams = self.database.list_streams(ListStreamsRequest::default()).unwrap().streams;
         let stream_arn = streams.into_iter().next().expect("the table has a stream").stream_arn;
@@ -134,7 +134,7 @@ impl Cloud {
         records.map(|record| serde_json::to_value(record).unwrap()).collect()
     }
 
-    /// Empties the table, and has TOP forget what it was told. Says whether anything was enqueued meanwhile.
+    /// Empties the table and resets TOP. Returns whether anything was enqueued since the last call.
     pub fn clear(&self) -> bool {
         let database = &self.database;
         let scan = json!({"TableName": "relay", "ProjectionExpression": "pk, sk"});
@@ -147,22 +147,22 @@ impl Cloud {
         self.enqueued.swap(false, Ordering::Relaxed)
     }
 
-    /// Orders a fault for the next `times` requests that match.
+    /// Injects a fault into the next `times` matching requests.
     pub fn order(&self, fault: WireFault, times: usize, matches: impl Fn(&Sent) -> bool + Send + 'static) {
         self.faults.lock().unwrap().push(Ordered { matches: Box::new(matches), fault, times });
     }
 
-    /// Holds DynamoDB's requests that match back, from now on.
+    /// Holds matching DynamoDB requests from now on.
     pub fn hold(&self, matches: impl Fn(&Sent) -> bool + Send + 'static) {
         *self.gate.matches.lock().unwrap() = Some(Box::new(matches));
     }
 
-    /// How many requests were held back.
+    /// Number of requests held so far.
     pub fn held(&self) -> usize {
         self.gate.held.load(Ordering::Relaxed)
     }
 
-    /// Lets those go that are held back, and holds no more.
+    /// Releases the held requests and stops holding.
     pub fn release(&self) {
         *self.gate.matches.lock().unwrap() = None;
         self.gate.open.notify_waiters();
@@ -172,12 +172,12 @@ impl Cloud {
         self.gate.matches.lock().unwrap().as_ref().is_some_and(|matches| matches(sent))
     }
 
-    /// The client of AWS's services that SDKs are built with.
+    /// The HTTP client to build AWS SDK clients with.
     pub fn http_client(self: &Arc<Self>) -> SharedHttpClient {
         SharedHttpClient::new(AwsSide { cloud: self.clone() })
     }
 
-    /// The connector that TOP's client is built with.
+    /// The connector to build the TOP client with.
     pub fn top_connector(self: &Arc<Self>) -> SharedHttpConnector {
         SharedHttpConnector::new(TopSide { cloud: self.clone() })
     }
@@ -195,14 +195,14 @@ impl Cloud {
         fault
     }
 
-    /// The answer of the embedded DynamoDB.
+    /// Performs a request on the embedded DynamoDB.
     fn dynamodb(&self, operation: &str, body: &str) -> HttpResponse {
         let (status, body) = dynamodb(&self.database, operation, body);
         response(status, body)
     }
 }
 
-/// Status and body that an embedded DynamoDB answers a request of the SDK's with.
+/// Performs an SDK request on an embedded DynamoDB. Returns the status and body of the response.
 pub fn dynamodb(database: &Database, operation: &str, body: &str) -> (u16, String) {
     match perform(database, operation, body) {
         Ok(body) => (200, body),
@@ -212,10 +212,10 @@ pub fn dynamodb(database: &Database, operation: &str, body: &str) -> (u16, Strin
 
 fn perform(database: &Database, operation: &str, body: &str) -> Result<String, DynoxideError> {
     fn read<T: serde::de::DeserializeOwned>(body: &str) -> T {
-        serde_json::from_str(body).expect("a request of the SDK's")
+        serde_json::from_str(body).expect("a valid SDK request")
     }
     fn write<T: serde::Serialize>(answer: &T) -> String {
-        serde_json::to_string(answer).expect("an answer")
+        serde_json::to_string(answer).expect("a serializable response")
     }
     Ok(match operation {
         "CreateTable" => write(&database.create_table(read(body))?),
@@ -242,7 +242,7 @@ fn broken() -> ConnectorError {
     ConnectorError::io("the connection broke".into())
 }
 
-/// Performs a request, or fails as ordered.
+/// Performs a request, or injects the fault.
 fn answer(fault: Option<WireFault>, perform: impl FnOnce() -> HttpConnectorFuture) -> HttpConnectorFuture {
     match fault {
         None => perform(),
@@ -271,7 +271,7 @@ fn answer(fault: Option<WireFault>, perform: impl FnOnce() -> HttpConnectorFutur
             })
         }
         Some(WireFault::Panic) => {
-            HttpConnectorFuture::new(async { panic!("the test's own panic, which quotes PLANTED-PANIC") })
+            HttpConnectorFuture::new(async { panic!("injected panic that quotes PLANTED-PANIC") })
         }
     }
 }
@@ -298,7 +298,7 @@ impl HttpConnector for AwsConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
         let body = body_of(&request);
-        // SNS is spoken to in forms.
+        // SNS requests are form-encoded.
         let action = form_urlencoded::parse(body.as_bytes()).find(|(name, _)| name == "Action");
         let action = action.map(|(_, action)| action.into_owned()).unwrap_or_default();
         let (family, operation) = target.split_once('.').unwrap_or(("", &action));

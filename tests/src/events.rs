@@ -3,7 +3,7 @@
 use lambda_http::Request;
 use serde_json::{Value, json};
 
-/// An API Gateway (REST) event as a request. `parameters` are the route's.
+/// Builds the request of an API Gateway (REST) event. `parameters` are its path parameters.
 pub fn api_request(method: &str, resource: &str, parameters: Value, headers: Value, body: Body<'_>) -> Request {
     let (text, encoded) = match body {
         Body::None => (Value::Null, false),
@@ -31,18 +31,18 @@ pub fn api_request(method: &str, resource: &str, parameters: Value, headers: Val
     request_from(&event)
 }
 
-/// A request from an event's JSON.
+/// Parses the JSON of an API Gateway event into a request.
 pub fn request_from(event: &Value) -> Request {
-    lambda_http::request::from_str(&event.to_string()).expect("an event of API Gateway's")
+    lambda_http::request::from_str(&event.to_string()).expect("a valid API Gateway event")
 }
 
-/// A body as API Gateway hands it over.
+/// A body as API Gateway passes it to functions.
 #[derive(Debug, Clone, Copy)]
 pub enum Body<'a> {
-    /// None: `null`.
+    /// No body: `null`.
     None,
-    /// Text, as it came.
+    /// The plain string.
     Text(&'a str),
-    /// Base64.
+    /// A Base64 string.
     Base64(&'a str),
 }

@@ -1,7 +1,8 @@
-//! The handlers as they are shipped, over an embedded DynamoDB, an in-process SQS and Secrets Manager, and the
-//! TOP simulator: real SDK clients and real condition expressions, no sockets, and a clock of the test's own.
+//! Runs the shipped handlers over an embedded DynamoDB, an in-process SQS and Secrets Manager, and the TOP simulator.
+//!
+//! SDK clients and condition expressions are real. There are no sockets, and the test controls the clock.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this crate holds tests and what they stand on")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this crate holds tests and their support code")]
 
 pub mod bodies;
 pub mod cloud;

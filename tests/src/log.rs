@@ -1,17 +1,17 @@
-//! What the functions log, kept to be looked at.
+//! Captures what the functions log.
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
-/// Log lines, as they are written.
+/// A writer that keeps all log lines in memory.
 #[derive(Clone, Default)]
 pub struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
-    /// What was written so far.
+    /// The log lines so far.
     ///
     /// # Panics
-    /// If it is no UTF-8.
+    /// If the log is not UTF-8.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()

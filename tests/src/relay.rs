@@ -1,4 +1,4 @@
-//! The whole relay in one process: every handler, wired as the template wires them.
+//! The whole relay in one process: every handler, wired as in the template.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -46,7 +46,7 @@ use top_simulator::{Credentials, Fault, LedgerEntry, Simulator};
 use crate::cloud::Cloud;
 use crate::events::{Body, api_request};
 
-/// The token of both endpoints. Planted: it must never be seen outside the request.
+/// The token of every endpoint. Planted: it must never appear outside the request.
 pub const TOKEN: &str = "PLANTED-TOKEN";
 /// TOP's application secret. Planted.
 pub const APP_SECRET: &str = "PLANTED-APP-SECRET";
@@ -57,15 +57,15 @@ pub const SCTT_SECRET: &str = "PLANTED-SCTT-SECRET";
 /// The secret that holds TOP's credentials.
 pub const TOP_SECRET_ID: &str = "top";
 
-/// When every test begins: 2026-01-01 12:00:00 in China.
+/// Start time of every test, in milliseconds: 2026-01-01 12:00:00 in China.
 const START: i64 = 1_767_240_000_000;
 
-/// A clock that a test moves.
+/// A clock that only the test advances.
 #[derive(Debug)]
 pub struct TestClock(AtomicI64);
 
 impl TestClock {
-    /// Moves it on.
+    /// Advances the clock.
     pub fn advance(&self, duration: Duration) {
         self.0.fetch_add(i64::try_from(duration.as_millis()).unwrap(), Ordering::Relaxed);
     }
@@ -77,50 +77,50 @@ impl Clock for TestClock {
     }
 }
 
-/// Randomness that a test can repeat.
+/// Reproducible random numbers.
 pub fn counted_random() -> SharedRandom {
     let count = AtomicU64::new(0);
     Arc::new(move || count.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-/// Status and body of an answer.
+/// Status and body of a response.
 pub type Answered = (u16, String);
 
-/// The whole relay.
+/// All handlers, with the services that they use.
 pub struct Relay {
-    /// The far side of every request.
+    /// The services behind every request.
     pub cloud: Arc<Cloud>,
-    /// The time, for everything.
+    /// The clock of all handlers and of TOP.
     pub clock: Arc<TestClock>,
     /// The table.
     pub store: Store,
     /// The endpoints, one for each kind of notification.
     pub receivers: Vec<Receiver>,
-    /// The booking system's side of an order.
+    /// The function for links and operators' requests about orders.
     pub order_link: OrderLink,
-    /// The asking for calls.
+    /// The function for submitted calls and operators' requests about them.
     pub submit_call: SubmitCall,
-    /// The deciding of notifications.
+    /// The function that decides orders.
     pub dispatch: Dispatch,
-    /// The finding of what is unfinished for too long.
+    /// The function that re-enqueues unfinished records.
     pub sweep: Sweep,
-    /// The list of what needs a person.
+    /// The function for the attention list.
     pub attention: Attention,
-    /// Those who call TOP.
+    /// The functions that call TOP, one for each kind of call.
     pub senders: Vec<Sender>,
-    /// SQS, as a test uses it.
+    /// The test's SQS client.
     pub sqs: aws_sdk_sqs::Client,
-    /// DynamoDB, as a test uses it.
+    /// The test's DynamoDB client.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// What every client is built from.
+    /// The SDK configuration of every client.
     pub sdk: SdkConfig,
     queues: Vec<(&'static str, String)>,
     invocations: AtomicU64,
-    /// Every message that was ever received, for what must not be in one.
+    /// Bodies of all messages received so far, to check what must not be in them.
     pub messages: Mutex<Vec<String>>,
 }
 
-/// The configuration of the functions' clients, but for where it leads.
+/// The functions' SDK configuration, with this HTTP client.
 pub fn sdk_config(http_client: SharedHttpClient) -> SdkConfig {
     let set = |name: &str| match name {
         "AWS_REGION" => Some("us-east-1".to_owned()),
@@ -130,7 +130,7 @@ pub fn sdk_config(http_client: SharedHttpClient) -> SdkConfig {
     relay_runtime::aws::sdk_config(&AwsConfig::read(&set).unwrap(), http_client)
 }
 
-/// Creates the table as the template does.
+/// Creates the table as in the template.
 pub async fn create_table(client: &aws_sdk_dynamodb::Client) {
     let attribute =
         |name, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap();
@@ -166,12 +166,12 @@ pub async fn create_table(client: &aws_sdk_dynamodb::Client) {
 }
 
 impl Relay {
-    /// An empty relay that checks nothing of SCTT's beyond its token.
+    /// Creates an empty relay that checks only the token of SCTT's pushes.
     pub async fn new() -> Self {
         Self::checking(ScttChecks::default()).await
     }
 
-    /// An empty relay that checks these of SCTT's.
+    /// Creates an empty relay that applies these checks to SCTT's pushes.
     pub async fn checking(checks: ScttChecks) -> Self {
         let clock = Arc::new(TestClock(AtomicI64::new(START)));
         let shared_clock: SharedClock = clock.clone();
@@ -272,7 +272,7 @@ impl Relay {
         relay
     }
 
-    /// Empties it, for a test of many inputs: table, queues, what TOP and tests remember, and the time.
+    /// Resets table, queues, TOP, captured requests and messages, and clock, for tests with many inputs.
     pub async fn clear(&self) {
         if self.cloud.clear() {
             for (_, url) in &self.queues {
@@ -287,72 +287,72 @@ impl Relay {
         }
     }
 
-    /// The endpoint of this kind of notification.
+    /// The endpoint for this kind of notification.
     pub fn receiver(&self, kind: NotificationKind) -> &Receiver {
         self.receivers.iter().find(|receiver| receiver.kind == kind).unwrap()
     }
 
-    /// A partner posts a body.
+    /// Posts a body as the partner.
     pub async fn post(&self, kind: NotificationKind, body: &str) -> Answered {
         self.post_as(kind, TOKEN, Body::Text(body)).await
     }
 
-    /// A partner posts a body under a token.
+    /// Posts a body as the partner, with this token.
     pub async fn post_as(&self, kind: NotificationKind, token: &str, body: Body<'_>) -> Answered {
         let route = format!("/{}/{{token}}/{kind}", kind.partner().as_str());
         let request = api_request("POST", &route, json!({"token": token}), json!({}), body);
         answered(self.receiver(kind).handle(&request).await)
     }
 
-    /// TSY posts an IssueNotify.
+    /// Posts an issue-notify as TSY.
     pub async fn post_tsy(&self, body: &str) -> Answered {
         self.post(NotificationKind::IssueNotify, body).await
     }
 
-    /// TSY posts an IssueNotify under a token.
+    /// Posts an issue-notify as TSY, with this token.
     pub async fn post_tsy_as(&self, token: &str, body: Body<'_>) -> Answered {
         self.post_as(NotificationKind::IssueNotify, token, body).await
     }
 
-    /// SCTT posts a voucher push.
+    /// Posts a voucher push as SCTT.
     pub async fn post_sctt(&self, body: &str) -> Answered {
         self.post(NotificationKind::VoucherPush, body).await
     }
 
-    /// SCTT posts a voucher push under a token.
+    /// Posts a voucher push as SCTT, with this token.
     pub async fn post_sctt_as(&self, token: &str, body: Body<'_>) -> Answered {
         self.post_as(NotificationKind::VoucherPush, token, body).await
     }
 
-    /// The booking system links an order.
+    /// Puts an order's link as the booking system.
     pub async fn put_order(&self, partner: &str, order_id: &str, body: &str) -> Answered {
         let parameters = json!({"partner": partner, "order_id": order_id});
         let request = api_request("PUT", "/orders/{partner}/{order_id}", parameters, json!({}), Body::Text(body));
         answered(self.order_link.handle(&request).await)
     }
 
-    /// A person looks at an order.
+    /// Gets an order.
     pub async fn get_order(&self, partner: &str, order_id: &str) -> Answered {
         let parameters = json!({"partner": partner, "order_id": order_id});
         let request = api_request("GET", "/orders/{partner}/{order_id}", parameters, json!({}), Body::None);
         answered(self.order_link.handle(&request).await)
     }
 
-    /// An order, as a person is shown it.
+    /// The JSON of an existing order.
     pub async fn order(&self, partner: &str, order_id: &str) -> Value {
         let (status, body) = self.get_order(partner, order_id).await;
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
     }
 
-    /// The states of an order's notifications, in the order in which they came.
+    /// The states of an order's notifications, in order of arrival.
     pub async fn notification_states(&self, partner: &str, order_id: &str) -> Vec<String> {
         let order = self.order(partner, order_id).await;
         let state = |notification: &Value| notification["state"].as_str().unwrap().to_owned();
         order["notifications"].as_array().unwrap().iter().map(state).collect()
     }
 
-    /// Whether an item of the table will expire.
+    /// Whether a table item has an expiry time.
     pub async fn expires(&self, pk: &str, sk: &str) -> bool {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let get = self.dynamodb.get_item().table_name("relay").consistent_read(true);
@@ -368,7 +368,7 @@ impl Relay {
         (text("state"), text("reason"))
     }
 
-    /// Submits a call, and has dispatch decide it.
+    /// Submits a call and lets dispatch decide it.
     pub async fn submit_and_decide(&self, call: &str, idempotency_key: Option<&str>, body: &str) -> Response<HttpBody> {
         let response = self.submit(call, idempotency_key, body).await;
         self.poll("notifications").await;
@@ -382,14 +382,14 @@ impl Relay {
         self.submit_call.handle(&request).await
     }
 
-    /// Asks how a call went.
+    /// Gets a call.
     pub async fn get_call(&self, call: &str, key: &str) -> Answered {
         let parameters = json!({"call": call, "key": key});
         let request = api_request("GET", "/calls/{call}/{key}", parameters, json!({}), Body::None);
         answered(self.submit_call.handle(&request).await)
     }
 
-    /// A person has an order decided again.
+    /// Replays an order as an operator.
     pub async fn replay(&self, partner: &str, order_id: &str) -> Answered {
         let parameters = json!({"partner": partner, "order_id": order_id});
         let resource = "/orders/{partner}/{order_id}/replay";
@@ -397,7 +397,7 @@ impl Relay {
         answered(self.order_link.handle(&request).await)
     }
 
-    /// A person says something about an order: `dismiss`, `withdraw` or `close`.
+    /// Sends an operator's request about an order: `dismiss`, `withdraw` or `close`.
     pub async fn say(&self, word: &str, partner: &str, order_id: &str, note: &str) -> Answered {
         let parameters = json!({"partner": partner, "order_id": order_id});
         let (resource, body) = (format!("/orders/{{partner}}/{{order_id}}/{word}"), json!({"note": note}).to_string());
@@ -405,14 +405,14 @@ impl Relay {
         answered(self.order_link.handle(&request).await)
     }
 
-    /// The function that publishes order events, with a topic of its own.
+    /// The function that publishes order events, with a new topic.
     pub async fn order_events(&self) -> OrderEvents {
         let sns = aws_sdk_sns::Client::new(&self.sdk);
         let topic_arn = sns.create_topic().name("order-events").send().await.unwrap().topic_arn.unwrap();
         OrderEvents { sns, topic_arn, source: "ticket-relay/test".to_owned() }
     }
 
-    /// The same, and gives the table the stream that it follows.
+    /// Like `order_events`, but first enables the table's stream that the function reads.
     pub async fn followed(&self) -> OrderEvents {
         let stream =
             StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewAndOldImages);
@@ -421,12 +421,12 @@ impl Relay {
         self.order_events().await
     }
 
-    /// A person says what became of a call.
+    /// Resolves a call as an operator.
     pub async fn resolve(&self, call: &str, key: &str, body: &str) -> Answered {
         self.say_of_call("resolve", call, key, body).await
     }
 
-    /// A person says something about a call: `resolve` or `dismiss`.
+    /// Sends an operator's request about a call: `resolve` or `dismiss`.
     pub async fn say_of_call(&self, word: &str, call: &str, key: &str, body: &str) -> Answered {
         let parameters = json!({"call": call, "key": key});
         let resource = format!("/calls/{{call}}/{{key}}/{word}");
@@ -434,7 +434,7 @@ impl Relay {
         answered(self.submit_call.handle(&request).await)
     }
 
-    /// What needs a person, a page of it.
+    /// Gets a page of the attention list.
     pub async fn attention(&self, limit: Option<u32>, after: Option<&str>) -> Answered {
         let query: HashMap<_, _> =
             [("limit", limit.map(|limit| limit.to_string())), ("after", after.map(str::to_owned))]
@@ -445,25 +445,25 @@ impl Relay {
         answered(self.attention.handle(&request.with_query_string_parameters(query)).await)
     }
 
-    /// Sweeps, with 30 s to do it in.
+    /// Runs the sweep with 30 s to its deadline.
     pub async fn sweep(&self) -> Result<Swept, SweepError> {
         let deadline = self.clock.now().plus(Duration::from_secs(30));
         self.sweep.handle(&Invocation { request_id: "sweep".to_owned(), deadline }).await
     }
 
-    /// A call, as a person sees it.
+    /// The JSON of an existing call.
     pub async fn call(&self, call: CallKind, key: &str) -> Value {
         let (status, body) = self.get_call(call.as_str(), key).await;
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
     }
 
-    /// The record with that partition key.
+    /// The record with this partition key.
     pub async fn record(&self, pk: &str) -> OrderRecord {
-        self.store.record(&RecordKey::parse(pk).unwrap()).await.unwrap().expect("a record")
+        self.store.record(&RecordKey::parse(pk).unwrap()).await.unwrap().expect("the record exists")
     }
 
-    /// Orders faults of TOP, as JSON.
+    /// Injects faults into TOP. They are given as JSON.
     pub fn top_faults(&self, faults: Value) {
         let faults: Vec<Fault> = serde_json::from_value(faults).unwrap();
         self.cloud.top.lock().unwrap().add_faults(faults);
@@ -474,7 +474,7 @@ impl Relay {
         self.cloud.top.lock().unwrap().ledger().to_vec()
     }
 
-    /// How many requests took effect at TOP.
+    /// Number of requests that took effect at TOP.
     pub fn effects(&self) -> usize {
         self.ledger().iter().filter(|entry| entry.effect).count()
     }
@@ -484,13 +484,13 @@ impl Relay {
         &self.queues.iter().find(|(queue, _)| *queue == name).unwrap().1
     }
 
-    /// Writes a secret of Secrets Manager anew.
+    /// Replaces a secret in Secrets Manager.
     pub async fn put_secret(&self, id: &str, value: &Value) {
         let secrets = aws_sdk_secretsmanager::Client::new(&self.sdk);
         secrets.put_secret_value().secret_id(id).secret_string(value.to_string()).send().await.unwrap();
     }
 
-    /// Receives up to ten messages of a queue.
+    /// Receives up to ten messages from a queue.
     pub async fn receive(&self, queue: &str) -> Vec<Message> {
         let received = self
             .sqs
@@ -507,7 +507,7 @@ impl Relay {
         messages
     }
 
-    /// A Lambda event of these messages, with 30 s to its deadline.
+    /// Builds a Lambda event of these messages, with 30 s to its deadline.
     pub fn event(&self, messages: &[Message]) -> LambdaEvent<SqsEvent> {
         let record = |message: &Message| {
             json!({
@@ -527,13 +527,13 @@ impl Relay {
         LambdaEvent::new(serde_json::from_value(json!({"Records": records})).unwrap(), context)
     }
 
-    /// The runner of a queue's batches.
+    /// The batch runner of a queue.
     pub fn runner(&self, queue: &str) -> BatchRunner {
         let queue = Queue::new(self.sqs.clone(), self.queue_url(queue).to_owned());
         BatchRunner::new(queue, self.clock.clone(), counted_random())
     }
 
-    /// The function behind a queue handles a batch.
+    /// Runs the function behind a queue on a batch.
     pub async fn invoke(&self, queue: &str, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
         let runner = self.runner(queue);
         match CallKind::named(queue) {
@@ -545,8 +545,10 @@ impl Relay {
         }
     }
 
-    /// One poll of a queue, as Lambda polls it: what the function does not report as failed is deleted; what it
-    /// does becomes visible at once, so that a test need not wait. Gives how many came, and how many failed.
+    /// Polls a queue once, as Lambda does, and returns the numbers of received and failed messages.
+    ///
+    /// Messages that the function does not report as failed are deleted. Failed messages become visible at once, so
+    /// tests need not wait.
     pub async fn poll(&self, queue: &str) -> (usize, usize) {
         let messages = self.receive(queue).await;
         if messages.is_empty() {
@@ -567,7 +569,7 @@ impl Relay {
         (messages.len(), failed.len())
     }
 
-    /// Polls every queue until all are empty, moving the clock on by 20 s whenever something must come again.
+    /// Polls all queues until they are empty. Advances the clock by 20 s whenever a message failed.
     pub async fn settle(&self) {
         let names: Vec<_> = self.queues.iter().map(|(name, _)| *name).collect();
         for _ in 0..200 {
@@ -584,11 +586,11 @@ impl Relay {
                 self.clock.advance(Duration::from_secs(20));
             }
         }
-        panic!("the queues do not become empty");
+        panic!("the queues did not become empty");
     }
 }
 
-/// Status and body of an answer.
+/// Reads status and body of a response.
 pub fn answered(response: Response<HttpBody>) -> Answered {
     (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
 }

@@ -1,4 +1,4 @@
-//! The write units that a change of the table costs, by DynamoDB's published rules, from the item before and after.
+//! Computes the write units of table changes by DynamoDB's published rules, from the items before and after.
 //!
 //! Sources: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html> (sizes),
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html> (writes of an index).
@@ -6,21 +6,21 @@
 use relay_store::index::{ATTENTION, ATTENTION_PROJECTS, UNFINISHED, UNFINISHED_PROJECTS};
 use serde_json::Value;
 
-/// Size of what one write unit writes, in bytes.
+/// Size of one write unit, in bytes.
 const UNIT: usize = 1024;
-/// What a list or a map takes besides its members, in bytes.
+/// Overhead of a list or map besides its members, in bytes.
 const COLLECTION: usize = 3;
 
 /// Write units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Units {
-    /// Of the table.
+    /// Units of the table.
     pub table: usize,
-    /// Of its indexes.
+    /// Units of its indexes.
     pub indexes: usize,
 }
 
-/// What these changes cost, as the table's stream gives them.
+/// Computes the cost of these changes, given as records of the table's stream.
 pub fn written(changes: &[Value]) -> Units {
     changes.iter().fold(Units::default(), |units, change| {
         let (before, after) = (&change["dynamodb"]["OldImage"], &change["dynamodb"]["NewImage"]);
@@ -37,7 +37,7 @@ pub fn written(changes: &[Value]) -> Units {
     })
 }
 
-/// An item's entry in an index: its keys, and what else is projected. `None` if it is not in the index.
+/// An item's entry in an index: keys and projected attributes. `None` if the item is not in the index.
 fn entry(item: &Value, partition: &str, sorted_by: &str, projects: &[&str]) -> Option<Value> {
     let keys = [partition, sorted_by];
     if keys.iter().any(|key| item[*key].is_null()) {
@@ -48,7 +48,7 @@ fn entry(item: &Value, partition: &str, sorted_by: &str, projects: &[&str]) -> O
     Some(members.filter_map(member).collect())
 }
 
-/// An entry whose keys change is deleted and put; one of which nothing changes costs nothing.
+/// Units of a change to an index entry. If its keys change, it is deleted and put. Without a change, it costs nothing.
 fn of_index(before: &Option<Value>, after: &Option<Value>) -> usize {
     match (before, after) {
         (None, None) => 0,
@@ -69,7 +69,7 @@ fn units_of(bytes: usize) -> usize {
     bytes.div_ceil(UNIT)
 }
 
-/// The size of an item, in bytes: its attributes' names and values.
+/// The size of an item, in bytes: names and values of its attributes.
 pub fn size(item: &Value) -> usize {
     let attributes = item.as_object().into_iter().flatten();
     attributes.map(|(name, value)| name.len() + size_of_value(value)).sum()
@@ -79,7 +79,7 @@ fn size_of_value(value: &Value) -> usize {
     let Some((kind, value)) = value.as_object().and_then(|value| value.iter().next()) else { return 0 };
     match (kind.as_str(), value) {
         ("S" | "B", Value::String(text)) => text.len(),
-        // Some two digits a byte, one byte more, and one for a sign.
+        // About one byte for two digits, one more byte, and one for a sign.
         ("N", Value::String(number)) => number.len().div_ceil(2) + 1,
         ("SS" | "NS" | "BS", Value::Array(members)) => members.iter().filter_map(Value::as_str).map(str::len).sum(),
         ("L", Value::Array(members)) => {

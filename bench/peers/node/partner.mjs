@@ -22,7 +22,7 @@ export const filledText = (payload, field) => {
   const value = payload[field];
   if (value === undefined) throw new Refused(400, `field ${field} is missing`);
   if (value === '' || (typeof value !== 'string' && typeof value !== 'number')) {
-    throw new Refused(400, `field ${field} must be a string that is not empty`);
+    throw new Refused(400, `field ${field} must be a non-empty string`);
   }
   return String(value);
 };
@@ -75,7 +75,7 @@ export const intake = ({ partner, kind, tokenHashes, acknowledgement, refusal, o
       await send({ partner, kind, order_id, payload }, `${partner}/${order_id}/${kind}/${digest(payload)}`);
     } catch (error) {
       if (error instanceof Refused) return refuse(error.status, error.message);
-      console.error('not enqueued: the partner must send again', error);
+      console.error('notification not enqueued; the partner must send it again', error);
       return refuse(500, 'could not be stored; send it again');
     }
     return answer(200, acknowledgement);

@@ -1,4 +1,4 @@
-"""Taking records of a queue, and telling SQS which of them must come again."""
+"""Handles the records of a queue, and reports the failed ones to SQS for another delivery."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import relay
 
 
 class _Processor(BatchProcessor):
-    """Logs why a record failed; the library reports only that it did."""
+    """Logs why a record failed, because the library reports only that it failed."""
 
     def failure_handler(self, record: SQSRecord, exception: Any) -> Any:
         logging.error("record %s failed", record.message_id, exc_info=exception)
@@ -21,7 +21,7 @@ class _Processor(BatchProcessor):
 
 
 def handler(record_handler: Callable[[SQSRecord], None]) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
-    """The handler of a function that SQS invokes, from what it does with one record."""
+    """Turns a handler for one record into the handler of a function that SQS invokes."""
     processor = _Processor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
     def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:

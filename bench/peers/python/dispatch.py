@@ -1,4 +1,4 @@
-"""Decides what a notification leads to, and enqueues the call."""
+"""Decides which call a notification leads to, and enqueues it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _dispatch(*, key: str, order: str, notification: dict[str, Any]) -> str | No
 
 
 def decide(notification: dict[str, Any], link: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """The queue and the request of the call that the notification leads to, if it leads to one."""
+    """The queue and the request of the call that the notification leads to, or None."""
     payload = notification["payload"]
     if notification["partner"] == "sctt":
         ship = link.get("fliggy_ship")
@@ -83,7 +83,7 @@ def _has_codes(voucher: dict[str, Any]) -> bool:
 
 
 def _order_attr(push: dict[str, Any], vouchers: list[dict[str, Any]]) -> dict[str, str]:
-    """The addresses that TOP has no field of its own for."""
+    """The URLs that TOP has no separate field for."""
     groups = push.get("vouchers") or []
     addresses = {
         "travel_itinerary_url": push.get("travel_itinerary_url"),

@@ -1,4 +1,4 @@
-"""Taking a partner's notification in: check it, enqueue it once, acknowledge it."""
+"""Receives a partner's notification: checks it, enqueues it once, and acknowledges it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _sqs = relay.aws.client("sqs")
 
 
 class Refused(Exception):
-    """The request is not taken: with which status, and why."""
+    """The request is rejected with this status and message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -36,11 +36,11 @@ class Intake:
     partner: str
     kind: str
     token_hashes: list[str]
-    #: The body that acknowledges, byte for byte as the partner documents it.
+    #: The body of the acknowledgement, exactly as the partner documents it.
     acknowledgement: str
-    #: A refusal in the partner's own shape.
+    #: Builds an error body in the partner's format.
     refusal: Callable[[int, str], dict[str, Any]]
-    #: Checks the payload's fields, and tells which order it is about.
+    #: Checks the payload's fields and returns its order id.
     order_id: Callable[[dict[str, Any]], str]
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -52,14 +52,14 @@ class Intake:
         except Refused as refused:
             return self._refuse(refused.status, str(refused))
         except Exception:
-            logging.exception("not enqueued: the partner must send again")
+            logging.exception("notification not enqueued; the partner must send it again")
             return self._refuse(500, "could not be stored; send it again")
         return _answer(200, self.acknowledgement)
 
     def _check_token(self, event: dict[str, Any]) -> None:
         token = (event.get("pathParameters") or {}).get("token") or ""
         presented = hashlib.sha256(token.encode()).hexdigest()
-        # A sum compares with each of them, whichever it is.
+        # `sum` compares every hash, even after a match.
         if not sum(hmac.compare_digest(presented, known) for known in self.token_hashes):
             raise Refused(401, "not authorized")
 
@@ -78,12 +78,12 @@ def _send(*, key: str, message: dict[str, Any]) -> str:  # noqa: ARG001
 
 
 def filled_text(payload: dict[str, Any], field: str) -> str:
-    """A string or number that must not be empty, as a string."""
+    """Returns a field as a string; raises Refused unless it is a string that is not empty, or a number."""
     if field not in payload:
         raise Refused(400, f"field {field} is missing")
     value = payload[field]
     if value == "" or isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Refused(400, f"field {field} must be a string that is not empty")
+        raise Refused(400, f"field {field} must be a non-empty string")
     return str(value)
 
 

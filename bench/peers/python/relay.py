@@ -1,4 +1,4 @@
-"""What all four functions share: the AWS session, the DynamoDB client, and steps that are taken once."""
+"""Shared code of the four functions: the AWS session, the DynamoDB client, and idempotent steps."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from aws_lambda_powertools.utilities.idempotency import (
     idempotent_function,
 )
 
-#: Top-level members that differ from one delivery of a notification to the next.
+#: Top-level members that differ between deliveries of the same notification.
 _CHANGES_ON_RESEND = ("sign", "request_time")
 _DAY_SECONDS = 24 * 60 * 60
 
-# Lambda sets this variable; boto3 by itself reads AWS_DEFAULT_REGION alone.
+# Lambda sets AWS_REGION, but boto3 by default reads only AWS_DEFAULT_REGION.
 aws = boto3.Session(region_name=os.environ["AWS_REGION"])
 dynamodb = aws.client("dynamodb")
 config = IdempotencyConfig(expires_after_seconds=_DAY_SECONDS)
@@ -34,12 +34,12 @@ once = functools.partial(
 
 
 def to_json(value: Any) -> str:
-    """JSON without blanks, with Chinese text as it is."""
+    """JSON without spaces, with unescaped Chinese text."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def digest(payload: dict[str, Any]) -> str:
-    """The same for a notification that is sent again, whatever the order of its members."""
+    """A digest that is the same for each delivery of a notification, in any order of its members."""
     lasting = {name: value for name, value in payload.items() if name not in _CHANGES_ON_RESEND}
-    # As ASCII, so that half a surrogate pair can be digested too.
+    # ASCII output, because UTF-8 cannot encode half a surrogate pair.
     return hashlib.sha256(json.dumps(lasting, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

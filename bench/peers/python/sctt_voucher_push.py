@@ -1,4 +1,4 @@
-"""SCTT says how an order stands, and its vouchers once it is booked."""
+"""Receives SCTT's voucher push: an order's status, and its vouchers once the order is booked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells Fliggy, through TOP, that a ship order's tickets were issued."""
+"""Tells Fliggy through TOP that a ship order's tickets were issued."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHINA = timezone(timedelta(hours=8))
 _HEADERS = {"content-type": "application/x-www-form-urlencoded;charset=utf-8", "accept": "application/json"}
 
 _secrets = SecretsProvider(boto3_client=relay.aws.client("secretsmanager"))
-# The queue is what tries again, so the connection does not.
+# The queue retries, so the connection must not.
 _top = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=10))
 
 

@@ -1,4 +1,4 @@
-"""How long the SDK takes for one signature: reads the request from the file named, prints one line of JSON."""
+"""Measures the SDK's time for one signature. Reads the request from the given file and prints one line of JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BATCH_NANOSECONDS = 40_000_000
 
 
 def main() -> None:
-    """Warms up, which also tells how many signatures make a batch, and then measures."""
+    """Warms up, derives the batch size from that, and then measures."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     secret, parameters = request["secret"], request["parameters"]
     warm_ups = 0

@@ -1,4 +1,4 @@
-"""TSY says that a flight's tickets were issued, or were not."""
+"""Receives TSY's issue notification: a flight's tickets were issued or rejected."""
 
 from __future__ import annotations
 

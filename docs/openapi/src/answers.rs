@@ -1,33 +1,33 @@
-//! What partners and API Gateway's callers are answered, for the description: bodies that no type of the relay writes.
+//! Response bodies for the description that no type of the relay writes: answers to partners, and API Gateway's own.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What TSY is answered.
+/// The answer to TSY.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TsyAnswer {
-    /// `success`, or what is wrong.
+    /// `success`, or the problem.
     pub msg: String,
-    /// `0`, or the status of the refusal.
+    /// `0`, or the HTTP status of the refusal.
     pub code: String,
 }
 
-/// What SCTT is answered.
+/// The answer to SCTT.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScttAnswer {
-    /// 0, or the status of the refusal.
+    /// 0, or the HTTP status of the refusal.
     pub code: i64,
-    /// `ok`, or what is wrong.
+    /// `ok`, or the problem.
     pub msg: String,
-    /// Nothing.
+    /// Always null.
     pub data: (),
 }
 
-/// What API Gateway itself refuses with: no signature, too many requests, no such route.
+/// A refusal by API Gateway itself: no signature, too many requests, no such route.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct GatewayRefusal {
-    /// Why.
+    /// The reason.
     pub message: Option<String>,
 }

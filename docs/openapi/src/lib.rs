@@ -1,7 +1,7 @@
-//! The API as an OpenAPI 3.1 document: bodies from the types that they are read as, the rest from the routes below.
+//! The API as an OpenAPI 3.1 document. Bodies come from the types that parse them, the rest from the routes below.
 //!
-//! Partners and booking systems are taken leniently (a number where a text belongs, and the other way round); the
-//! document says what to send, not what else is put up with.
+//! The relay reads partners' and booking systems' bodies leniently: it accepts a number for a string, and the reverse.
+//! The document describes the correct bodies only, not malformed input that is tolerated.
 
 pub mod answers;
 
@@ -24,19 +24,19 @@ use serde_json::{Map, Value, json};
 
 use crate::answers::{GatewayRefusal, ScttAnswer, TsyAnswer};
 
-/// What became of a change: any JSON object, of which all is kept. The order is `merchantOrder`'s, or else `orderNum`'s.
+/// The result of a change: any JSON object, kept whole. `merchantOrder`, or else `orderNum`, names the order.
 #[derive(Deserialize, JsonSchema)]
 #[allow(dead_code, reason = "described, not read")]
 struct ChangeResultPush {
-    /// The company's order id, if it is there.
+    /// The company's order id, if present.
     #[serde(rename = "merchantOrder", default)]
     merchant_order: Value,
-    /// TSY's number of the change's order, if it is there.
+    /// TSY's order number of the change, if present.
     #[serde(rename = "orderNum", default)]
     order_num: Value,
 }
 
-/// What is said of a flight order.
+/// The link of a flight order.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "described, not read")]
@@ -44,7 +44,7 @@ struct TsyLink {
     happytrip_flight: HappytripFlight,
 }
 
-/// What is said of a scenic-spot or ship order: one of the two.
+/// The link of a scenic-spot or ship order: exactly one of the two.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
@@ -58,12 +58,12 @@ struct ScttLink {
     fliggy_ticket: Option<FliggyTicket>,
 }
 
-/// What API Gateway answers for a function that stopped.
-const CRASHED: &str = "The function stopped; send it again.";
-/// What it answers for one that takes longer than it waits.
-const TOO_LATE: &str = "It took too long; send it again.";
+/// API Gateway's answer when the function crashed.
+const CRASHED: &str = "The function crashed; retry.";
+/// API Gateway's answer when the function timed out.
+const TOO_LATE: &str = "The function timed out; retry.";
 
-/// Collects the schemas that are referred to.
+/// Builds the document's parts, and collects the schemas that they refer to.
 struct Describer {
     schemas: SchemaGenerator,
 }
@@ -82,13 +82,13 @@ impl Describer {
         json!({"description": description, "content": self.body::<T>()})
     }
 
-    /// A push of SCTT's, with what it shows of itself. That is checked only where the deployment says so.
+    /// A request body of SCTT with its authentication envelope. The envelope is checked only if the deployment says so.
     fn with_envelope<B: JsonSchema>(&mut self) -> Value {
         let parts = json!([self.schemas.subschema_for::<B>(), self.schemas.subschema_for::<Envelope>()]);
         json!({"required": true, "content": {"application/json": {"schema": {"allOf": parts}}}})
     }
 
-    /// A route of a partner's.
+    /// A partner's route.
     fn notification<A: JsonSchema>(
         &mut self,
         partner: &str,
@@ -104,10 +104,10 @@ impl Describer {
                 "200": self.answer::<A>("Recorded, now or before."),
                 "400": self.answer::<A>("A field is missing or of the wrong type; `msg` names it. The body is kept."),
                 "401": self.answer::<A>("Wrong token, signature, merchant or time."),
-                "403": self.answer::<GatewayRefusal>("The address is not among the partner's."),
+                "403": self.answer::<GatewayRefusal>("The source address is outside the partner's ranges."),
                 "413": self.answer::<A>("The body is larger than 256 KiB."),
-                "429": self.answer::<GatewayRefusal>("Too many requests; send it again."),
-                "500": self.answer::<A>("It could not be stored; send it again."),
+                "429": self.answer::<GatewayRefusal>("Too many requests; retry."),
+                "500": self.answer::<A>("Could not be stored; retry."),
                 "502": self.answer::<GatewayRefusal>(CRASHED),
                 "504": self.answer::<GatewayRefusal>(TOO_LATE),
             },
@@ -115,7 +115,7 @@ impl Describer {
         (format!("/{partner}/{{token}}/{name}"), json!({"post": operation}))
     }
 
-    /// An operation of the company's own systems: these answers, and those that every one can have.
+    /// An operation of the company's own systems, with the given answers and those common to all operations.
     fn own(
         &mut self,
         id: &str,
@@ -135,8 +135,8 @@ impl Describer {
             let too_large = self.answer::<Refusal>("The body is larger than 256 KiB, as sent or as recorded.");
             responses.insert("413".into(), too_large);
         }
-        responses.insert("429".into(), self.answer::<GatewayRefusal>("Too many requests; send it again."));
-        responses.insert("500".into(), self.answer::<Refusal>("It could not be stored; send it again."));
+        responses.insert("429".into(), self.answer::<GatewayRefusal>("Too many requests; retry."));
+        responses.insert("500".into(), self.answer::<Refusal>("Could not be stored; retry."));
         responses.insert("502".into(), self.answer::<GatewayRefusal>(CRASHED));
         responses.insert("504".into(), self.answer::<GatewayRefusal>(TOO_LATE));
         responses.sort_keys();
@@ -148,31 +148,32 @@ impl Describer {
         operation
     }
 
-    /// The routes of an order of this partner's.
+    /// The routes for a partner's orders.
     fn orders<L: JsonSchema>(&mut self, partner: &str) -> Vec<(String, Value)> {
         let order_id = || {
             json!([in_path("order_id", "The order's id, percent-encoded.", json!({"$ref": "#/components/schemas/Id"}))])
         };
         let request = self.request::<L>();
         let linked = vec![
-            ("200", self.answer::<Linked>("Recorded; the order is decided next.")),
-            ("409", self.answer::<Refusal>("The link was changed at the same time.")),
+            ("200", self.answer::<Linked>("Recorded; the relay decides the order next.")),
+            ("409", self.answer::<Refusal>("Another request changed the link at the same time.")),
         ];
         let put = self.own(
             &format!("link-{partner}-order"),
-            "Say which TOP call the order leads to",
+            "Link the order to a TOP call",
             order_id(),
             Some(request),
             linked,
         );
-        let unknown = self.answer::<Refusal>("Nothing is known of the order.");
-        let shown = vec![("200", self.answer::<Order>("All that is known of it.")), ("404", unknown.clone())];
-        let get = self.own(&format!("show-{partner}-order"), "See what became of the order", order_id(), None, shown);
+        let unknown = self.answer::<Refusal>("The order is unknown.");
+        let shown = vec![("200", self.answer::<Order>("The order record.")), ("404", unknown.clone())];
+        let get =
+            self.own(&format!("show-{partner}-order"), "Show the order and its timeline", order_id(), None, shown);
         let path = format!("/orders/{partner}/{{order_id}}");
         let mut routes = vec![(path.clone(), json!({"get": get, "put": put}))];
         for (word, summary) in [
-            ("replay", "Decide the order again; what TOP refused is sent again"),
-            ("dismiss", "Take an order that was handled manually off the attention list"),
+            ("replay", "Decide the order again; send refused calls again"),
+            ("dismiss", "Dismiss an order that you handled manually"),
             ("withdraw", "Withdraw a call that was certainly not sent"),
             ("close", "Close an order that will never be linked"),
         ] {
@@ -183,9 +184,14 @@ impl Describer {
                 self.request::<OrderRequest>()
             };
             let answers = vec![
-                ("202", self.answer::<Accepted>("Recorded; the order is decided next.")),
+                ("202", self.answer::<Accepted>("Recorded; the relay decides the order next.")),
                 ("404", unknown.clone()),
-                ("409", self.answer::<Refusal>("Not possible as the order is now, or it has changed since.")),
+                (
+                    "409",
+                    self.answer::<Refusal>(
+                        "The order's state does not allow the request, or the order has changed since.",
+                    ),
+                ),
             ];
             let id = format!("{word}-{partner}-order");
             let post = self.own(&id, summary, order_id(), Some(request), answers);
@@ -194,28 +200,28 @@ impl Describer {
         routes
     }
 
-    /// The routes of this call.
+    /// The routes for a kind of call.
     fn calls<B: JsonSchema>(&mut self, call: &str, has_own_key: bool) -> Vec<(String, Value)> {
         let idempotency_key = json!({"name": "Idempotency-Key", "in": "header", "required": true,
-            "description": "What makes it one and the same call, whoever submits it.",
+            "description": "Identifies the call: the same key means the same call, regardless of the caller.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[!-~]+$"}});
         let parameters = if has_own_key { json!([]) } else { json!([idempotency_key]) };
         let key = || {
             json!([in_path("key", "The call's key, percent-encoded.", json!({"$ref": "#/components/schemas/CallKey"}))])
         };
-        let mut again = self.answer::<Call>("The same body again: the call as it is.");
+        let mut again = self.answer::<Call>("The same body was submitted before: the call as it is.");
         again["headers"] = json!({"Idempotent-Replayed": {"description": "`true`", "schema": {"type": "string"}}});
         let request = self.request::<B>();
         let answers = vec![
             ("200", again),
-            ("202", self.answer::<Submitted>("Recorded, and on its way.")),
-            ("409", self.answer::<Refusal>("The call kept changing; send it again.")),
-            ("422", self.answer::<Refusal>("Another body under the same key, whose call TOP did not refuse.")),
+            ("202", self.answer::<Submitted>("Recorded and enqueued.")),
+            ("409", self.answer::<Refusal>("The call kept changing; retry.")),
+            ("422", self.answer::<Refusal>("The key belongs to a call with another body that TOP has not refused.")),
         ];
         let post = self.own(&format!("submit-{call}"), "Submit a call to TOP", parameters, Some(request), answers);
-        let unknown = self.answer::<Refusal>("There is no such call.");
+        let unknown = self.answer::<Refusal>("No such call.");
         let shown = vec![("200", self.answer::<Call>("The call as it is.")), ("404", unknown.clone())];
-        let get = self.own(&format!("show-{call}"), "See how the call went", key(), None, shown);
+        let get = self.own(&format!("show-{call}"), "Show the call and its attempts", key(), None, shown);
         let request = self.request::<DismissRequest>();
         let answers = vec![
             ("202", self.answer::<Call>("Recorded: the call as it is.")),
@@ -223,26 +229,23 @@ impl Describer {
             ("409", self.answer::<Refusal>("The call is not in the attention list, or is being decided.")),
         ];
         let id = format!("dismiss-{call}");
-        let dismiss = self.own(
-            &id,
-            "Take a call that was handled manually off the attention list",
-            key(),
-            Some(request),
-            answers,
-        );
+        let dismiss = self.own(&id, "Dismiss a call that you handled manually", key(), Some(request), answers);
         let request = self.request::<ResolveRequest>();
         let answers = vec![
             ("202", self.answer::<Call>("Recorded, now or before: the call as it is.")),
             ("404", unknown),
             (
                 "409",
-                self.answer::<Refusal>(
-                    "The call is neither unknown nor, to be retried, refused; or another attempt is meant; or it is being decided.",
-                ),
+                self.answer::<Refusal>("Not unknown (for `retry`: nor refused), at another attempt, or being decided."),
             ),
         ];
-        let resolve =
-            self.own(&format!("resolve-{call}"), "Say what became of the call", key(), Some(request), answers);
+        let resolve = self.own(
+            &format!("resolve-{call}"),
+            "Resolve a call after you asked TOP how it ended",
+            key(),
+            Some(request),
+            answers,
+        );
         let path = format!("/calls/{call}");
         vec![
             (path.clone(), json!({"post": post})),
@@ -254,22 +257,24 @@ impl Describer {
 
     fn attention(&mut self) -> Vec<(String, Value)> {
         let parameters = json!([
-            {"name": "limit", "in": "query", "description": "How many items a page holds.",
+            {"name": "limit", "in": "query", "description": "The page size.",
                 "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}},
-            {"name": "after", "in": "query", "description": "The `next` of the page before.", "schema": {"type": "string"}},
+            {"name": "after", "in": "query", "description": "The `next` of the previous page.",
+                "schema": {"type": "string"}},
         ]);
-        let page = vec![("200", self.answer::<AttentionPage>("What needs a person, oldest first."))];
-        let list = json!({"get": self.own("list-attention", "List what needs a person", parameters, None, page)});
+        let page = vec![("200", self.answer::<AttentionPage>("The items that need attention, oldest first."))];
+        let list =
+            json!({"get": self.own("list-attention", "List the items that need attention", parameters, None, page)});
         let body = json!([
-            in_path("endpoint", "The endpoint that the body came to.", json!({"type": "string"})),
+            in_path("endpoint", "The endpoint that received the body.", json!({"type": "string"})),
             in_path("digest", "The body's SHA-256.", json!({"type": "string", "pattern": "^[0-9a-f]{64}$"})),
         ]);
         let request = self.request::<DismissRequest>();
         let answers = vec![
-            ("200", self.answer::<DismissedBody>("It is off the list.")),
-            ("404", self.answer::<Refusal>("There is no such unreadable body.")),
+            ("200", self.answer::<DismissedBody>("Dismissed.")),
+            ("404", self.answer::<Refusal>("No such unreadable body.")),
         ];
-        let summary = "Take an unreadable body off the attention list";
+        let summary = "Dismiss an unreadable body";
         let dismiss = json!({"post": self.own("dismiss-unreadable", summary, body, Some(request), answers)});
         let path = "/attention/unreadable/{endpoint}/{digest}/dismiss";
         vec![("/attention".to_owned(), list), (path.to_owned(), dismiss)]
@@ -281,14 +286,10 @@ fn in_path(name: &str, description: &str, schema: Value) -> Value {
 }
 
 fn token() -> Value {
-    in_path(
-        "token",
-        "The secret part of the partner's address.",
-        json!({"type": "string", "pattern": "^[0-9A-Za-z_-]+$"}),
-    )
+    in_path("token", "The secret token in the partner's URL.", json!({"type": "string", "pattern": "^[0-9A-Za-z_-]+$"}))
 }
 
-/// The document.
+/// Builds the OpenAPI document.
 #[must_use]
 pub fn document() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
@@ -301,17 +302,17 @@ pub fn document() -> Value {
     let price = describer.request::<ChangePricePush>();
     let result = describer.request::<ChangeResultPush>();
     for (name, summary, body) in [
-        ("issue-notify", "A flight's tickets were issued, or were not", issued),
-        ("change-price-push", "What the change of a flight costs", price),
-        ("change-result-push", "What became of a change", result),
+        ("issue-notify", "A flight's tickets were issued or rejected", issued),
+        ("change-price-push", "The price of a flight change", price),
+        ("change-result-push", "The result of a flight change", result),
     ] {
         paths.push(describer.notification::<TsyAnswer>("tsy", name, summary, body));
     }
     let vouchers = describer.with_envelope::<VoucherPush>();
     let cancellations = describer.with_envelope::<CancelPush>();
     for (name, summary, body) in [
-        ("voucher-push", "An order's status, and its vouchers", vouchers),
-        ("cancel-push", "What became of cancellations", cancellations),
+        ("voucher-push", "The status and vouchers of an order", vouchers),
+        ("cancel-push", "The results of cancellations", cancellations),
     ] {
         paths.push(describer.notification::<ScttAnswer>("sctt", name, summary, body));
     }
@@ -334,16 +335,17 @@ pub fn document() -> Value {
         "info": {
             "title": "ticket-relay",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What partners send, what the booking system says, and what operators ask. Generated by `make openapi` from the types that the bodies are read as; what partners get wrong and is put up with is not in it.",
+            "description": "Routes for partners, the booking system and operators. Generated by `make openapi` from \
+                the types that parse the bodies. Malformed input that is tolerated is not described.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "https://{api}.execute-api.{region}.amazonaws.com/v1", "variables": {
             "api": {"default": "api-id", "description": "The stack's output ApiId"},
-            "region": {"default": "us-east-1", "description": "Where the stack is"}}}],
+            "region": {"default": "us-east-1", "description": "The stack's region"}}}],
         "paths": paths.into_iter().collect::<Map<_, _>>(),
         "components": {
             "securitySchemes": {"iam": {"type": "apiKey", "in": "header", "name": "Authorization",
-                "description": "An AWS signature (version 4) for execute-api, of an identity that may execute-api:Invoke.",
+                "description": "An AWS signature (version 4) for execute-api. The identity needs execute-api:Invoke.",
                 "x-amazon-apigateway-authtype": "awsSigv4"}},
             "schemas": schemas,
         },
@@ -352,7 +354,7 @@ pub fn document() -> Value {
     document
 }
 
-/// Says of 64-bit integers what their format means, which JSON Schema leaves to whoever reads it.
+/// Adds bounds to 64-bit integers, because JSON Schema leaves the meaning of the format to the reader.
 fn bound_integers(schema: &mut Value) {
     match schema {
         Value::Array(values) => values.iter_mut().for_each(bound_integers),
@@ -367,7 +369,7 @@ fn bound_integers(schema: &mut Value) {
     }
 }
 
-/// The document as a file.
+/// The document as YAML, with a comment on how to generate it.
 ///
 /// # Errors
 /// If it cannot be written as YAML.
@@ -376,7 +378,7 @@ pub fn yaml() -> Result<String, serde_saphyr::SerializeError> {
     Ok(format!("# Written by `make openapi`.\n{body}"))
 }
 
-/// JSON for other formats: this workspace's serde_json keeps numbers as texts, which only it understands.
+/// JSON for other formats: this workspace's serde_json keeps numbers as strings, which only it understands.
 struct Plain<'a>(&'a Value);
 
 impl Serialize for Plain<'_> {

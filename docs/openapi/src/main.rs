@@ -1,10 +1,10 @@
-//! Writes the description of the API into the file that is named.
+//! Writes the API description to the file given as the argument.
 
 use std::process::ExitCode;
 use std::{env, fs};
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let Some(path) = env::args_os().nth(1) else { return Err("say which file to write".into()) };
+    let Some(path) = env::args_os().nth(1) else { return Err("no output file given; pass its path".into()) };
     fs::write(path, relay_openapi::yaml()?)?;
     Ok(ExitCode::SUCCESS)
 }

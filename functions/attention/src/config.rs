@@ -1,11 +1,11 @@
-//! Configuration of `attention`: read from the environment once, at start, and checked as a whole.
+//! Configuration of `attention`, read from the environment once, at start, and checked as a whole.
 
 use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
 
-/// Of `attention`.
+/// The settings of `attention`.
 #[derive(Debug, Clone)]
 pub struct AttentionConfig {
-    /// The table.
+    /// `TABLE_NAME` and `RETENTION_DAYS`
     pub table: TableConfig,
 }
 
@@ -13,7 +13,7 @@ impl AttentionConfig {
     /// Reads and checks the environment.
     ///
     /// # Errors
-    /// Lists everything that is wrong with it.
+    /// Lists every problem.
     pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
         let config = Self { table: reader.table() };

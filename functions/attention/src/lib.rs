@@ -1,5 +1,5 @@
-//! `GET /attention`: what needs a person, oldest first, with the reasons.
-//! `POST /attention/unreadable/{endpoint}/{digest}/dismiss`: takes a body that could not be read off the list.
+//! `GET /attention`: lists everything that needs attention, oldest first, with the reasons.
+//! `POST /attention/unreadable/{endpoint}/{digest}/dismiss`: dismisses an unreadable body.
 
 pub mod config;
 
@@ -14,26 +14,26 @@ use relay_types::api::{AttentionPage, DismissRequest, DismissedBody};
 use relay_types::notification::NotificationKind;
 use relay_types::view;
 
-/// How much a page holds if the request does not say.
+/// The default page size.
 const USUAL_PAGE: u8 = 50;
-/// How much it holds at most.
+/// The maximum page size.
 const LARGEST_PAGE: u8 = 100;
 
-/// What the function is made of.
+/// The function's handler and its dependencies.
 #[derive(Debug)]
 pub struct Attention {
-    /// Where the attention list is.
+    /// Holds the attention list.
     pub store: Store,
 }
 
 impl Attention {
-    /// Answers a person's request.
+    /// Answers an operator's request.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
         let answered = match (request.method(), http::resource(request).as_str()) {
             (&Method::GET, "/attention") => self.list(request).await,
             (&Method::POST, "/attention/unreadable/{endpoint}/{digest}/dismiss") => self.dismiss(request).await,
             _ => {
-                let message = "use GET /attention, or dismiss an unreadable body";
+                let message = "use GET /attention, or POST to dismiss an unreadable body";
                 Ok(http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, message))
             }
         };
@@ -51,10 +51,10 @@ impl Attention {
         {
             return Ok(http::json(StatusCode::OK, &DismissedBody { endpoint, digest }));
         }
-        Ok(http::refusal(StatusCode::NOT_FOUND, None, "there is no such unreadable body"))
+        Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such unreadable body"))
     }
 
-    /// A page of the list: `?limit=` items (default 50, at most 100), `?after=` the `next` of the page before.
+    /// Returns a page of the list: `?limit=` is the page size (default 50, maximum 100), `?after=` the cursor.
     async fn list(&self, request: &Request) -> Result<Response<Body>, Refused> {
         let query = request.query_string_parameters();
         let limit = match query.first("limit").map(str::parse) {
@@ -63,7 +63,7 @@ impl Attention {
             Some(_) => return Ok(bad("limit", "limit must be a whole number from 1 to 100")),
         };
         let Some(after) = query.first("after").map_or_else(|| Some(Cursor::new()), cursor) else {
-            return Ok(bad("after", "after must be the `next` of an earlier page, or left out"));
+            return Ok(bad("after", "after must be the `next` of an earlier page; omit it for the first page"));
         };
         let (needs, next) = self.store.attention(limit, &after).await?;
         let items = needs.iter().map(view::attention_item).collect();
@@ -76,13 +76,13 @@ fn bad(field: &str, message: &str) -> Response<Body> {
 }
 
 fn token(cursor: &Cursor) -> String {
-    // Serialising our own map of structs of strings and numbers cannot fail.
+    // Serializing this map of structs of strings and numbers cannot fail.
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
 }
 
 fn cursor(token: &str) -> Option<Cursor> {
     let cursor: Cursor = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
-    // DynamoDB takes no empty keys.
+    // DynamoDB refuses empty keys.
     let usable = cursor.iter().all(|(shard, at)| *shard < SHARDS && !at.pk.is_empty() && !at.sk.is_empty());
     usable.then_some(cursor)
 }

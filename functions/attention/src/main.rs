@@ -1,4 +1,4 @@
-//! Wires the attention list to the table.
+//! Connects the attention list to the table.
 
 use std::convert::Infallible;
 

@@ -1,18 +1,18 @@
-//! Configuration of `dispatch`: read from the environment once, at start, and checked as a whole.
+//! Configuration of `dispatch`, read from the environment once, at start, and checked as a whole.
 
 use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
 use relay_types::call::CallKind;
 
-/// Of `dispatch`.
+/// The settings of `dispatch`.
 #[derive(Debug, Clone)]
 pub struct DispatchConfig {
-    /// The table.
+    /// `TABLE_NAME` and `RETENTION_DAYS`
     pub table: TableConfig,
-    /// `NOTIFICATIONS_QUEUE_URL`: where its messages come from.
+    /// `NOTIFICATIONS_QUEUE_URL`: the function's own queue.
     pub notifications_queue_url: String,
-    /// The queues of the calls.
+    /// The URL of each call's queue.
     pub call_queue_urls: Vec<(CallKind, String)>,
-    /// `SHIP_FAILED_CODE`: tells TOP why issuing failed where the link does not.
+    /// `SHIP_FAILED_CODE`: the `failed_code` of a ship order whose link has none.
     pub ship_failed_code: Option<String>,
 }
 
@@ -20,7 +20,7 @@ impl DispatchConfig {
     /// Reads and checks the environment.
     ///
     /// # Errors
-    /// Lists everything that is wrong with it.
+    /// Lists every problem.
     pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
         let config = Self {

@@ -1,7 +1,8 @@
-//! SQS `notifications`: decides an order record. Four requests in the ordinary case: read the record, take the lane that
-//! its target needs, write the decision in the place of what was read, enqueue the key for the call.
+//! SQS `notifications`: decides an order record. The ordinary case takes four requests: read the record, take the lane
+//! of its target, replace the record with the decision, enqueue the key for the call.
 //!
-//! Stopping anywhere leaves the record as it was, or as it should be, and in the index. Running twice decides the same.
+//! If dispatch stops in between, the record is either unchanged or decided, and still in the index. A second run makes
+//! the same decision.
 
 pub mod config;
 
@@ -19,33 +20,33 @@ use relay_types::record::{Bodies, LaneFound, OrderRecord, RecordKey, SPARE};
 use relay_types::time::{EpochMillis, SharedClock, SharedRandom};
 use thiserror::Error;
 
-/// How often a record is decided that changed in between, before its message comes again.
+/// How often a record that keeps changing is decided before its message returns to the queue.
 const MAX_TRIES: usize = 8;
 
-/// What the function is made of.
+/// The function's handler and its dependencies.
 pub struct Dispatch {
-    /// Where the records are.
+    /// Holds the records.
     pub store: Store,
-    /// Where the keys of records go that are to be decided.
+    /// The queue for the keys of records to decide.
     pub notifications: Queue,
-    /// Where the keys go of records whose call is to be sent.
+    /// The queues for the keys of records with a call to send.
     pub calls: BTreeMap<CallKind, Queue>,
-    /// What a deployment sets.
+    /// The deployment's settings.
     pub settings: Settings,
-    /// Tells the time.
+    /// Gives the time.
     pub clock: SharedClock,
-    /// Makes tokens and jitter.
+    /// Generates tokens and jitter.
     pub random: SharedRandom,
 }
 
-/// Why a record could not be decided this time.
+/// Why a run did not decide a record.
 #[derive(Debug, Error)]
 enum DispatchError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Queue(#[from] SendError),
-    #[error("the record kept changing while it was decided")]
+    #[error("the record kept changing while dispatch decided it")]
     Contended,
 }
 
@@ -86,7 +87,7 @@ impl Dispatch {
             for woken in decided.wakes.iter().filter_map(|pk| RecordKey::parse(pk)) {
                 self.notifications.send(&woken, trace_header).await?;
             }
-            // One decision folds a bounded number of facts.
+            // One decision handles a limited number of facts.
             if record.facts.is_empty() {
                 return Ok(());
             }
@@ -94,8 +95,8 @@ impl Dispatch {
         Err(DispatchError::Contended)
     }
 
-    /// Decides, and takes the lane that the decision needs. If another record has it, decides again knowing that. `None`
-    /// if a newer run of this record took the lane: it decides on newer facts than these.
+    /// Decides the record and takes the lane that the decision needs. If another record owns the lane, decides again
+    /// with that knowledge. `None` if a newer run of this record took the lane: that run decides on newer facts.
     async fn decide(
         &self,
         read: &OrderRecord,
@@ -113,14 +114,14 @@ impl Dispatch {
                     self.notifications.send(&holder, None).await?;
                 }
                 if let Err(error) = self.store.wait_for(&holder, &read.key).await {
-                    tracing::warn!(record = %read.key, %error, "the lane's holder will not wake this record; the sweep does");
+                    tracing::warn!(record = %read.key, %error, "wake-up hint not stored: the sweep will enqueue this record");
                 }
                 Ok(Some(decide(read, &found, bodies, now, &self.settings)))
             }
         }
     }
 
-    /// Sees to it that bodies and owners outlive the record that needs them.
+    /// Extends the expiry of bodies and lane owners, so they outlive the record that needs them.
     async fn keep(
         &self,
         read: &OrderRecord,
@@ -150,7 +151,7 @@ impl Dispatch {
         Ok(record)
     }
 
-    /// Logs what was decided, and enqueues the key where a call is to be sent.
+    /// Logs the decision, and enqueues the key if a call is due.
     async fn tell(
         &self,
         record: &OrderRecord,
@@ -161,8 +162,8 @@ impl Dispatch {
         let (call, generation) = (target.map(|target| target.lane().to_string()), record.generation);
         let reasons = record.attention.as_ref().map(|attention| format!("{:?}", attention.reasons));
         match reasons {
-            Some(reasons) => tracing::warn!(record = %record.key, call, generation, reasons, "needs a person"),
-            None => tracing::info!(record = %record.key, call, generation, waits = ?record.waits, "decided"),
+            Some(reasons) => tracing::warn!(record = %record.key, call, generation, reasons, "record needs attention"),
+            None => tracing::info!(record = %record.key, call, generation, waits = ?record.waits, "record decided"),
         }
         if let Some(queue) =
             target.filter(|_| record.is_to_be_sent(now)).and_then(|target| self.calls.get(&target.call))

@@ -1,4 +1,4 @@
-//! Wires deciding to the table and the queues.
+//! Connects dispatch to the table and the queues.
 
 use std::convert::Infallible;
 use std::sync::Arc;

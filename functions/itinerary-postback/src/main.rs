@@ -1,4 +1,4 @@
-//! SQS `itinerary-postback`: makes the call `alibaba.happytrip.flight.order.itinerary.postback`.
+//! SQS `itinerary-postback`: sends the call `alibaba.happytrip.flight.order.itinerary.postback`.
 
 use relay_types::call::CallKind;
 

@@ -1,13 +1,13 @@
-//! Configuration of `order-events`: read from the environment once, at start, and checked as a whole.
+//! Configuration of `order-events`, read from the environment once, at start, and checked as a whole.
 
 use relay_runtime::environment::{ConfigError, Lookup, Reader};
 
-/// Of `order-events`.
+/// The settings of `order-events`.
 #[derive(Debug, Clone)]
 pub struct OrderEventsConfig {
     /// `ORDER_EVENTS_TOPIC_ARN`
     pub topic_arn: String,
-    /// `STACK_NAME`: which deployment this is.
+    /// `STACK_NAME`: identifies the deployment.
     pub stack_name: String,
 }
 
@@ -15,7 +15,7 @@ impl OrderEventsConfig {
     /// Reads and checks the environment.
     ///
     /// # Errors
-    /// Lists everything that is wrong with it.
+    /// Lists every problem.
     pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
         let config =

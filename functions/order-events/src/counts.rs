@@ -1,19 +1,19 @@
-//! What CloudWatch counts of the events.
+//! CloudWatch metrics of the published events.
 
 use metrics::{Unit, counter, describe_histogram, histogram};
 
 use crate::event::{OrderEvent, Outcome};
 
-/// From the first delivery of a notification to TOP's success of the call it led to, in seconds.
+/// Seconds from the first delivery of a notification to TOP's success for the resulting call.
 const SECONDS_TO_SUCCESS: &str = "SecondsToSuccess";
 
-/// Says in which units the counts are.
+/// Declares the units of the metrics.
 pub fn describe() {
-    describe_histogram!(SECONDS_TO_SUCCESS, Unit::Seconds, "from a notification to TOP's success");
+    describe_histogram!(SECONDS_TO_SUCCESS, Unit::Seconds, "time from a notification to TOP's success");
 }
 
-/// Counts what was published: each outcome by the kind of notification or by the call. What a person says of a call is no
-/// answer of TOP's, and not counted as one.
+/// Counts published events: each outcome by the kind of notification or by the call. An operator's resolution of a call
+/// is not an answer of TOP, so it is not counted.
 pub fn count(events: &[OrderEvent]) {
     for event in events.iter().filter(|event| event.data.kind == "order" || !event.data.said_by_person) {
         let data = &event.data;

@@ -1,10 +1,11 @@
-//! An event: what a change of a record says to the company's other systems. Its envelope is that of
+//! Derives order events for the company's other systems from changes of a record. The envelope is
 //! [CloudEvents 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md).
 //!
-//! The stream has pictures of a record before and after a write. One write may change several things, and each gives one
-//! event. The id of an event comes from what it says, so a picture that comes twice gives the same events.
+//! The stream has images of a record before and after a write. One write may change several things, and each becomes
+//! one event. An event's id is derived from its content, so an image that arrives twice gives the same events.
 //!
-//! Only keys, states and codes of a record get here: no body, no request, and none of TOP's words, which may quote one.
+//! Events hold only keys, states and codes. They hold no bodies, no requests and no messages of TOP, which may quote
+//! them.
 
 use relay_store::item::{RECORD, read_record};
 use relay_types::call::Lane;
@@ -16,7 +17,7 @@ use relay_types::time::EpochMillis;
 use serde::{Deserialize, Serialize};
 use serde_dynamo::Item;
 
-/// One change of the table, as its stream has it.
+/// One change of the table, from its stream.
 #[derive(Debug, Clone, Deserialize)]
 pub struct StreamRecord {
     dynamodb: Change,
@@ -31,36 +32,36 @@ struct Change {
     old_image: Option<Item>,
 }
 
-/// What happened.
+/// The outcome that an event reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// A notification was accepted.
     Received,
-    /// A notification is decided: the call that it leads to, if any, is requested.
+    /// A notification was decided, and its call, if any, requested.
     Dispatched,
     /// A notification waits for the booking system.
     Waiting,
-    /// A notification needs a person.
+    /// A notification needs attention.
     Attention,
-    /// A person had an order decided again.
+    /// An operator replayed an order.
     Replayed,
-    /// A person handled an order.
+    /// An operator dismissed an order.
     Dismissed,
-    /// A person closed an order that will never be linked.
+    /// An operator closed an order that will never be linked.
     Closed,
-    /// TOP has a call.
+    /// A call took effect at TOP.
     Succeeded,
     /// TOP refused a call.
     Refused,
-    /// Nobody knows whether a call took effect: it needs a person.
+    /// Whether a call took effect is unknown: it needs attention.
     Unknown,
-    /// A call was taken back before it was sent.
+    /// A call was withdrawn before it was sent.
     Withdrawn,
 }
 
 impl Outcome {
-    /// The name in events.
+    /// The outcome's name in events.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -79,74 +80,74 @@ impl Outcome {
     }
 }
 
-/// An event, as subscribers get it.
+/// An event in the form that subscribers receive.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OrderEvent {
     specversion: &'static str,
-    /// The same when the event comes again.
+    /// Identical when the event is published again.
     pub id: String,
     source: String,
-    /// `ticket-relay.notification.`, `ticket-relay.call.` or `ticket-relay.order.`, and the outcome.
+    /// `ticket-relay.notification.`, `ticket-relay.call.` or `ticket-relay.order.`, followed by the outcome.
     #[serde(rename = "type")]
     event_type: String,
-    /// What it is about: an order with a notification, or a call.
+    /// A notification of an order, a call, or an order.
     subject: String,
     /// When it happened, in UTC.
     time: String,
     datacontenttype: &'static str,
-    /// What happened.
+    /// The details.
     pub data: Data,
 }
 
-/// What happened to which order.
+/// The details of an event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Data {
-    /// What.
+    /// What happened.
     pub outcome: Outcome,
-    /// Of a notification: its kind; of a call: which one; of a person's word: `order`.
+    /// For a notification, its kind; for a call, its name; for an operator's request, `order`.
     pub kind: &'static str,
-    /// The order, unless it is a call that was submitted directly.
+    /// The order; none for a call that was submitted directly.
     #[serde(flatten)]
     pub order: Option<OrderKey>,
-    /// Of a call: its key.
+    /// For a call: its key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Of a notification: why it waits, needs a person, or led to nothing (a code).
+    /// For a notification: a code for why it waits, needs attention, or led to no call.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// The call that a notification led to.
     #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<String>,
-    /// TOP's code of a refusal or failure.
+    /// TOP's error code.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<i64>,
-    /// TOP's `sub_code` of it.
+    /// TOP's `sub_code`.
     #[serde(skip_serializing_if = "Option::is_none")]
     sub_code: Option<String>,
-    /// Whether a person said so.
+    /// Whether this follows from an operator's request.
     #[serde(skip_serializing_if = "is_false")]
     pub said_by_person: bool,
-    /// Of a call whose success TOP told: how long it took from the notification that led to it.
+    /// For a call that TOP reported as a success: the time since the notification that led to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_from_notification: Option<f64>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde requires a reference")]
 const fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// Reads a picture of a record. The cause of a failure is not told, since it could quote the item.
+/// Reads a record from an image. The error holds no cause, because that could quote the item.
 fn read(image: Option<Item>) -> Option<OrderRecord> {
     let record = read_record(image?.into());
     if let Err(error) = &record {
-        tracing::error!(%error, "no event was published of a change");
+        tracing::error!(%error, "change skipped: no event published");
     }
     record.ok()
 }
 
 impl StreamRecord {
-    /// What the change says to others.
+    /// The events that the change leads to.
     #[must_use]
     pub fn events(self, source: &str) -> Vec<OrderEvent> {
         let Change { new_image, old_image } = self.dynamodb;
@@ -193,7 +194,7 @@ impl Picture<'_> {
         }
     }
 
-    /// An event whose id comes from its content: `what` tells it from all others of its record.
+    /// Builds an event whose id is derived from its content. `what` distinguishes it from all others of its record.
     fn event(&self, family: &str, subject: String, what: &str, at: EpochMillis, data: Data) -> OrderEvent {
         let mut id = sha256_hex(format!("{} {what}", self.new.key.pk()).as_bytes());
         id.truncate(32);
@@ -278,7 +279,7 @@ impl Picture<'_> {
 }
 
 impl OrderEvent {
-    /// What subscriptions can filter by.
+    /// The attributes that subscriptions can filter by.
     pub fn attributes(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let order = self.data.order.as_ref();
         [

@@ -1,9 +1,8 @@
-//! DynamoDB stream of the table: publishes what was accepted and what became of it to one SNS topic, and counts it.
+//! DynamoDB stream of the table: publishes accepted notifications and all outcomes to one SNS topic, and counts them.
 //!
-//! The stream is written by the table itself, after the fact and in the same breath, so that nothing on the way of an
-//! order waits for a subscriber, and nothing that was recorded is left out: a batch that was not published whole comes
-//! again until it is, for as long as the stream keeps it (24 hours). A subscriber may therefore get an event twice; its
-//! `id` is the same then.
+//! DynamoDB writes the stream with each change, so no order waits for a subscriber and no recorded change is left out.
+//! Lambda retries a batch until it is published completely, for as long as the stream keeps it (24 hours). A subscriber
+//! may therefore receive an event twice, with the same `id`.
 //!
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html>
 
@@ -21,60 +20,60 @@ use thiserror::Error;
 
 use crate::event::{OrderEvent, StreamRecord};
 
-/// Most messages in one request, by SNS.
+/// Maximum messages in one request, set by SNS.
 const MAX_ENTRIES: usize = 10;
 
-/// What the function is made of.
+/// The function's handler and its dependencies.
 #[derive(Debug)]
 pub struct OrderEvents {
-    /// SNS.
+    /// Publishes the events.
     pub sns: aws_sdk_sns::Client,
-    /// Where the events go.
+    /// The topic for the events.
     pub topic_arn: String,
-    /// Which deployment they are from: the `source` of each.
+    /// The `source` of each event, which identifies the deployment.
     pub source: String,
 }
 
-/// What Lambda hands over of a stream.
+/// A batch of a stream, from Lambda.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>
 #[derive(Debug, Deserialize)]
 pub struct StreamEvent {
-    /// The changes of the table, in the order in which they were made to each item.
+    /// The changes of the table. Changes of the same item are in order.
     #[serde(rename = "Records")]
     pub records: Vec<Value>,
 }
 
-/// Not all events were published. Lambda hands the whole batch over again.
+/// Not all events were published. Lambda retries the whole batch.
 #[derive(Debug, Error)]
-#[error("SNS did not take {count} of the events for {topic_arn}: {cause}")]
+#[error("cannot publish {count} event(s) to {topic_arn}: {cause}")]
 pub struct PublishError {
-    /// How many are missing.
+    /// How many events are missing.
     pub count: usize,
-    /// Which topic.
+    /// The topic's ARN.
     pub topic_arn: String,
-    /// What SNS or the SDK says.
+    /// The error of SNS or the SDK.
     pub cause: String,
 }
 
 impl OrderEvents {
-    /// Publishes what a batch of changes says, and gives what was published.
+    /// Publishes the events of a batch of changes, and returns them.
     ///
     /// # Errors
-    /// If SNS did not take all of it or its answer was lost: some may have been published.
+    /// If SNS did not accept all events, or its answer was lost. Some may have been published.
     pub async fn handle(&self, batch: StreamEvent) -> Result<Vec<OrderEvent>, PublishError> {
         let events: Vec<_> = batch.records.into_iter().flat_map(|record| self.read(record)).collect();
         try_join_all(events.chunks(MAX_ENTRIES).map(|events| self.publish(events))).await?;
         Ok(events)
     }
 
-    /// What a change says. One that cannot be read is no record: it must not hold up the others.
+    /// The events of a change. An unreadable change is skipped, so it cannot block the others.
     fn read(&self, record: Value) -> Vec<OrderEvent> {
         match serde_json::from_value::<StreamRecord>(record) {
             Ok(record) => record.events(&self.source),
-            // The cause is not told, since it could quote the item.
+            // The cause is omitted because it could quote the item.
             Err(_) => {
-                tracing::error!("a change of the table cannot be read by this version; no event was published of it");
+                tracing::error!("change skipped: this version cannot read it, no event published");
                 Vec::new()
             }
         }
@@ -88,7 +87,7 @@ impl OrderEvents {
             .map(|(index, event)| {
                 let mut entry = PublishBatchRequestEntry::builder().id(index.to_string()).message(as_message(event));
                 for (name, value) in event.attributes() {
-                    // These two are no characters of XML, in which SNS is spoken to.
+                    // XML, the format of SNS requests, does not allow these two characters.
                     let value = value.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}");
                     let value = MessageAttributeValue::builder().data_type("String").string_value(value).build()?;
                     entry = entry.message_attributes(name, value);

@@ -1,4 +1,4 @@
-//! Wires the order events to SNS and to the metrics.
+//! Connects the order events to SNS and the metrics.
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use relay_order_events::config::OrderEventsConfig;

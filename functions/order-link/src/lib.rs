@@ -1,5 +1,5 @@
-//! `PUT /orders/{partner}/{order_id}`: what the booking system knows of an order. `GET`: the order with its timeline.
-//! `POST …/replay`, `…/dismiss`, `…/withdraw`, `…/close`: a person's word about it.
+//! `PUT /orders/{partner}/{order_id}`: records the link of an order. `GET`: shows the order with its timeline.
+//! `POST …/replay`, `…/dismiss`, `…/withdraw`, `…/close`: records an operator's request about the order.
 
 pub mod config;
 
@@ -17,22 +17,22 @@ use relay_types::record::{Bodies, Fact, OrderRecord, RecordKey, Word};
 use relay_types::time::{SharedClock, SharedRandom};
 use relay_types::view;
 
-/// How often a record is read again that changed before it was written.
+/// How often a write is retried if its record has changed since it was read.
 const MAX_TRIES: usize = 5;
 
-/// What the function is made of.
+/// The function's handler and its dependencies.
 pub struct OrderLink {
-    /// Where the records are.
+    /// Holds the records.
     pub store: Store,
-    /// Where the keys of records go that are to be decided.
+    /// The queue for the keys of records to decide.
     pub notifications: Queue,
-    /// Tells the time.
+    /// Gives the time.
     pub clock: SharedClock,
-    /// Makes tokens.
+    /// Generates tokens.
     pub random: SharedRandom,
 }
 
-/// The words of people about an order.
+/// An operator's request about an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Replay,
@@ -52,34 +52,34 @@ impl Action {
         }
     }
 
-    /// The word about the record as it is; or why it cannot be said.
+    /// The request as a fact for the record as it is, or why it is not possible.
     fn word(self, record: &OrderRecord) -> Result<Word, &'static str> {
         match self {
-            Self::Replay if record.notifications.is_empty() => Err("no notification of this order is known"),
+            Self::Replay if record.notifications.is_empty() => Err("the order has no notification to replay"),
             Self::Replay => Ok(Word::Replay),
             Self::Dismiss => match &record.attention {
                 Some(attention) => Ok(Word::Dismiss(attention.reasons.clone())),
-                None => Err("the order is not in the attention list; what waits for a link can be closed"),
+                None => Err("the order is not in the attention list; close it if it waits for a link"),
             },
             Self::Withdraw => {
                 let is_unsent = record.sending.is_none() && record.unsettled == 0;
                 match &record.target {
                     Some(target) if target.end.is_none() && is_unsent => Ok(Word::Withdraw),
-                    Some(_) => Err("the order's call was or may have been sent"),
+                    Some(_) => Err("the order's call was sent, or may have been sent"),
                     None => Err("the order has no call to withdraw"),
                 }
             }
             Self::Close if record.waits.is_some() && record.target.is_none() => Ok(Word::Close),
-            Self::Close => Err("the order does not wait for anything; dismiss or withdraw instead"),
+            Self::Close => Err("the order is not waiting; dismiss or withdraw it instead"),
         }
     }
 }
 
 impl OrderLink {
-    /// Answers a request of the booking system or of a person.
+    /// Answers a request of the booking system or an operator.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
         let Some(partner) = Partner::named(&http::path_parameter(request, "partner")) else {
-            return http::refusal(StatusCode::NOT_FOUND, None, "there is no such partner: use tsy or sctt");
+            return http::refusal(StatusCode::NOT_FOUND, None, "unknown partner; use tsy or sctt");
         };
         let order_id = match OrderId::try_from(http::path_parameter(request, "order_id")) {
             Ok(order_id) => order_id,
@@ -96,7 +96,7 @@ impl OrderLink {
             (Method::GET, Some("")) => self.get(&order).await,
             (Method::POST, Some(action)) => match Action::named(action) {
                 Some(action) => self.say(&order, action, request).await,
-                None => Ok(http::refusal(StatusCode::NOT_FOUND, None, "there is no such route")),
+                None => Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such route")),
             },
             _ => Ok(http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use PUT, GET, or POST to an action")),
         };
@@ -118,13 +118,13 @@ impl OrderLink {
         match self.notifications.send(&record.key, None).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(record = %record.key, %error, "recorded, but not enqueued: the sweep will do it");
+                tracing::error!(record = %record.key, %error, "recorded, but not enqueued: the sweep will enqueue it");
                 false
             }
         }
     }
 
-    /// Records the link and has the order decided.
+    /// Records the link and enqueues the order for dispatch.
     async fn put(&self, order: &OrderKey, request: &Request) -> Result<Response<Body>, Refused> {
         let link = Link::from_json(order.partner, &http::json_body(request)?)?.to_json();
         http::check_recorded_size(&link)?;
@@ -137,10 +137,9 @@ impl OrderLink {
                 Linked::Recorded { decide } => break decide,
                 Linked::Changed => seen = self.record(order).await?,
             }
-            // Notifications may come meanwhile; another link must not.
+            // A notification may arrive meanwhile. Another link is a conflict.
             if version_of(&seen) + 1 != version {
-                let message =
-                    "the link was changed at the same time; read the order, and put the link again if it is wrong";
+                let message = "another request changed the link; read the order, and put the link again if it is wrong";
                 return Ok(http::refusal(StatusCode::CONFLICT, None, message));
             }
         };
@@ -157,7 +156,7 @@ impl OrderLink {
         Ok(http::json(StatusCode::OK, &linked))
     }
 
-    /// Records a person's word about the order as the person saw it, and has the order decided.
+    /// Records an operator's request about the order as the operator saw it, and enqueues the order for dispatch.
     async fn say(&self, order: &OrderKey, action: Action, request: &Request) -> Result<Response<Body>, Refused> {
         let said = said(action, request)?;
         let (by, token) = (http::caller(request), self.token());
@@ -165,14 +164,14 @@ impl OrderLink {
         for _ in 0..MAX_TRIES {
             let seen = self.record(order).await?;
             if seen.revision == 0 {
-                return Ok(http::refusal(StatusCode::NOT_FOUND, None, "nothing is known of this order"));
+                return Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such order"));
             }
-            // Recorded by the request before, whose answer was lost.
+            // If the token is there, an earlier write succeeded and only its answer was lost.
             if !seen.has_word(&token) {
                 if said.revision.is_some_and(|revision| revision != seen.revision) {
-                    return conflict("the order has changed since; read it again");
+                    return conflict("the order has changed; read it again");
                 }
-                // What the person saw may not be so any more once it is decided. A replay takes nothing away.
+                // A pending decision may change what the operator saw. A replay takes nothing away, so it may go ahead.
                 let waits = |fact: &Fact| action != Action::Replay || matches!(fact, Fact::Said { .. });
                 if seen.facts.iter().any(waits) {
                     return conflict("the order is being decided; read it again");
@@ -188,9 +187,9 @@ impl OrderLink {
                     continue;
                 }
             }
-            // If that fails, the sweep does it: the word is not to be said again.
+            // If that fails, the sweep enqueues the key. The operator need not repeat the request.
             self.wake(&seen).await;
-            tracing::info!(%order, by, ?action, "a person's word recorded");
+            tracing::info!(%order, by, ?action, "operator request recorded");
             let accepted =
                 api::Accepted { partner: order.partner, order_id: order.order_id.to_string(), accepted: true };
             return Ok(http::json(StatusCode::ACCEPTED, &accepted));
@@ -201,13 +200,13 @@ impl OrderLink {
     async fn get(&self, order: &OrderKey) -> Result<Response<Body>, Refused> {
         let key = RecordKey::Order(order.clone());
         let Some((record, bodies)): Option<(OrderRecord, Bodies)> = self.store.whole(&key).await? else {
-            return Ok(http::refusal(StatusCode::NOT_FOUND, None, "nothing is known of this order"));
+            return Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such order"));
         };
         Ok(http::json(StatusCode::OK, &view::order(order, &record, &bodies)))
     }
 }
 
-/// What the body of a person's request says. A replay needs no body and no note.
+/// Reads the body of an operator's request. A replay needs no body and no note.
 fn said(action: Action, request: &Request) -> Result<OrderRequest, Refused> {
     let said = if action == Action::Replay {
         let is_empty = http::body(request).is_empty();
@@ -216,7 +215,7 @@ fn said(action: Action, request: &Request) -> Result<OrderRequest, Refused> {
     } else {
         let said: OrderRequest = http::read_body(request)?;
         if said.note.trim().is_empty() {
-            return Err(FieldError::at("note", "is missing: say why").into());
+            return Err(FieldError::at("note", "is missing; say why").into());
         }
         said
     };

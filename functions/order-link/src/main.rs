@@ -1,4 +1,4 @@
-//! Wires the booking system's side of an order to the table and the queue.
+//! Connects order links and operators' requests to the table and the queue.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `POST /sctt/{token}/cancel-push`: SCTT tells what became of cancellations.
+//! `POST /sctt/{token}/cancel-push`: SCTT reports the results of cancellations.
 
 use relay_types::notification::NotificationKind;
 

@@ -1,4 +1,4 @@
-//! `POST /sctt/{token}/voucher-push`: SCTT tells an order's status, and its vouchers once it is booked.
+//! `POST /sctt/{token}/voucher-push`: SCTT reports an order's status, and its vouchers once it is booked.
 
 use relay_types::notification::NotificationKind;
 

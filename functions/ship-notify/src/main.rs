@@ -1,4 +1,4 @@
-//! SQS `ship-notify`: makes the call `alitrip.ship.order.notify`.
+//! SQS `ship-notify`: sends the call `alitrip.ship.order.notify`.
 
 use relay_types::call::CallKind;
 

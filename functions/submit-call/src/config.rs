@@ -1,11 +1,11 @@
-//! Configuration of `submit-call`: read from the environment once, at start, and checked as a whole.
+//! Configuration of `submit-call`, read from the environment once, at start, and checked as a whole.
 
 use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
 
-/// Of `submit-call`.
+/// The settings of `submit-call`.
 #[derive(Debug, Clone)]
 pub struct SubmitCallConfig {
-    /// The table.
+    /// `TABLE_NAME` and `RETENTION_DAYS`
     pub table: TableConfig,
     /// `NOTIFICATIONS_QUEUE_URL`
     pub notifications_queue_url: String,
@@ -15,7 +15,7 @@ impl SubmitCallConfig {
     /// Reads and checks the environment.
     ///
     /// # Errors
-    /// Lists everything that is wrong with it.
+    /// Lists every problem.
     pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
         let table = reader.table();

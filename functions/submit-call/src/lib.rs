@@ -1,6 +1,6 @@
-//! `POST /calls/{call}`: submits one TOP call directly. `GET /calls/{call}/{key}`: how it went.
-//! `POST /calls/{call}/{key}/resolve`: a person says how a call ended of which nobody knows it, or has one sent again that
-//! TOP refused. `POST …/dismiss`: a person handled it.
+//! `POST /calls/{call}`: submits one TOP call directly. `GET /calls/{call}/{key}`: shows the call.
+//! `POST /calls/{call}/{key}/resolve`: an operator says how an unknown call ended, or retries a refused one.
+//! `POST …/dismiss`: an operator dismisses the call.
 
 pub mod config;
 
@@ -19,35 +19,35 @@ use relay_types::record::{
 use relay_types::time::{SharedClock, SharedRandom};
 use relay_types::view::{self, state_of_submission};
 
-/// The header by which a caller says that two requests are one.
+/// The request header that identifies a repeated request.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
-/// The header that says that an answer is not the first to its request.
+/// The response header of an answer to a repeated request.
 const REPLAYED: &str = "Idempotent-Replayed";
-/// How often a record is read again that changed before it was written.
+/// How often a write is retried if its record has changed since it was read.
 const MAX_TRIES: usize = 5;
-/// Most submissions of one record. All redemptions of an order's totals are in one, for as long as the record stays: a key
-/// that was used must not be taken for a new one. Of other calls, a decision keeps the newest only.
+/// Maximum submissions in one record. All totals of an order share a record and stay in it until it expires: a used key
+/// must not pass for a new one. For other calls, a decision keeps only the newest submission.
 const MAX_SUBMISSIONS: usize = 100;
-/// While a record has no more submissions than this, short requests stand in it; this bounds its size.
+/// Up to this many submissions, short requests are stored in the record itself. The limit bounds the record's size.
 const MAX_INLINE: usize = 16;
 
-/// What the function is made of.
+/// The function's handler and its dependencies.
 pub struct SubmitCall {
-    /// Where the records are.
+    /// Holds the records.
     pub store: Store,
-    /// Where the keys of records go that are to be decided.
+    /// The queue for the keys of records to decide.
     pub notifications: Queue,
-    /// Tells the time.
+    /// Gives the time.
     pub clock: SharedClock,
-    /// Makes tokens.
+    /// Generates tokens.
     pub random: SharedRandom,
 }
 
 impl SubmitCall {
-    /// Answers a request of the booking system or of a person.
+    /// Answers a request of the booking system or an operator.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
         let Some(kind) = CallKind::named(&http::path_parameter(request, "call")) else {
-            let message = "there is no such call: use itinerary-postback, ticket-verify or ship-notify";
+            let message = "unknown call; use itinerary-postback, ticket-verify or ship-notify";
             return http::refusal(StatusCode::NOT_FOUND, None, message);
         };
         let key = http::path_parameter(request, "key");
@@ -100,7 +100,7 @@ impl SubmitCall {
             let is_new = match self.judge(&seen, &submission, &token) {
                 Judged::Accept => true,
                 Judged::Replay(one) => {
-                    // The first submitter may have failed to enqueue it.
+                    // The first request may have failed to enqueue it.
                     if matches!(state_of_submission(&seen, &one), CallState::Pending) && !self.wake(key).await {
                         return Ok(http::unavailable());
                     }
@@ -115,7 +115,7 @@ impl SubmitCall {
                 Judged::Conflict(state) => return Ok(another_body(lane.call, &submission.key, state)),
                 Judged::Full => {
                     let message =
-                        format!("{MAX_SUBMISSIONS} calls about this were submitted already; no more are taken");
+                        format!("{MAX_SUBMISSIONS} calls were submitted for this order number; no more are accepted");
                     return Ok(http::refusal(StatusCode::TOO_MANY_REQUESTS, None, &message));
                 }
             };
@@ -142,12 +142,12 @@ impl SubmitCall {
         Ok(http::refusal(StatusCode::CONFLICT, None, "the call kept changing; send it again"))
     }
 
-    /// Whether a submission is new to its record.
+    /// Compares a submission with its record: accept it, replay an earlier answer, or refuse it.
     fn judge(&self, seen: &OrderRecord, submission: &Submission, token: &str) -> Judged {
         if seen.has_word(token) {
             return Judged::Written;
         }
-        // The key was used for a total.
+        // The key belongs to a total.
         if seen.points_to.is_some() {
             return Judged::UsedKey;
         }
@@ -164,16 +164,16 @@ impl SubmitCall {
             }
             None => Judged::Accept,
             Some(one) if one.digest == submission.digest => Judged::Replay((*one).clone()),
-            // What TOP refused may be corrected; a new itinerary follows the one before.
+            // A refused call may be corrected, and a new itinerary follows the previous one.
             Some(one) if state(one) == CallState::Refused => Judged::Accept,
             Some(_) if is_itinerary(&seen.key) => Judged::Accept,
-            // TOP takes a success after a failure.
+            // TOP accepts a success after a failure.
             Some(one) if !seen.key.is_redemption() && submission.issued && !one.issued => Judged::Accept,
             Some(one) => Judged::Conflict(state(one)),
         }
     }
 
-    /// Finds a call by its key: the record, and the submission, if people submitted it.
+    /// Finds the record of a call by its key: an order's record, or a submission's.
     async fn find(&self, kind: CallKind, key: &str) -> Result<Option<OrderRecord>, StoreError> {
         if !is_usable_id(key) {
             return Ok(None);
@@ -184,7 +184,7 @@ impl SubmitCall {
             if holder.as_ref().is_some_and(|holder| holder.holds(&lane.to_string())) {
                 return Ok(holder);
             }
-            // Withdrawn, rejected by a person, or not decided yet.
+            // Withdrawn, resolved as rejected, or not decided yet.
             let submitted = self.store.record(&RecordKey::Submission(lane)).await?;
             return Ok(submitted.or(holder));
         }
@@ -196,7 +196,7 @@ impl SubmitCall {
         }
     }
 
-    /// Finds the record of a submitted call. An order may have its lane: what needs a person there is the order's.
+    /// Finds the record of a submitted call, even if an order owns the lane: attention there is about the order.
     async fn submitted(&self, kind: CallKind, key: &str) -> Result<Option<OrderRecord>, StoreError> {
         if kind == CallKind::TicketVerify || !is_usable_id(key) {
             return self.find(kind, key).await;
@@ -228,7 +228,7 @@ impl SubmitCall {
         http::check_note(&note)?;
         let by = http::caller(request);
         self.say(kind, key, Meant::Call, (&by, &note), |found| {
-            // An answer that was repeated, because its own answer was lost.
+            // A repeated resolution, whose first answer was lost, is recognized by the history.
             let said = Word::Resolve(outcome);
             let last = found.history.iter().rev().find(|entry| entry.by.is_some());
             let is_said = last.is_some_and(|entry| {
@@ -243,13 +243,13 @@ impl SubmitCall {
             };
             match target.filter(may_be) {
                 Some(_) if attempt.is_some_and(|attempt| attempt != i64::from(found.attempt)) => Err(format!(
-                    "{kind}/{key} is at attempt {}: to speak of that one, say so in `attempt`",
+                    "{kind}/{key} is at attempt {}; to resolve that attempt, send its number as `attempt`",
                     found.attempt
                 )),
                 Some(_) => Ok(Some(said)),
                 None if is_said => Ok(None),
                 None => Err(format!(
-                    "{kind}/{key} is neither unknown nor refused: only an unknown call can be resolved, and a refused one retried"
+                    "{kind}/{key} is neither unknown nor refused; only unknown calls can be resolved and refused calls retried"
                 )),
             }
         })
@@ -267,7 +267,7 @@ impl SubmitCall {
         .await
     }
 
-    /// Records a person's word about a call as the person saw it, and has its record decided.
+    /// Records an operator's request about a call as the operator saw it, and enqueues its record for dispatch.
     async fn say(
         &self,
         kind: CallKind,
@@ -286,7 +286,7 @@ impl SubmitCall {
             let Some(found) = found else { return Ok(no_such_call()) };
             if !found.has_word(&token) {
                 if !found.facts.is_empty() {
-                    return conflict("the record is being decided; read it again");
+                    return conflict("the call is being decided; read it again");
                 }
                 let word = match word(&found) {
                     Err(message) => return conflict(&message),
@@ -298,9 +298,9 @@ impl SubmitCall {
                     continue;
                 }
             }
-            // If that fails, the sweep does it: it is not to be said again for that.
+            // If that fails, the sweep enqueues the key. The operator need not repeat the request.
             self.wake(&found.key).await;
-            tracing::info!(call = %kind, key, by, "a person's word recorded");
+            tracing::info!(call = %kind, key, by, "operator request recorded");
             return Ok(match self.shown(&found, kind, key).await? {
                 Some(shown) => http::json(StatusCode::ACCEPTED, &shown),
                 None => no_such_call(),
@@ -320,16 +320,16 @@ impl SubmitCall {
     }
 }
 
-/// Whose record a person speaks of.
+/// The record that an operator's request is about.
 #[derive(Debug, Clone, Copy)]
 enum Meant {
-    /// The one that has the call, be it an order's.
+    /// The record that has the call, which may be an order's.
     Call,
-    /// The one of the submitted call.
+    /// The record of the submitted call.
     Submission,
 }
 
-/// What a submission is to its record.
+/// How a submission relates to its record.
 enum Judged {
     Accept,
     Replay(Submission),
@@ -343,14 +343,14 @@ fn is_itinerary(key: &RecordKey) -> bool {
     matches!(key, RecordKey::Submission(lane) if lane.call == CallKind::ItineraryPostback)
 }
 
-/// Whether a target is the call of that key.
+/// Whether a target is the call with this key.
 fn is_key(target: &Target, key: &str) -> bool {
     target.key.as_deref().unwrap_or(&target.id) == key
 }
 
 fn another_body(kind: CallKind, key: &str, state: CallState) -> Response<Body> {
     let message = format!(
-        "{kind}/{key} was submitted with another request and is {}: only a refused call takes a corrected one",
+        "{kind}/{key} was submitted with another body and is {}; only a refused call accepts a corrected body",
         state.as_str()
     );
     http::refusal(StatusCode::UNPROCESSABLE_ENTITY, None, &message)
@@ -363,17 +363,17 @@ fn used_key(kind: CallKind, key: &str) -> Response<Body> {
 }
 
 fn no_such_call() -> Response<Body> {
-    http::refusal(StatusCode::NOT_FOUND, None, "there is no such call")
+    http::refusal(StatusCode::NOT_FOUND, None, "no such call")
 }
 
-/// The call's key: the business's own where it has one, the caller's otherwise.
+/// The call's key: an id in the body if the call has one, otherwise the `Idempotency-Key`.
 fn key_of(call: &CallRequest, request: &Request) -> Result<String, FieldError> {
     let header = request.headers().get(IDEMPOTENCY_KEY);
     let business = match call {
         CallRequest::ShipNotify(ship) => Some(("alitrip_order_id", &ship.alitrip_order_id)),
         CallRequest::ItineraryPostback(itinerary) => Some(("out_relation_order_id", &itinerary.out_relation_order_id)),
         CallRequest::TicketVerify(verify) => {
-            // A total is about its order, so the order's id is part of a key.
+            // A total belongs to its order, so the order's id becomes part of the record's key.
             let unusable =
                 verify.order_id.is_none() && verify.out_order_id.as_ref().is_some_and(|id| !is_usable_id(id));
             if verify.tells_total() && unusable {
@@ -386,7 +386,7 @@ fn key_of(call: &CallRequest, request: &Request) -> Result<String, FieldError> {
         (Some((_, id)), None) if is_usable_id(id) => Ok(id.clone()),
         (Some((field, _)), None) => Err(FieldError::at(field, UNUSABLE_ID)),
         (Some(_), Some(_)) => {
-            Err(FieldError::at(IDEMPOTENCY_KEY, "is not taken here: the ids in the body are the key of this call"))
+            Err(FieldError::at(IDEMPOTENCY_KEY, "is not accepted for this call; its key is an id in the body"))
         }
         (None, None) => Err(FieldError::at(IDEMPOTENCY_KEY, "is required")),
         (None, Some(value)) => {

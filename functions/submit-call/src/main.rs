@@ -1,4 +1,4 @@
-//! Wires the submission of calls to the table and the queue.
+//! Connects the submission of calls to the table and the queue.
 
 use std::convert::Infallible;
 use std::sync::Arc;

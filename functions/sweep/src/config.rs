@@ -1,15 +1,15 @@
-//! Configuration of `sweep`: read from the environment once, at start, and checked as a whole.
+//! Configuration of `sweep`, read from the environment once, at start, and checked as a whole.
 
 use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
 
-/// Of `sweep`.
+/// The settings of `sweep`.
 #[derive(Debug, Clone)]
 pub struct SweepConfig {
-    /// The table.
+    /// `TABLE_NAME` and `RETENTION_DAYS`
     pub table: TableConfig,
     /// `NOTIFICATIONS_QUEUE_URL`
     pub notifications_queue_url: String,
-    /// `STACK_NAME`: which deployment this is.
+    /// `STACK_NAME`: identifies the deployment.
     pub stack_name: String,
 }
 
@@ -17,7 +17,7 @@ impl SweepConfig {
     /// Reads and checks the environment.
     ///
     /// # Errors
-    /// Lists everything that is wrong with it.
+    /// Lists every problem.
     pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
         let config = Self {

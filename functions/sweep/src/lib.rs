@@ -1,8 +1,8 @@
-//! Each minute: finds what is unfinished for too long and enqueues its key again, so that a message that was lost,
-//! dead-lettered or outlived is never the end of an order.
+//! Every minute: re-enqueues the keys of overdue records, so a lost, expired or dead-lettered message is never the end
+//! of an order.
 //!
-//! It decides nothing itself. A key that is in its queue twice is handled twice and changes nothing the second
-//! time, so two sweeps at once, or one that stops halfway, do no harm either.
+//! The sweep decides nothing. A key that is in the queue twice is handled twice, and the second time changes nothing.
+//! Concurrent sweeps, or one that stops halfway, therefore do no harm.
 
 pub mod config;
 
@@ -18,51 +18,51 @@ use relay_types::time::SharedClock;
 use serde::Serialize;
 use thiserror::Error;
 
-/// No further page is begun with less than this left of the invocation: the time-outs of reading a page, of sending
-/// its first keys, and of putting them off. If a page takes longer, what is left of it is found by the next sweep.
+/// Another page is read only if this much time is left: the time-outs of reading it, sending its first keys, and
+/// postponing their next look. If a page takes longer, the next sweep finds the rest of it.
 const RESERVE: Duration = Duration::from_secs(18);
 
-/// How many notifications and calls need a person.
+/// How many notifications and calls need attention.
 const NEEDS_PERSON: &str = "NeedsPerson";
 
-/// What the function is made of.
+/// The function's handler and its dependencies.
 #[derive(Debug)]
 pub struct Sweep {
-    /// Where what is unfinished is found.
+    /// Holds the records and the index of unfinished ones.
     pub store: Store,
-    /// Where the keys of records go: dispatch decides whether anything is to be sent.
+    /// The queue for the keys: dispatch decides whether a record has anything to send.
     pub notifications: Queue,
-    /// Tells the time.
+    /// Gives the time.
     pub clock: SharedClock,
 }
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Swept {
-    /// How many records were enqueued again.
+    /// How many records were re-enqueued.
     pub records: usize,
-    /// How many items of the index name no record; they were put off.
+    /// How many index items are not records; their next look was postponed.
     pub foreign: usize,
-    /// Whether the time was up before everything overdue was enqueued; the next sweep goes on.
+    /// Whether time ran out before all overdue records were enqueued; the next sweep continues.
     pub more: bool,
 }
 
-/// Why a sweep did not get through a shard. The next one finds the same again.
+/// Why a sweep did not finish a shard. The next sweep finds the same records.
 #[derive(Debug, Error)]
 pub enum SweepError {
     /// The table could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A queue did not take the keys.
+    /// The keys could not be enqueued.
     #[error(transparent)]
     Queue(#[from] SendError),
 }
 
 impl Sweep {
-    /// Sweeps every shard, all at once.
+    /// Sweeps all shards concurrently.
     ///
     /// # Errors
-    /// The first of those that a shard met; the others were swept nevertheless.
+    /// The first error of a shard. The other shards are swept nevertheless.
     pub async fn handle(&self, invocation: &Invocation) -> Result<Swept, SweepError> {
         let shards = join_all((0..SHARDS).map(|shard| self.sweep_shard(shard, invocation))).await;
         let mut whole = Swept::default();
@@ -73,24 +73,24 @@ impl Sweep {
             whole.foreign += swept.foreign;
             whole.more |= swept.more;
             if let Some(error) = error {
-                tracing::error!(shard, %error, "not all of it was swept; the next sweep goes on");
+                tracing::error!(shard, %error, "shard not fully swept: the next sweep continues");
                 failed = failed.or(Some(error));
             }
         }
         let Swept { records, foreign, more } = whole;
         if whole != Swept::default() {
-            tracing::warn!(records, foreign, more, "overdue records enqueued again");
+            tracing::warn!(records, foreign, more, "overdue records re-enqueued");
         }
         failed.map_or(Ok(whole), Err)
     }
 
-    /// Measures how much needs a person, and says whether that could be measured: if not, nothing must be written down,
-    /// since a gauge tells what it was set to last. The alarm takes a missing measurement for a bad one.
+    /// Measures how many notifications and calls need attention. `false` if that failed: then the metrics must not be
+    /// flushed, because a gauge repeats its last value. The alarm treats a missing measurement as a bad one.
     pub async fn measure(&self) -> bool {
         match self.store.count_needing_person().await {
             Ok(count) => gauge!(NEEDS_PERSON).set(count as f64),
             Err(error) => {
-                tracing::error!(%error, "how much needs a person could not be measured");
+                tracing::error!(%error, "attention list not counted");
                 return false;
             }
         }
@@ -117,17 +117,14 @@ impl Sweep {
         }
     }
 
-    /// Enqueues the keys, and puts off the next look at each. What could not be enqueued is found again.
+    /// Enqueues the keys and postpones the next look at each record. The next sweep finds keys that could not be
+    /// enqueued.
     async fn enqueue(&self, overdue: &[Overdue], swept: &mut Swept) -> Option<SweepError> {
         let (known, foreign): (Vec<_>, Vec<_>) = overdue.iter().partition(|overdue| overdue.key.is_some());
         let keys: Vec<_> = known.iter().filter_map(|overdue| overdue.key.as_ref()).collect();
         let sent = self.notifications.send_all(&keys).await;
         for Overdue { position, .. } in &foreign {
-            tracing::error!(
-                pk = position.pk,
-                sk = position.sk,
-                "an item of the index is no record; correct or remove it"
-            );
+            tracing::error!(pk = position.pk, sk = position.sk, "index item is not a record; correct or remove it");
         }
         swept.foreign += foreign.len();
         let mut done = foreign;
@@ -142,8 +139,8 @@ impl Sweep {
         let now = self.clock.now();
         for written in join_all(done.into_iter().map(|overdue| self.store.look_again(overdue, now))).await {
             if let Err(error) = written {
-                // It is enqueued once more in a minute, which does no harm.
-                tracing::warn!(%error, "next look not put off");
+                // The next sweep enqueues the key again, which does no harm.
+                tracing::warn!(%error, "next look not postponed");
             }
         }
         failed

@@ -1,4 +1,4 @@
-//! Wires the sweep to the table and the queue.
+//! Connects the sweep to the table and the queue.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         notifications: Queue::open(&aws, config.notifications_queue_url),
         clock: Arc::new(SystemClock),
     };
-    // What the schedule's event says does not matter.
+    // The contents of the schedule's event do not matter.
     let handler = service_fn(async |event: LambdaEvent<Value>| {
         let swept = sweep.handle(&Invocation::new(&event.context, SystemClock.now())).await;
         if sweep.measure().await {

@@ -1,4 +1,4 @@
-//! SQS `ticket-verify`: makes the call `taobao.travel.ticket.order.verify`.
+//! SQS `ticket-verify`: sends the call `taobao.travel.ticket.order.verify`.
 
 use relay_types::call::CallKind;
 

@@ -1,4 +1,4 @@
-//! `POST /tsy/{token}/change-price-push`: TSY tells what the change of a flight costs.
+//! `POST /tsy/{token}/change-price-push`: TSY reports the price of a flight change.
 
 use relay_types::notification::NotificationKind;
 

@@ -1,4 +1,4 @@
-//! `POST /tsy/{token}/change-result-push`: TSY tells what became of the change of a flight.
+//! `POST /tsy/{token}/change-result-push`: TSY reports the result of a flight change.
 
 use relay_types::notification::NotificationKind;
 

@@ -1,4 +1,4 @@
-//! `POST /tsy/{token}/issue-notify`: TSY tells a flight's tickets were issued, or were not.
+//! `POST /tsy/{token}/issue-notify`: TSY reports that a flight's tickets were issued or rejected.
 
 use relay_types::notification::NotificationKind;
 

@@ -1,22 +1,22 @@
-//! What goes back to the caller: TOP's envelopes, errors and their spelling.
+//! Answers to the caller: TOP's envelopes and errors.
 
 use serde_json::{Map, Value, json};
 
 use crate::pages::Api;
 
-/// What the simulator does with a request.
+/// How the simulator answers a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Answers.
+    /// Sends a reply.
     Reply {
-        /// The HTTP status. TOP answers 200 for its own errors too.
+        /// The HTTP status. TOP answers 200 even for its own errors.
         status: u16,
-        /// The body: JSON, or XML where the caller did not ask for JSON.
+        /// The body: JSON, or XML if the caller did not ask for JSON.
         body: Vec<u8>,
         /// Milliseconds to wait before answering.
         after_ms: u64,
     },
-    /// Never answers: the caller runs into its time-out.
+    /// Never answers, so the caller times out.
     Hang,
 }
 
@@ -40,8 +40,7 @@ impl TopError {
         self
     }
 
-    /// The error that all three pages show as their sample: code 50 with
-    /// `isv.invalid-parameter`.
+    /// The sample error of all three pages: code 50 with `isv.invalid-parameter`.
     pub(crate) fn invalid_parameter(what: impl std::fmt::Display) -> Self {
         Self {
             sub_code: Some("isv.invalid-parameter".to_owned()),
@@ -50,19 +49,19 @@ impl TopError {
     }
 }
 
-/// How this caller wants its answer, and the id that the answer carries.
+/// The answer's format, as the caller requested it, and its id.
 #[derive(Debug)]
 pub(crate) struct Envelope {
-    /// `format=json`; TOP's default is XML.
+    /// Whether the caller sent `format=json`; TOP's default is XML.
     pub(crate) json: bool,
-    /// `simplify=true`: no root key around a success.
+    /// Whether the caller sent `simplify=true`: responses then have no root key.
     pub(crate) simplify: bool,
     /// Unique to this answer.
     pub(crate) request_id: String,
 }
 
 impl Envelope {
-    /// An `error_response`, in the caller's format.
+    /// Builds an `error_response` in the caller's format.
     pub(crate) fn error(&self, error: &TopError) -> Answer {
         let mut content = Map::new();
         content.insert("code".to_owned(), json!(error.code));
@@ -77,8 +76,7 @@ impl Envelope {
         reply(if self.json { json!({ "error_response": content }).to_string() } else { xml_error(&content) })
     }
 
-    /// The method's response. A business failure has the same envelope as a
-    /// success, so `simplify` unwraps both.
+    /// Builds the method's response. A business failure has the same envelope as a success, so `simplify` unwraps both.
     pub(crate) fn response(&self, api: Api, mut content: Map<String, Value>) -> Answer {
         content.insert("request_id".to_owned(), json!(self.request_id));
         reply(if self.simplify {
@@ -132,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn without_json_asked_for_an_error_is_xml() {
+    fn errors_are_xml_unless_the_caller_asks_for_json() {
         let error = envelope(false, false).error(&TopError::new(23, "Invalid format").because("a<b&c"));
         assert_eq!(
             text(&error),

@@ -1,5 +1,4 @@
-//! How the three APIs behave once a request is acceptable: what changes on
-//! TOP's side, and what does not because it was told before.
+//! The effects of acceptable requests on TOP's state. A repeat may change nothing.
 
 use std::collections::BTreeMap;
 
@@ -7,28 +6,28 @@ use serde_json::{Map, Value, json};
 
 use crate::pages::Api;
 
-/// Everything that took effect so far.
+/// All effects so far.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
-    /// By `alitrip_order_id`.
+    /// Ship orders by `alitrip_order_id`.
     ships: BTreeMap<String, ShipOrder>,
-    /// Cumulative redemptions, by order and confirmation code.
+    /// Redeemed quantities by order and confirmation code.
     redeemed: BTreeMap<(String, String), i64>,
-    /// The last content by `out_relation_order_id`.
+    /// The last itinerary by `out_relation_order_id`.
     itineraries: BTreeMap<String, Value>,
 }
 
-/// What TOP knows of a ship order's issue.
+/// TOP's state of a ship order.
 #[derive(Debug)]
 enum ShipOrder {
-    /// Told to have failed, with this content; may still become issued.
+    /// Reported as failed, with this content; may still be issued.
     Failed(Value),
-    /// Issued: final.
+    /// Reported as issued; final.
     Issued,
 }
 
 impl Effects {
-    /// Carries out an accepted request and tells whether anything changed.
+    /// Carries out an accepted request and returns whether anything changed.
     pub(crate) fn apply(&mut self, api: Api, content: &Map<String, Value>) -> bool {
         let wrapped = |name| content.get(name).unwrap_or(&Value::Null);
         match api {
@@ -38,8 +37,7 @@ impl Effects {
         }
     }
 
-    /// The page: idempotent on `alitrip_order_id`; a failed call may be
-    /// repeated; after the first success nothing is updated any more.
+    /// As the page says: idempotent on `alitrip_order_id`; a failed call may be repeated; the first success is final.
     fn notify(&mut self, order: &Value) -> bool {
         let id = text(order, "alitrip_order_id");
         let told =
@@ -74,16 +72,16 @@ impl Effects {
         changes
     }
 
-    /// Undocumented; as the design assumes, the same content again is harmless
-    /// and another content (a re-issued ticket) replaces what was there.
+    /// Undocumented. The design assumes that a repeat is harmless, and that other content (a re-issued ticket) replaces
+    /// the earlier content.
     fn post_itinerary(&mut self, itinerary: &Value) -> bool {
         let before = self.itineraries.insert(text(itinerary, "out_relation_order_id"), itinerary.clone());
         before.as_ref() != Some(itinerary)
     }
 }
 
-/// Quantities by confirmation code: from `voucher_infos`, or, without them,
-/// from the older flat fields. One that is not told counts as 1 (inferred).
+/// Quantities by confirmation code, from `voucher_infos` or else from the older flat fields. A missing quantity counts
+/// as 1 (inferred).
 fn quantities(redemption: &Map<String, Value>) -> BTreeMap<String, i64> {
     let older = json!([{
         "confirm_code": redemption.get("confirm_code"),
@@ -105,18 +103,18 @@ fn text(object: &Value, field: &str) -> String {
     object[field].as_str().unwrap_or_default().to_owned()
 }
 
-/// The content of the response to an accepted request. A ship order that was
-/// issued before gets its first result again, which was this one.
+/// The content of the response to an accepted request. A ship order that was issued before gets its first result again,
+/// which was the same.
 pub(crate) fn success(api: Api) -> Map<String, Value> {
     object(match api {
         Api::ShipNotify => json!({"ret_code": "0", "ret_msg": "success", "ret_success": true}),
         Api::TicketVerify => json!({"is_success": true}),
-        // Nobody says what `content` holds; this is the page's sample.
+        // The page does not explain `content`; this is its sample.
         Api::ItineraryPostback => json!({"ht_success": true, "content": "2342314"}),
     })
 }
 
-/// The content of the response that refuses in the method's own words.
+/// The content of a response that reports a business failure of the method.
 pub(crate) fn business_failure(api: Api, code: &str, msg: &str) -> Map<String, Value> {
     object(match api {
         Api::ShipNotify => json!({"ret_code": code, "ret_msg": msg, "ret_success": false}),
@@ -149,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ship_order_is_issued_once_even_after_failures() {
+    fn ship_order_is_issued_once_even_after_failures() {
         let told = |id: &str, success: bool, reason: &str| json!({"confirm_book_r_q": {"alitrip_order_id": id, "success": success, "failed_code": reason}});
         run(
             Api::ShipNotify,
@@ -167,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_write_off_counts_every_time() {
+    fn plain_write_off_counts_every_time() {
         let once =
             json!({"order_id": 1, "write_off_type": 0, "voucher_infos": [{"confirm_code": "c", "used_quantity": 1}]});
         let unsaid = json!({"order_id": 1, "check_num": 1});
@@ -175,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cumulative_write_off_counts_only_when_a_total_rises() {
+    fn cumulative_write_off_counts_only_if_a_total_rises() {
         let total = |order: i64, code: &str, quantity: i64| json!({"order_id": order, "write_off_type": 1, "voucher_infos": [{"confirm_code": code, "used_quantity": quantity}]});
         let older =
             |total: i64| json!({"out_order_id": "o", "write_off_type": 1, "confirm_code": "c", "check_num": total});
@@ -200,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_itinerary_counts_when_it_differs_from_the_last() {
+    fn itinerary_counts_if_it_differs_from_the_last() {
         let posted = |id: &str, ticket: &str| json!({"flight_itinerary_request": {"out_relation_order_id": id, "ticket_no_list": [ticket]}});
         run(
             Api::ItineraryPostback,

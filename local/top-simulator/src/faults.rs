@@ -1,4 +1,4 @@
-//! Faults that a test orders: used up in the order in which they were given.
+//! Faults that a test injects, used up in the order in which they were added.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,67 +9,66 @@ use crate::answer::TopError;
 use crate::form::Form;
 use crate::pages::Api;
 
-/// Something to go wrong, for the requests that it aims at.
+/// A fault for matching requests.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "WrittenFault")]
 pub struct Fault {
-    /// The API's name; `None` aims at any.
+    /// The API method; `None` matches any.
     pub method: Option<String>,
-    /// Text that must occur in the value of one of the request's parameters
-    /// (`match` in JSON), so that a test can aim at one order.
+    /// A substring that the value of some parameter must contain (`match` in JSON), so a test can target one order.
     pub matching: Option<String>,
-    /// How many requests it hits, at least 1.
+    /// The number of requests that fail, at least 1.
     pub times: u32,
-    /// What goes wrong.
+    /// The kind of fault.
     pub kind: FaultKind,
 }
 
-/// What can go wrong, as `fault` names it in snake case.
+/// The kinds of faults, named in snake case by the JSON member `fault`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultKind {
-    /// No answer, and nothing done.
+    /// No answer and no effect.
     TimeoutBeforeEffect {},
-    /// The request is carried out, but no answer comes.
+    /// The request is carried out but not answered.
     TimeoutAfterEffect {},
-    /// HTTP 500 from something before the gateway.
+    /// HTTP 500 from a system in front of the gateway.
     #[serde(rename = "http_500")]
     Http500 {
-        /// Whether the request was carried out first; default: no.
+        /// Whether the request is carried out first; default false.
         #[serde(default)]
         after_effect: bool,
     },
     /// HTTP 200 with a body that is not JSON.
     NotJson {
-        /// Whether the request was carried out first; default: no.
+        /// Whether the request is carried out first; default false.
         #[serde(default)]
         after_effect: bool,
     },
-    /// TOP's `error_response`; nothing is done. With code 7 and a `sub_msg`
-    /// that says "This ban will last for N more seconds" a ban begins.
+    /// TOP's `error_response`, without effect. Code 7 with a `sub_msg` "This ban will last for N more seconds" starts a
+    /// ban.
     Error {
-        /// TOP's number.
+        /// TOP's error code.
         code: i64,
-        /// TOP's text.
+        /// TOP's error message.
         #[serde(default = "simulated")]
         msg: String,
-        /// The finer name.
+        /// The sub-code.
         sub_code: Option<String>,
-        /// The finer text.
+        /// The message of the sub-code.
         sub_msg: Option<String>,
     },
-    /// The success envelope with the method's flag false; nothing is done.
+    /// The success envelope with the method's flag false, without effect.
     BusinessFailure {
-        /// The method's own error code, where its page has one.
+        /// The method's error code, if its page has one.
         #[serde(default = "simulated")]
         code: String,
-        /// The method's own error text, where its page has one.
+        /// The method's error message, if its page has one.
         #[serde(default = "simulated")]
         msg: String,
     },
-    /// The proper answer, later.
+    /// The normal answer after a delay.
     Delay {
-        /// Milliseconds.
+        /// The delay in milliseconds.
         ms: u64,
     },
 }
@@ -78,26 +77,26 @@ fn simulated() -> String {
     "simulated".to_owned()
 }
 
-/// Why a fault was not taken. The texts are the answer to who wrote it.
+/// Why a fault was refused. The caller gets the message as the answer.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
-    /// No such API here.
+    /// The simulator does not have this API.
     #[error("unknown method \"{0}\": the fault would never be used")]
     UnknownMethod(String),
-    /// A fault of no requests.
+    /// The fault would match no request.
     #[error("times must be at least 1")]
     NoTimes,
-    /// No such kind, or a field that the kind lacks or does not have.
+    /// The kind is unknown, or one of its fields is missing or unknown.
     #[error("fault \"{fault}\": {source}")]
     Kind {
-        /// The kind as it was written.
+        /// The kind as the caller wrote it.
         fault: String,
-        /// What is wrong with it.
+        /// The error.
         source: serde_json::Error,
     },
 }
 
-/// A fault as it stands in JSON: what all kinds have, and the rest.
+/// A fault in JSON: the members that all kinds have, and the rest.
 #[derive(Deserialize)]
 struct WrittenFault {
     method: Option<String>,
@@ -125,8 +124,7 @@ impl TryFrom<WrittenFault> for Fault {
         if times == 0 {
             return Err(FaultError::NoTimes);
         }
-        // The kind is the tag, what is left over are its fields: so serde
-        // refuses a kind or a field that is not known.
+        // The kind becomes the tag and the rest its fields, so serde refuses unknown kinds and fields.
         let kind = serde_json::from_value(json!({ fault.as_str(): details }))
             .map_err(|source| FaultError::Kind { fault, source })?;
         Ok(Self { method, matching, times, kind })
@@ -140,7 +138,7 @@ impl Fault {
     }
 }
 
-/// The faults still to come.
+/// The pending faults.
 #[derive(Debug, Default)]
 pub(crate) struct FaultQueue(VecDeque<Fault>);
 
@@ -153,7 +151,7 @@ impl FaultQueue {
         self.0.clear();
     }
 
-    /// Uses up one time of the first fault that aims at this request.
+    /// Takes the first fault that matches this request, and uses up one of its times.
     pub(crate) fn take(&mut self, api: Api, form: &Form) -> Option<FaultKind> {
         let index = self.0.iter().position(|fault| fault.aims_at(api, form))?;
         let fault = self.0.get_mut(index)?;
@@ -166,12 +164,12 @@ impl FaultQueue {
     }
 }
 
-/// Call-limit bans in force, by API.
+/// Active rate-limit bans by API.
 #[derive(Debug, Default)]
 pub(crate) struct Bans(BTreeMap<Api, (i64, TopError)>);
 
 impl Bans {
-    /// Remembers the ban that an error announces, if it announces one.
+    /// Records the ban that an error announces, if any.
     pub(crate) fn note(&mut self, now_ms: i64, api: Api, error: &TopError) {
         let seconds = error.sub_msg.as_deref().and_then(announced_seconds);
         if let (7, Some(seconds)) = (error.code, seconds) {
@@ -180,11 +178,11 @@ impl Bans {
         }
     }
 
-    /// The answer to a request that comes while its API is banned.
+    /// The error for a request to an API that is banned now.
     pub(crate) fn standing(&self, now_ms: i64, api: Api) -> Option<TopError> {
         let (until_ms, error) = self.0.get(&api)?;
         let left_ms = until_ms.saturating_sub(now_ms);
-        // Rounded up, so that who waits as told comes after the end.
+        // Rounded up, so a caller that waits as told retries after the end.
         let seconds = left_ms / 1000 + i64::from(left_ms % 1000 > 0);
         (left_ms > 0).then(|| error.clone().because(format!("This ban will last for {seconds} more seconds")))
     }
@@ -205,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_of_the_design_is_read() {
+    fn every_fault_kind_is_parsed() {
         let error = FaultKind::Error {
             code: 15,
             msg: "m".to_owned(),
@@ -236,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_is_not_understood_is_refused_with_the_reason() {
+    fn invalid_fault_is_refused_with_the_reason() {
         let rows = [
             (json!({"fault": "explode"}), "unknown variant `explode`, expected one of `timeout_before_effect`"),
             (json!({"fault": "http_500", "tmies": 2}), "unknown field `tmies`"),

@@ -1,18 +1,17 @@
-//! Reading the form that a caller posted, without forgiving anything: what a
-//! lenient decoder would repair is a mistake that the real gateway may punish.
+//! Strict decoding of the posted form: the real gateway may refuse mistakes that a lenient decoder would repair.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::answer::TopError;
 
-/// The parameters of one request, from its query and its body together: TOP's
-/// SDKs differ in where they put them, and the gateway takes both.
+/// The parameters of one request, from query and body together: TOP's SDKs differ in where they put them, and the
+/// gateway accepts both.
 #[derive(Debug, Default)]
 pub(crate) struct Form {
-    /// Every parameter by name; of a repeated one, the first value.
+    /// Values by parameter name; the first value if a parameter is repeated.
     pub(crate) params: BTreeMap<String, String>,
-    /// A name that came more than once.
+    /// The first repeated name, if any.
     pub(crate) repeated: Option<String>,
 }
 
@@ -20,10 +19,8 @@ impl Form {
     /// Decodes query and body.
     ///
     /// # Errors
-    /// TOP 43 if the body is not announced as form-urlencoded, 47 if it (or a
-    /// declared charset) is not UTF-8 or not validly percent-encoded. The error
-    /// table has no number for a wrong media type; 43, "parameter error", is
-    /// the nearest.
+    /// TOP 43 if the media type is not form-urlencoded. TOP 47 if the form or a declared charset is not UTF-8, or if the
+    /// percent-encoding is invalid. The error page has no code for a wrong media type; 43, "parameter error", is the nearest.
     pub(crate) fn decode(content_type: Option<&str>, query: Option<&str>, body: &[u8]) -> Result<Self, TopError> {
         check_content_type(content_type.unwrap_or_default())?;
         let mut form = Self::default();
@@ -99,7 +96,7 @@ mod tests {
     const FORM: Option<&str> = Some("application/x-www-form-urlencoded;charset=utf-8");
 
     #[test]
-    fn query_and_body_are_read_together() {
+    fn query_and_body_are_merged() {
         let form = Form::decode(FORM, Some("a=1+2"), "b=%E7%A5%A8%2B&c&&".as_bytes()).unwrap();
         let pairs: Vec<_> = form.params.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         assert_eq!(pairs, [("a", "1 2"), ("b", "票+"), ("c", "")]);
@@ -108,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_both_query_and_body_is_a_repetition() {
+    fn name_in_both_query_and_body_is_repeated() {
         let form = Form::decode(FORM, Some("a=1"), b"a=2").unwrap();
         assert_eq!(form.repeated.as_deref(), Some("a"));
         assert_eq!(form.get("a"), Some("1"));
     }
 
     #[test]
-    fn what_is_not_a_utf8_form_is_refused() {
+    fn body_that_is_not_a_utf8_form_is_refused() {
         let latin1 = Some("application/x-www-form-urlencoded; charset=ISO-8859-1");
         let quoted = Some("Application/X-WWW-Form-Urlencoded; Charset=\"UTF-8\"");
         let cases: [(Option<&str>, &[u8], Option<i64>); 8] = [

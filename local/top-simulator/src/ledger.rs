@@ -1,4 +1,4 @@
-//! What happened: every request, what was answered, whether it took effect.
+//! The ledger: every request, its outcome, and whether it took effect.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,20 +9,20 @@ use serde::{Serialize, Serializer};
 /// One request to the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LedgerEntry {
-    /// When it came: RFC 3339, UTC, with milliseconds.
+    /// The time of the request: RFC 3339, UTC, with milliseconds.
     pub at: String,
-    /// The API that was called, as the caller wrote it; empty if it did not say.
+    /// The called method, as the caller wrote it; empty if missing.
     pub method: String,
-    /// Every parameter, from query and body, personal data included: this is
-    /// for tests, and is never logged. Empty if the form could not be read.
+    /// Every parameter from query and body, personal data included. For tests only, never logged. Empty if the form
+    /// could not be read.
     pub params: BTreeMap<String, String>,
-    /// What was answered.
+    /// The outcome of the request.
     pub outcome: Outcome,
-    /// Whether TOP's side changed by it, even where the caller cannot know.
+    /// Whether the request changed TOP's state, even if the caller cannot know.
     pub effect: bool,
 }
 
-/// What was answered. Its `Display` (and its JSON) is the ledger's word for it.
+/// The outcome of a request. `Display` and JSON write its name in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// `success`: the method's success envelope with its flag true.
@@ -31,18 +31,18 @@ pub enum Outcome {
     BusinessFailure,
     /// `error <code>[ <sub_code>]`: an `error_response`.
     Error {
-        /// TOP's number.
+        /// TOP's error code.
         code: i64,
-        /// TOP's or the API's finer name.
+        /// The sub-code of TOP or of the API.
         sub_code: Option<String>,
     },
-    /// `timeout_before_effect`: no answer, and nothing done.
+    /// `timeout_before_effect`: no answer and no effect.
     TimeoutBeforeEffect,
-    /// `timeout_after_effect`: done as far as it was acceptable, but no answer.
+    /// `timeout_after_effect`: carried out if it was acceptable, but not answered.
     TimeoutAfterEffect,
-    /// `http_500`: an HTTP status 500 that is not TOP's.
+    /// `http_500`: HTTP status 500, not from TOP.
     Http500,
-    /// `not_json`: an HTTP 200 with a page instead of JSON.
+    /// `not_json`: HTTP status 200 with a page instead of JSON.
     NotJson,
 }
 
@@ -67,8 +67,7 @@ impl Serialize for Outcome {
     }
 }
 
-/// Writes Unix epoch milliseconds as RFC 3339; a moment that no calendar has
-/// (it cannot come from a clock) becomes the epoch.
+/// Formats Unix epoch milliseconds as RFC 3339. A time out of range, which no clock returns, becomes the epoch.
 pub(crate) fn rfc3339(epoch_ms: i64) -> String {
     format!("{:.3}", Timestamp::from_millisecond(epoch_ms).unwrap_or_default())
 }
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_written_as_the_design_says() {
+    fn entry_serializes_with_the_documented_members() {
         let entry = LedgerEntry {
             at: rfc3339(1_767_240_000_000),
             method: "m".to_owned(),

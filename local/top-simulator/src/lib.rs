@@ -1,14 +1,10 @@
-//! A stand-in for the Taobao Open Platform (TOP), for tests and for
-//! development without an account.
+//! A simulator of the Taobao Open Platform (TOP), for tests and for development without an account.
 //!
-//! It judges what it is sent by TOP's published protocol and the three APIs'
-//! pages: signature, time stamp, session, fields and types. It behaves as the
-//! pages say, keeps a ledger of every request and of whether it took effect,
-//! and fails when told to. It shares no code with the relay that it tests, so
-//! a mistake there is not repeated here.
+//! It validates requests by TOP's published protocol and the three APIs' pages: signature, time stamp, session, fields
+//! and types. It behaves as the pages say. A ledger records every request and whether it took effect. Tests can inject
+//! faults. The simulator shares no code with the relay that it tests, so a mistake there is not repeated here.
 //!
-//! [`Simulator`] is the model: pure, its clock passed in. [`serve`] puts HTTP
-//! in front of it.
+//! [`Simulator`] is the model: it is pure, and callers pass in the time. [`serve`] adds HTTP.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod answer;

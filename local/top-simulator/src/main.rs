@@ -1,4 +1,4 @@
-//! The TOP simulator as a program.
+//! The TOP simulator's executable.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -8,22 +8,22 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use top_simulator::{Credentials, Simulator, serve};
 
-/// Plays the Taobao Open Platform's gateway for tests and development.
+/// Simulate the Taobao Open Platform's gateway for tests and development.
 ///
 /// Prints `listening on http://ADDR` when it is ready. Logs go to stderr.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where to listen; port 0 takes a free one.
+    /// Address and port to listen on; port 0 picks a free port.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The application's key that requests must carry.
+    /// App key that requests must carry.
     #[arg(long, env = "TOP_APP_KEY")]
     app_key: String,
-    /// The application's secret that requests must be signed with.
+    /// App secret that requests must be signed with.
     #[arg(long, env = "TOP_APP_SECRET", hide_env_values = true)]
     app_secret: String,
-    /// The seller's session that ship notifications must carry.
+    /// Seller's session that ship notifications must carry.
     #[arg(long, env = "TOP_SESSION", hide_env_values = true)]
     session: String,
 }

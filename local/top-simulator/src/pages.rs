@@ -1,5 +1,5 @@
-//! The three APIs' documentation pages as field tables, and the check of a
-//! request against them. Typed in from the pages, not shared with the relay.
+//! The three APIs' documentation pages as field tables, and the validation of requests against them. Copied from the
+//! pages by hand, not shared with the relay.
 
 use jiff::civil::DateTime;
 use serde_json::{Map, Value};
@@ -10,10 +10,10 @@ use crate::form::Form;
 /// TOP's date layout, for `timestamp` and for fields of type Date.
 pub(crate) const DATE_LAYOUT: &str = "%Y-%m-%d %H:%M:%S";
 
-/// The APIs that this simulator plays.
+/// The simulated APIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Api {
-    /// 订单信息回填(出票回调): a ship ticket was issued, or could not be.
+    /// 订单信息回填(出票回调): a ship ticket was issued, or failed to be issued.
     ShipNotify,
     /// 飞猪门票核销通知: a scenic ticket was used.
     TicketVerify,
@@ -35,7 +35,7 @@ impl Api {
         }
     }
 
-    /// The key around a response, as the pages' samples show it.
+    /// The root key of a response, as in the pages' samples.
     pub(crate) fn root_key(self) -> &'static str {
         match self {
             Self::ShipNotify => "alitrip_ship_order_notify_response",
@@ -44,8 +44,7 @@ impl Api {
         }
     }
 
-    /// Whether a seller's authorisation is needed: only the ship page's sample
-    /// executes with a session key.
+    /// Whether the API needs a seller's authorisation: only the ship page's sample sends a session key.
     pub(crate) fn needs_session(self) -> bool {
         self == Self::ShipNotify
     }
@@ -58,11 +57,10 @@ impl Api {
         }
     }
 
-    /// Reads the API's own parameters: what is returned has the page's types.
+    /// Reads the API's own parameters and returns them with the page's types.
     ///
     /// # Errors
-    /// TOP 50 `isv.invalid-parameter`, with the first offending field in
-    /// `sub_msg`.
+    /// TOP 50 `isv.invalid-parameter`, with the first offending field in `sub_msg`.
     pub(crate) fn read(self, form: &Form) -> Result<Map<String, Value>, TopError> {
         let fields = self.fields();
         let known = |name: &str| PROTOCOL_PARAMETERS.contains(&name) || fields.iter().any(|field| field.name == name);
@@ -77,8 +75,7 @@ impl Api {
             content.insert(field.name.to_owned(), field.kind.parse(field.name, text)?);
         }
         check_object(fields, &content, "")?;
-        // The page marks every field optional, yet a redemption that names no
-        // order cannot be meant (inferred).
+        // The page marks every field optional, but a redemption without an order makes no sense (inferred).
         if self == Self::TicketVerify && !content.contains_key("order_id") && !content.contains_key("out_order_id") {
             return Err(TopError::invalid_parameter("order_id and out_order_id are both missing"));
         }
@@ -86,7 +83,7 @@ impl Api {
     }
 }
 
-/// Parameters of the protocol, beside those of an API.
+/// The protocol's parameters, common to all APIs.
 const PROTOCOL_PARAMETERS: [&str; 10] =
     ["method", "app_key", "session", "timestamp", "format", "v", "sign_method", "sign", "simplify", "partner_id"];
 
@@ -104,7 +101,7 @@ const fn may(name: &'static str, kind: Kind) -> Field {
     Field { name, kind, required: false }
 }
 
-/// The pages' type names, and the value lists they give in words.
+/// The pages' field types, with the listed values if the page has a list.
 enum Kind {
     Text,
     /// A String whose page lists its values.
@@ -120,12 +117,12 @@ enum Kind {
     Objects(&'static [Field]),
 }
 
-// confirm_book_r_q and flight_itinerary_request are marked optional on their
-// pages, but hold all there is to say, required fields included: required here.
+// The pages mark confirm_book_r_q and flight_itinerary_request optional. They are required here, because they hold the
+// whole request, including required fields.
 const SHIP_NOTIFY: &[Field] = &[must("confirm_book_r_q", Kind::Object(SHIP_ORDER))];
 
-/// `ShipAgentConfirmBookRq`. The page's indentation hides that `success` and
-/// what follows it stand beside `passenger_list`; its Java sample shows it.
+/// `ShipAgentConfirmBookRq`. The page's indentation hides that `success` and the fields after it are siblings of
+/// `passenger_list`; its Java sample shows it.
 const SHIP_ORDER: &[Field] = &[
     must("agent_order_id", Kind::Text),
     must("alitrip_order_id", Kind::Text),
@@ -181,7 +178,7 @@ const TICKET_VERIFY: &[Field] = &[
 const VOUCHER: &[Field] = &[
     may("confirm_code", Kind::Text),
     may("used_quantity", Kind::Number),
-    // Typed String on the page, with the layout of a date.
+    // The page's type is String, with a date layout.
     may("used_date", Kind::Date),
 ];
 
@@ -196,12 +193,12 @@ const FLIGHT_ITINERARY: &[Field] = &[
     may("ht_user_id", Kind::Text),
 ];
 
-/// The longest list of structs: `voucher_infos` says 999, and the ship lists
-/// say nothing, so they get TOP's bound as well.
+/// Maximum length of an object list. The page gives 999 for `voucher_infos` and no limit for the ship lists, so TOP's
+/// limit applies to both.
 const MAX_LIST: usize = 999;
 
 impl Kind {
-    /// Turns a flat form value into the JSON value that it stands for.
+    /// Parses a form value into JSON.
     fn parse(&self, name: &str, text: &str) -> Result<Value, TopError> {
         match self {
             Self::Number | Self::NumberOf(_) => Some(text)
@@ -216,7 +213,7 @@ impl Kind {
         }
     }
 
-    /// What a value of this kind is, if the given one is not.
+    /// The rule that the value violates, if any.
     fn violated_by(&self, value: &Value) -> Option<&'static str> {
         let (holds, wanted) = match self {
             Self::Text => (value.is_string(), "must be a string"),
@@ -237,7 +234,7 @@ impl Kind {
                 value
                     .as_array()
                     .is_some_and(|texts| texts.iter().all(|text| text.as_str().is_some_and(|text| !text.is_empty()))),
-                "must be a list of strings that are not empty",
+                "must be a list of non-empty strings",
             ),
             Self::Object(_) => (value.is_object(), "must be an object"),
             Self::Objects(_) => {
@@ -287,9 +284,9 @@ fn check_value(kind: &Kind, value: &Value, path: &str) -> Result<(), TopError> {
     }
 }
 
-/// Reads `yyyy-MM-dd HH:mm:ss`, with every digit there.
+/// Parses `yyyy-MM-dd HH:mm:ss`, with all digits present.
 pub(crate) fn parse_date(text: &str) -> Option<DateTime> {
-    // strptime alone would take one-digit months and surrounding blanks.
+    // strptime alone would accept one-digit months and surrounding spaces.
     let date = DateTime::strptime(DATE_LAYOUT, text).ok()?;
     (date.strftime(DATE_LAYOUT).to_string() == text).then_some(date)
 }
@@ -299,7 +296,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// The example values of the ship page.
+    /// The ship page's example values.
     fn ship() -> Value {
         json!({"agent_order_id": "13334099888", "alitrip_order_id": "3892200000033",
             "main_biz_order_id": 3_892_200_000_033_i64, "success": true, "ticket_count": 3,
@@ -331,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pages_examples_are_accepted() {
+    fn page_examples_are_accepted() {
         assert_eq!(check(Api::ShipNotify, "confirm_book_r_q", &ship()), None);
         assert_eq!(check(Api::ItineraryPostback, "flight_itinerary_request", &itinerary()), None);
         let verify = [
@@ -350,10 +347,10 @@ mod tests {
         assert_eq!(complaint(Api::TicketVerify, &verify), None);
     }
 
-    /// Each row puts one value (or, for null, the field's absence) at a JSON
-    /// pointer of the sample and tells the field that must be complained of.
+    /// Each row sets one field of the object at a JSON pointer in the sample, or removes it (`None`), and names the
+    /// expected complaint.
     #[test]
-    fn ship_notify_is_checked_field_by_field() {
+    fn ship_notify_is_validated_field_by_field() {
         let ticket = "/passenger_list/0/ticket_list/0";
         let rows = [
             ("".to_owned(), "agent_order_id", None, "agent_order_id is missing"),
@@ -390,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn an_itinerary_is_checked_field_by_field() {
+    fn itinerary_is_validated_field_by_field() {
         let rows = [
             ("out_relation_order_id", None, "out_relation_order_id is missing"),
             ("tes_head_id", Some(json!("")), "tes_head_id is empty"),
@@ -414,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrapper_must_be_there_and_be_a_json_object() {
+    fn wrapper_must_be_a_json_object() {
         for (pairs, wanted) in [
             (vec![], "confirm_book_r_q is missing"),
             (vec![("confirm_book_r_q", String::new())], "confirm_book_r_q is empty"),
@@ -431,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redemption_is_checked_field_by_field() {
+    fn redemption_is_validated_field_by_field() {
         let vouchers = |count: usize| json!(vec![json!({"confirm_code": "1"}); count]).to_string();
         let rows = [
             ("order_id", "12.0".to_owned(), Some("order_id must be a decimal integer")),

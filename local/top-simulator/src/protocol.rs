@@ -1,5 +1,4 @@
-//! What the gateway itself judges before an API sees the request, in the
-//! gateway's codes (error-code page, articleId 102707).
+//! The gateway's checks before an API sees the request, with the gateway's error codes (page articleId 102707).
 
 use jiff::tz;
 use subtle::ConstantTimeEq;
@@ -9,31 +8,31 @@ use crate::form::Form;
 use crate::pages::{Api, parse_date};
 use crate::sign::{self, SignMethod};
 
-/// What the simulator accepts: one application, authorised by one seller.
+/// The credentials that the simulator accepts: one application, authorised by one seller.
 #[derive(Clone)]
 pub struct Credentials {
     /// The application's public id, sent as `app_key`.
     pub app_key: String,
-    /// The key of the signature; never sent.
+    /// The signing key; never sent.
     pub app_secret: String,
-    /// The seller's authorisation, sent as `session` where an API needs it.
+    /// The seller's authorisation, sent as `session` if an API needs it.
     pub session: String,
 }
 
-/// How far a `timestamp` may be from the gateway's clock: ten minutes.
+/// Maximum difference between `timestamp` and the gateway's clock: ten minutes.
 const MAX_SKEW_MS: u64 = 10 * 60 * 1000;
 
-/// TOP's clock stands at GMT+8, whatever the caller's zone.
+/// TOP's time zone is GMT+8, whatever the caller's.
 const GATEWAY_OFFSET_HOURS: i8 = 8;
 
-/// Judges the protocol parameters and tells which API is called.
+/// Checks the protocol parameters and returns the called API.
 ///
 /// # Errors
-/// The gateway's own error, for the first thing that is wrong.
+/// The gateway's error for the first check that fails.
 pub(crate) fn judge(credentials: &Credentials, now_ms: i64, form: &Form) -> Result<Api, TopError> {
     if let Some(name) = &form.repeated {
-        // The table has no number for this; 43, "parameter error", is nearest.
-        return Err(TopError::new(43, "Parameter error").because(format!("{name} came more than once")));
+        // The error page has no code for this; 43, "parameter error", is the nearest.
+        return Err(TopError::new(43, "Parameter error").because(format!("{name} was sent more than once")));
     }
     let present = |name: &str, code, msg| form.get(name).ok_or_else(|| TopError::new(code, msg));
     let method = present("method", 21, "Missing method")?;
@@ -41,8 +40,8 @@ pub(crate) fn judge(credentials: &Credentials, now_ms: i64, form: &Form) -> Resu
     let sign = present("sign", 24, "Missing signature")?;
     let timestamp = present("timestamp", 30, "Missing timestamp")?;
     let version = present("v", 32, "Missing version")?;
-    // There is no number of its own for sign_method: 40 is "missing required
-    // arguments", and an unknown one cannot give a valid signature (25).
+    // sign_method has no code of its own. A missing one is 40, "missing required arguments". With an unknown one, no
+    // signature is valid (25).
     let sign_method = present("sign_method", 40, "Missing required arguments: sign_method")?;
 
     let api = Api::from_method(method).ok_or_else(|| TopError::new(22, "Invalid method"))?;

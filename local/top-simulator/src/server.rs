@@ -1,5 +1,5 @@
-//! HTTP in front of the simulator: the gateway at `/router/rest`, and what a
-//! test needs to see and to steer under `/_sim/`.
+//! The simulator's HTTP server: the gateway at `/router/rest`, and the routes under `/_sim/` for tests to inspect and
+//! control the simulator.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,18 +27,16 @@ use crate::faults::Fault;
 use crate::pages::Api;
 use crate::simulator::Simulator;
 
-/// How long a request that gets no answer is kept waiting: longer than the
-/// time-out of any sensible caller.
+/// How long an unanswered request hangs: longer than any sensible caller's time-out.
 const HANG: Duration = Duration::from_secs(60);
 
-/// Serves a simulator until the listener fails, by the system's clock.
+/// Serves a simulator on the system's clock until the listener fails.
 ///
-/// `POST /router/rest` is the gateway; `GET /_sim/ledger`, `POST /_sim/faults`,
-/// `DELETE /_sim/faults`, `POST /_sim/reset` and `GET /_sim/health` are the
-/// test's.
+/// `POST /router/rest` is the gateway. Tests use `GET /_sim/ledger`, `POST /_sim/faults`, `DELETE /_sim/faults`,
+/// `POST /_sim/reset` and `GET /_sim/health`.
 ///
 /// # Errors
-/// What the listener reports.
+/// If the listener fails.
 pub async fn serve(listener: TcpListener, simulator: Arc<Mutex<Simulator>>) -> io::Result<()> {
     serve_hanging(listener, simulator, HANG).await
 }
@@ -62,7 +60,7 @@ struct Desk {
 }
 
 impl Desk {
-    /// Never held across an await, so a hung request delays no other.
+    /// Locks the simulator. Never hold the lock across an await: a hung request must not delay others.
     fn simulator(&self) -> MutexGuard<'_, Simulator> {
         self.simulator.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,9 +84,9 @@ async fn gateway(
             simulator.refuse_http_action(now_ms)
         };
         if let Some(entry) = simulator.ledger().last() {
-            // No parameter but a known method: all others may be personal or secret.
+            // Log no parameter except a known method: others may be personal or secret.
             let method = Api::from_method(&entry.method).map_or("unknown", Api::method);
-            tracing::info!(method, outcome = %entry.outcome, effect = entry.effect, "answered");
+            tracing::info!(method, outcome = %entry.outcome, effect = entry.effect, "request answered");
         }
         answer
     };
@@ -96,7 +94,7 @@ async fn gateway(
         Answer::Reply { status, body, after_ms } => {
             tokio::time::sleep(Duration::from_millis(after_ms)).await;
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            // TOP calls its JSON text/javascript.
+            // TOP declares its JSON as text/javascript.
             let content_type = match body.first() {
                 Some(b'{') => "text/javascript;charset=UTF-8",
                 _ if body.starts_with(b"<?xml") => "text/xml;charset=UTF-8",
@@ -107,7 +105,7 @@ async fn gateway(
         Answer::Hang => {
             tokio::time::sleep(desk.hang).await;
             scissors.cut();
-            // Never reaches the caller: the connection is cut.
+            // Never reaches the caller, because the connection is cut.
             StatusCode::NO_CONTENT.into_response()
         }
     }
@@ -124,7 +122,7 @@ async fn add_faults(State(desk): State<Desk>, body: Bytes) -> Response {
             desk.simulator().add_faults(faults);
             StatusCode::NO_CONTENT.into_response()
         }
-        Err(error) => (StatusCode::BAD_REQUEST, format!("the list of faults was not taken: {error}\n")).into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, format!("invalid list of faults: {error}\n")).into_response(),
     }
 }
 
@@ -138,8 +136,7 @@ async fn reset(State(desk): State<Desk>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Ends a connection without an answer: HTTP libraries always answer, so a
-/// hung request's connection refuses to be written to instead.
+/// Ends a connection without an answer. HTTP libraries always answer, so writing to the connection fails instead.
 #[derive(Clone, Default)]
 struct Scissors(Arc<AtomicBool>);
 
@@ -212,7 +209,7 @@ mod tests {
     use serde_json::Value;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    /// A simulator on a free port, with a short patience for hung requests.
+    /// Starts a simulator on a free port; hung requests end after `hang`.
     async fn start(hang: Duration) -> SocketAddr {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -221,7 +218,7 @@ mod tests {
         address
     }
 
-    /// Sends one request and reads until the server closes: all that came.
+    /// Sends one request and returns everything received until the server closes the connection.
     async fn send(to: SocketAddr, line: &str, content_type: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(to).await.unwrap();
         let length = body.len();
@@ -249,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_goes_out_and_back_over_http() {
+    async fn gateway_and_control_routes_work_over_http() {
         let simulator = start(HANG).await;
         assert!(send(simulator, "GET /_sim/health", "", "").await.ends_with("\r\n\r\nok"));
         let answer = call(simulator, &SignedRequest::ship("1")).await;
@@ -264,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn faults_are_ordered_over_http_and_mistakes_in_them_explained() {
+    async fn faults_are_injected_over_http_and_invalid_ones_are_explained() {
         let simulator = start(HANG).await;
         let json = "application/json";
         let answer = send(simulator, "POST /_sim/faults", json, r#"[{"fault":"http_500"},{"fault":"nap"}]"#).await;
@@ -278,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn faults_and_bans_end_when_they_are_deleted_and_the_ledger_stays() {
+    async fn deleting_faults_ends_bans_and_keeps_the_ledger() {
         let simulator = start(HANG).await;
         let ban = r#"{"fault":"error","code":7,"sub_msg":"This ban will last for 600 more seconds"}"#;
         let faults = format!(r#"[{ban},{{"fault":"http_500","times":9}}]"#);
@@ -293,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_hung_requests_end_without_an_answer_and_hold_up_nobody() {
+    async fn hung_requests_end_without_an_answer_and_delay_no_other_request() {
         let simulator = start(Duration::from_millis(500)).await;
         let fault = r#"[{"fault":"timeout_after_effect","times":50,"match":"hung"}]"#;
         send(simulator, "POST /_sim/faults", "application/json", fault).await;
@@ -315,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_delayed_answer_comes_after_its_delay() {
+    async fn delayed_answer_arrives_after_its_delay() {
         let simulator = start(HANG).await;
         send(simulator, "POST /_sim/faults", "application/json", r#"[{"fault":"delay","ms":150}]"#).await;
         let start = std::time::Instant::now();

@@ -1,5 +1,4 @@
-//! TOP's request signature, written from the protocol page (articleId 101617)
-//! and independent of the code under test.
+//! TOP's request signature, written from the protocol page (articleId 101617), independent of the code under test.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +17,7 @@ pub(crate) enum SignMethod {
 }
 
 impl SignMethod {
-    /// Reads the protocol parameter; TOP's names are lower case.
+    /// Parses the protocol parameter; TOP's names are lower case.
     pub(crate) fn from_parameter(name: &str) -> Option<Self> {
         match name {
             "md5" => Some(Self::Md5),
@@ -29,8 +28,8 @@ impl SignMethod {
     }
 }
 
-/// What is signed: `name` + `value` of every parameter that counts, in byte
-/// order of the names (a `BTreeMap` of strings iterates in exactly that order).
+/// The string to sign: `name` + `value` of every signed parameter, in byte order of the names. A `BTreeMap` of strings
+/// iterates in that order.
 fn signed_text(params: &BTreeMap<String, String>) -> String {
     params
         .iter()
@@ -42,8 +41,7 @@ fn signed_text(params: &BTreeMap<String, String>) -> String {
 /// The signature as TOP expects it: upper-case hexadecimal.
 ///
 /// # Errors
-/// HMAC takes keys of any length, so the error of its constructor does not
-/// occur; it is passed on all the same instead of being unwrapped.
+/// Never: HMAC accepts keys of any length. The constructor's error is returned rather than unwrapped.
 pub(crate) fn signature(
     method: SignMethod,
     secret: &str,
@@ -64,7 +62,7 @@ fn authenticate<M: Mac + KeyInit>(secret: &str, text: &str) -> Result<Vec<u8>, I
     Ok(mac.finalize().into_bytes().to_vec())
 }
 
-/// Whether the `sign` parameter is the right one, compared in constant time.
+/// Whether the `sign` parameter is correct, compared in constant time.
 pub(crate) fn is_valid(method: SignMethod, secret: &str, params: &BTreeMap<String, String>, sign: &str) -> bool {
     signature(method, secret, params).is_ok_and(|right| bool::from(right.as_bytes().ct_eq(sign.as_bytes())))
 }
@@ -85,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_and_computed_vectors_are_reproduced() {
+    fn published_and_computed_vectors_are_reproduced() {
         let vectors: Vec<Vector> = serde_json::from_str(include_str!("../testdata/top-signing.json")).unwrap();
         assert_eq!(vectors.len(), 7);
         for v in vectors {
@@ -100,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_names_and_values_and_the_sign_itself_do_not_count() {
+    fn empty_names_empty_values_and_sign_are_not_signed() {
         let params = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>()
         };

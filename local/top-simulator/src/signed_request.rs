@@ -1,5 +1,4 @@
-//! For the tests: requests as a correct client would send them, and ways to
-//! spoil one thing at a time.
+//! Test helper: requests as a correct client sends them, and ways to break one thing at a time.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +7,7 @@ use crate::sign::{self, SignMethod};
 
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded;charset=utf-8";
 
-/// 2026-01-01 12:00:00 in GMT+8, the requests' time stamp.
+/// The requests' time stamp: 2026-01-01 12:00:00 in GMT+8.
 pub(crate) const NOW_MS: i64 = 1_767_240_000_000;
 
 pub(crate) fn credentials() -> Credentials {
@@ -69,7 +68,7 @@ impl SignedRequest {
         self
     }
 
-    /// Replaces text in every value, before signing.
+    /// Replaces a substring in every value before signing.
     pub(crate) fn replacing(mut self, from: &str, to: &str) -> Self {
         for value in self.params.values_mut() {
             *value = value.replace(from, to);
@@ -87,7 +86,7 @@ impl SignedRequest {
         self.with_sign(&sign)
     }
 
-    /// Changes a value and keeps the signature over the old one.
+    /// Changes a value but keeps the signature of the old one.
     pub(crate) fn tampered(self, name: &str, value: &str) -> Self {
         let sign = self.params()["sign"].clone();
         self.with(name, value).with_sign(&sign)
@@ -99,7 +98,7 @@ impl SignedRequest {
         self
     }
 
-    /// Every parameter, `sign` included.
+    /// All parameters, including `sign`.
     pub(crate) fn params(&self) -> BTreeMap<String, String> {
         let method = self.params.get("sign_method").map_or("md5", String::as_str);
         let method = SignMethod::from_parameter(method).unwrap_or(SignMethod::Md5);
@@ -109,7 +108,7 @@ impl SignedRequest {
         params
     }
 
-    /// The encoded form.
+    /// The form-urlencoded body.
     pub(crate) fn body(&self) -> String {
         form_urlencoded::Serializer::new(String::new())
             .extend_pairs(self.params())

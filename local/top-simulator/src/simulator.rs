@@ -1,5 +1,4 @@
-//! The simulated gateway: one request after another, each judged, answered and
-//! entered in the ledger.
+//! The simulated gateway: validates, answers and records one request after another.
 
 use crate::answer::{Answer, Envelope, TopError};
 use crate::effects::{self, Effects};
@@ -9,12 +8,10 @@ use crate::ledger::{LedgerEntry, Outcome, rfc3339};
 use crate::pages::Api;
 use crate::protocol::{self, Credentials};
 
-/// TOP as one application sees it. The clock is passed in, so tests need not
-/// sleep.
+/// TOP as one application sees it. Callers pass in the time, so tests need not sleep.
 pub struct Simulator {
     credentials: Credentials,
-    /// Requests since the start. It outlives a reset, so that no `request_id`
-    /// is given twice.
+    /// The number of requests since the start. A reset keeps it, so each `request_id` is unique.
     requests: u64,
     faults: FaultQueue,
     bans: Bans,
@@ -22,7 +19,7 @@ pub struct Simulator {
     ledger: Vec<LedgerEntry>,
 }
 
-/// What came of one request.
+/// The result of one request.
 struct Verdict {
     answer: Answer,
     outcome: Outcome,
@@ -30,7 +27,7 @@ struct Verdict {
 }
 
 impl Simulator {
-    /// A gateway that nothing was sent to yet.
+    /// A gateway without requests, faults or bans.
     #[must_use]
     pub fn new(credentials: Credentials) -> Self {
         Self {
@@ -43,10 +40,9 @@ impl Simulator {
         }
     }
 
-    /// Judges and carries out one `POST /router/rest`.
+    /// Validates and carries out one `POST /router/rest`.
     ///
-    /// `now_ms` is the time in Unix epoch milliseconds; `query` is the URL's
-    /// query as it was sent, still encoded.
+    /// `now_ms` is the time in Unix epoch milliseconds; `query` is the URL's query as sent, still encoded.
     pub fn handle(&mut self, now_ms: i64, content_type: Option<&str>, query: Option<&str>, body: &[u8]) -> Answer {
         match Form::decode(content_type, query, body) {
             Ok(form) => {
@@ -58,30 +54,30 @@ impl Simulator {
         }
     }
 
-    /// Answers a request that is not a POST: TOP 9. (The real gateway takes GET
-    /// too, but then `session` and `sign` stand in access logs.)
+    /// Refuses a request that is not a POST with TOP 9. The real gateway accepts GET too, but then `session` and `sign`
+    /// end up in access logs.
     pub(crate) fn refuse_http_action(&mut self, now_ms: i64) -> Answer {
         self.refuse(now_ms, &TopError::new(9, "Http action not allowed"))
     }
 
-    /// Adds faults behind those still to come.
+    /// Appends faults to the pending ones.
     pub fn add_faults(&mut self, faults: Vec<Fault>) {
         self.faults.add(faults);
     }
 
-    /// Forgets the faults still to come, and ends every ban.
+    /// Removes pending faults and ends every ban.
     pub fn clear_faults(&mut self) {
         self.faults.clear();
         self.bans = Bans::default();
     }
 
-    /// Every request since the start or the last reset, oldest first.
+    /// All requests since the start or the last reset, oldest first.
     #[must_use]
     pub fn ledger(&self) -> &[LedgerEntry] {
         &self.ledger
     }
 
-    /// Forgets ledger, faults, effects and bans; keeps the credentials.
+    /// Clears ledger, faults, effects and bans; keeps the credentials.
     pub fn reset(&mut self) {
         self.clear_faults();
         self.effects = Effects::default();
@@ -114,7 +110,7 @@ impl Simulator {
         verdict.answer
     }
 
-    /// The order matters: the protocol, then bans, then faults, then the page.
+    /// Decides the result of a request. The order matters: protocol, bans, faults, then the API's page.
     fn judge(&mut self, now_ms: i64, form: &Form, envelope: &Envelope) -> Verdict {
         let api = match protocol::judge(&self.credentials, now_ms, form) {
             Ok(api) => api,
@@ -212,14 +208,14 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    /// The ledger as "outcome effect" a line.
+    /// The ledger as one string "outcome effect" per request.
     fn ledger(simulator: &Simulator) -> Vec<String> {
         let line = |entry: &LedgerEntry| format!("{} {}", entry.outcome, entry.effect);
         simulator.ledger().iter().map(line).collect()
     }
 
     #[test]
-    fn each_api_answers_under_its_own_root_key_with_a_fresh_request_id() {
+    fn each_api_answers_under_its_root_key_with_a_new_request_id() {
         let mut simulator = Simulator::new(credentials());
         let rows = [
             (SignedRequest::ship("1"), "alitrip_ship_order_notify_response", "ret_success"),
@@ -238,13 +234,13 @@ mod tests {
         assert_eq!(ids.len(), 6);
     }
 
-    /// Each row spoils one thing of a good request and tells the code.
+    /// Each row breaks one thing in a valid request and names the expected code.
     #[test]
-    fn each_protocol_rule_is_judged_with_its_own_code() {
+    fn each_protocol_violation_has_its_own_code() {
         let ship = || SignedRequest::ship("1");
         let verify = || SignedRequest::verify("1", "0");
         let rows = [
-            ("as it should be", ship(), None),
+            ("valid", ship(), None),
             ("hmac", ship().with("sign_method", "hmac"), None),
             ("hmac-sha256", ship().with("sign_method", "hmac-sha256"), None),
             ("no method", ship().without("method"), Some(21)),
@@ -284,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn without_format_json_the_answer_is_an_xml_error() {
+    fn request_without_format_json_gets_an_xml_error() {
         for request in [SignedRequest::ship("1").with("format", "xml"), SignedRequest::ship("1").without("format")] {
             let mut simulator = Simulator::new(credentials());
             let Answer::Reply { body, .. } = send(&mut simulator, &request) else {
@@ -297,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_may_stand_in_the_query() {
+    fn parameters_in_the_query_are_accepted() {
         let mut simulator = Simulator::new(credentials());
         let query = SignedRequest::itinerary("1").body();
         simulator.handle(NOW_MS, Some(FORM), Some(&query), b"");
@@ -305,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_in_the_ledger_too() {
+    fn unreadable_requests_are_in_the_ledger() {
         let mut simulator = Simulator::new(credentials());
         simulator.handle(NOW_MS, Some("application/json"), None, b"{}");
         simulator.handle(NOW_MS, Some(FORM), None, b"a=%FF");
@@ -317,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ledger_holds_every_parameter() {
+    fn ledger_holds_every_parameter() {
         let mut simulator = Simulator::new(credentials());
         let request = SignedRequest::ship("3892200000033");
         send(&mut simulator, &request);
@@ -327,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_ship_notification_is_answered_the_same_without_effect() {
+    fn repeated_ship_notification_gets_the_same_answer_without_effect() {
         let mut simulator = Simulator::new(credentials());
         let first = json_of(&send(&mut simulator, &SignedRequest::ship("1")));
         let failed = SignedRequest::ship("1").replacing(r#""success":true"#, r#""success":false"#);
@@ -389,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_out_after_an_unacceptable_request_has_no_effect() {
+    fn time_out_after_an_unacceptable_request_has_no_effect() {
         let mut simulator = Simulator::new(credentials());
         simulator.add_faults(faults(r#"[{"fault":"timeout_after_effect"}]"#));
         send(&mut simulator, &SignedRequest::ship("1").replacing("ticket_count", "tickets"));
@@ -397,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_request_uses_up_no_fault() {
+    fn refused_request_uses_up_no_fault() {
         let mut simulator = Simulator::new(credentials());
         simulator.add_faults(faults(r#"[{"fault":"http_500"}]"#));
         send(&mut simulator, &SignedRequest::ship("1").with_sign("0"));
@@ -406,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_used_up_in_order_by_the_requests_they_aim_at() {
+    fn faults_are_used_up_in_order_by_matching_requests() {
         let mut simulator = Simulator::new(credentials());
         simulator.add_faults(faults(
             r#"[{"fault":"not_json","method":"taobao.travel.ticket.order.verify"},
@@ -438,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn during_a_ban_every_request_of_that_method_is_refused_with_the_seconds_left() {
+    fn ban_refuses_every_request_of_its_method_with_the_seconds_left() {
         let mut simulator = Simulator::new(credentials());
         simulator.add_faults(faults(
             r#"[{"fault":"error","code":7,"sub_code":"accesscontrol.x","sub_msg":"This ban will last for 3 more seconds"}]"#,
@@ -459,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn other_errors_begin_no_ban() {
+    fn other_errors_start_no_ban() {
         for fault in [
             r#"{"fault":"error","code":7}"#,
             r#"{"fault":"error","code":8,"sub_msg":"This ban will last for 9 more seconds"}"#,
@@ -473,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_forgets_everything_but_the_credentials() {
+    fn reset_clears_everything_but_the_credentials() {
         let mut simulator = Simulator::new(credentials());
         simulator.add_faults(faults(
             r#"[{"fault":"error","code":7,"sub_msg":"This ban will last for 9 more seconds","match":"order-a"},

@@ -1,4 +1,4 @@
-//! Folds facts into the record.
+//! Folds undecided facts into the record.
 
 use relay_types::call::Resend;
 use relay_types::failure::{Failure, Reply};
@@ -11,7 +11,7 @@ use relay_types::time::EpochMillis;
 
 use crate::{Deciding, QUIET};
 
-/// Most facts that one decision folds, so that each write is bounded.
+/// Maximum number of facts that one decision folds. It limits the size of each write.
 const MAX_FOLDED: usize = 30;
 
 impl Deciding<'_> {
@@ -32,7 +32,7 @@ impl Deciding<'_> {
     fn delivered(&mut self, digest: String, at: EpochMillis, time: Option<String>, token: String) {
         let number = self.record.notifications.values().map(|one| one.number).max().unwrap_or(0) + 1;
         let Some(mut one) = self.record.notifications.remove(&digest) else { return };
-        // The SDK sent one write twice, because its first answer was lost.
+        // The SDK repeated one write because the first response was lost.
         if one.tokens.contains(&token) {
             self.record.notifications.insert(digest, one);
             return;
@@ -64,7 +64,7 @@ impl Deciding<'_> {
                 self.fresh_start();
             }
             Says::Decisive if current.is_some() => {
-                // A late copy of what was said before the newer notification changes nothing.
+                // A late copy of a notification from before the newer one changes nothing.
                 let is_late_copy = matches!((&time, &current_time), (Some(time), Some(newer)) if time <= newer);
                 if !is_late_copy {
                     self.record.repeat = Some(digest.clone());
@@ -81,7 +81,7 @@ impl Deciding<'_> {
         self.record.notifications.insert(digest, one);
     }
 
-    /// A new fact puts aside what people said before it.
+    /// A new fact cancels earlier operators' requests to dismiss, withdraw or close.
     fn fresh_start(&mut self) {
         self.record.dismissed.clear();
         self.record.stopped = None;
@@ -117,8 +117,8 @@ impl Deciding<'_> {
             Word::Withdraw => self.record.stopped = Some(Stopped::Withdrawn),
             Word::Close => self.record.stopped = Some(Stopped::Closed),
             Word::Resolve(outcome) => {
-                // It was written at the revision that the person saw, with no other fact before it: it is about this
-                // target. What comes of it is news.
+                // The request was written at the revision that the operator saw, with no other fact before it, so it is
+                // about this target. Its result must not be hidden by an earlier dismissal.
                 self.record.dismissed.clear();
                 self.resolve(outcome, at);
             }
@@ -148,9 +148,9 @@ impl Deciding<'_> {
         }
     }
 
-    /// The target has ended: its lane remembers how.
+    /// Ends the target and records the outcome for its lane.
     fn tell(&mut self, outcome: Outcome, reply: Option<Reply>, at: EpochMillis) {
-        // An attempt before this one may still be on its way.
+        // An earlier attempt may still be in flight.
         if self.record.unsettled > 1 {
             self.record.quiet = self.record.quiet.max(Some(self.now.plus(QUIET)));
         }
@@ -173,7 +173,7 @@ impl Deciding<'_> {
             since: target.since,
         };
         self.record.told.insert(lane.clone(), told);
-        // What the lane was told before stays in the timeline.
+        // The timeline keeps what the lane was told before.
         if let Some(before) = before {
             let (generation, attempt) = (before.generation, before.attempts);
             let entry = Entry { lane: Some(lane), generation, attempt, ..self.entry(before.at) };
@@ -188,7 +188,7 @@ impl Deciding<'_> {
             self.tell(Outcome::Succeeded, Some(reply.clone()), at);
             return;
         }
-        // The claim counted this attempt. A refusal says nothing of an earlier one.
+        // The claim counted this attempt. A refusal says nothing about an earlier attempt.
         let earlier_may_have_taken_effect = self.record.unsettled > 1;
         let settled = matches!(attempted, Attempted::Refused(_) | Attempted::NotExecuted(..));
         self.record.unsettled = self.record.unsettled.saturating_sub(u32::from(settled));
@@ -213,18 +213,19 @@ impl Deciding<'_> {
         }
     }
 
-    /// A sender died with a call that must not be sent again. One that may be is claimed by another sender.
+    /// Ends an attempt as unknown if its sender died and the call must not be sent again. Another sender claims a call
+    /// that may be sent again.
     pub(super) fn give_up_dead_sender(&mut self) {
         let is_dead = self.record.sending.as_ref().is_some_and(|sending| sending.until < self.now);
         let never = self.record.target.as_ref().is_some_and(|target| target.resend == Resend::Never);
         if is_dead && never {
-            let message = "the function that was sending this call did not finish; it may have taken effect";
+            let message = "the sender of this call stopped before it finished; the call may have taken effect";
             self.ended(&Attempted::Unknown(Failure::of(message)), self.now);
         }
     }
 }
 
-/// The submissions that have not ended and ask for just this target: the same call submitted again is one call.
+/// The open submissions that ask for this target. The same call submitted again is one call.
 fn submissions_of<'a>(
     submissions: &'a mut [Submission],
     target: &'a Target,

@@ -1,6 +1,7 @@
-//! What follows from an order's facts: the target, the states of its notifications, who must look, and when the record
-//! expires. Pure: a record and bodies in, a record out. Dispatch and the sender's finish both use it, and nothing else
-//! decides anything.
+//! Derives everything else in an order record from its facts: the target, the states of its notifications, whether it
+//! needs attention, and when it expires.
+//!
+//! Pure: a record and bodies in, a record out. Dispatch and the sender's finish both use it; nothing else decides.
 
 mod facts;
 mod outlook;
@@ -15,39 +16,39 @@ use relay_types::reason::Reason;
 use relay_types::record::{Attempted, Bodies, Body, Entry, LaneFound, OrderRecord, Target};
 use relay_types::time::EpochMillis;
 
-/// How long a request that was cut off may still reach TOP.
+/// How long after it was cut off a request may still reach TOP.
 pub const QUIET: Duration = Duration::from_secs(120);
-/// Bodies and owners of an unfinished record are renewed when they expire within this.
+/// Dispatch renews the bodies and owners of an unfinished record if they expire within this time.
 pub const RENEW_WITHIN: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What a deployment sets.
+/// Settings of a deployment.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Tells TOP why issuing failed where the link does not.
+    /// Tells TOP why issuing failed if the link has no code.
     pub failed_code: Option<String>,
-    /// How long a finished record is kept.
+    /// How long a finished record stays.
     pub retention: Duration,
 }
 
-/// A body that a decision needs and was not given.
+/// The decision needs a body that was not passed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MissingBody;
 
-/// A decision.
+/// The result of a decision, and what to write before and after it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decided {
-    /// The record as it should be.
+    /// The record to write.
     pub record: OrderRecord,
-    /// The lane whose owner must be taken before the record is written.
+    /// The lane to take before the record is written.
     pub takes: Option<Lane>,
-    /// Texts that must be stored before the record is written.
+    /// JSON strings to store before the record is written.
     pub bodies: Vec<String>,
-    /// Records to wake, because a lane was given up.
+    /// Records to wake because this one gave up a lane.
     pub wakes: BTreeSet<String>,
 }
 
-/// Decides: folds the facts into the record, and derives everything else from it. A body that is not among `bodies`
-/// is lost, and leaves the order to a person.
+/// Folds the facts into the record and derives everything else. A body that is not in `bodies` counts as lost, and the
+/// order then needs attention.
 #[must_use]
 pub fn decide(
     read: &OrderRecord,
@@ -57,7 +58,7 @@ pub fn decide(
     settings: &Settings,
 ) -> Decided {
     let deciding = Deciding::new(read, Some(bodies), now, settings);
-    // With bodies, nothing is missing: what is lost was made a reason.
+    // With bodies, none is missing: a lost body became a reason.
     deciding.whole(read, found).unwrap_or_else(|MissingBody| Decided {
         record: read.clone(),
         takes: None,
@@ -66,25 +67,25 @@ pub fn decide(
     })
 }
 
-/// Folds the outcome of the attempt under way in, and derives everything else. Needs no bodies as long as no other
-/// target follows.
+/// Folds the outcome of the current attempt into the record and derives everything else. Needs no bodies as long as no
+/// other target follows.
 ///
 /// # Errors
-/// If another target follows whose request is not at hand: then dispatch must decide.
+/// If another target follows and its request is not available. Dispatch must decide then.
 pub fn finish(
     claimed: &OrderRecord,
     attempted: &Attempted,
     now: EpochMillis,
     settings: &Settings,
 ) -> Result<Decided, MissingBody> {
-    // A fact came between a claim and the SDK's repeat of it: it may need a body.
+    // A fact arrived between a claim and the SDK's repeat of it. That fact may need a body.
     if !claimed.facts.is_empty() {
         return Err(MissingBody);
     }
     let mut deciding = Deciding::new(claimed, None, now, settings);
     deciding.ended(attempted, now);
     let decided = deciding.whole(claimed, &LaneFound::Free)?;
-    // A finish has no time to take a lane, or to renew what the record needs for longer.
+    // A finish has no time to take a lane, or to renew bodies and owners that the record needs for longer.
     let outlives = decided
         .record
         .expires_at
@@ -94,7 +95,7 @@ pub fn finish(
 
 struct Deciding<'a> {
     record: OrderRecord,
-    /// None in a finish, which derives only what follows without them.
+    /// `None` in a finish, which derives only what it can without bodies.
     bodies: Option<&'a Bodies>,
     stored: Vec<String>,
     now: EpochMillis,
@@ -122,7 +123,7 @@ impl<'a> Deciding<'a> {
         Ok(Decided { record: self.record, takes, bodies: self.stored, wakes })
     }
 
-    /// The text of a body; none where it is lost.
+    /// The JSON of a body; `None` if it is lost.
     fn text<'t>(&'t self, body: &'t Body) -> Option<&'t str> {
         match body {
             Body::Inline(text) => Some(text),

@@ -1,4 +1,4 @@
-//! What people and the sweep see of a record, and how it stays small.
+//! Sets what operators and the sweep see of a record, and keeps the record small.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use relay_types::time::EpochMillis;
 
 use crate::{Deciding, RENEW_WITHIN};
 
-/// Most notifications that are kept after they were summarised.
+/// Maximum number of summarised notifications in a record.
 const MAX_SUMMARISED: usize = 100;
-/// Most submissions of a call that is no redemption.
+/// Maximum number of submissions in a record, except for redemptions.
 const MAX_SUBMISSIONS: usize = 10;
 
 impl Deciding<'_> {
     pub(super) fn mark_notifications(&mut self) {
         let mut dismissed = self.record.dismissed.clone();
-        // Others wait behind it: they must not be forgotten with it.
+        // Other submissions wait for this one; a dismissal must not hide them.
         if self.record.submissions.iter().filter(|one| one.is_open()).count() > 1 {
             dismissed.remove(&Reason::Unknown);
         }
@@ -72,9 +72,11 @@ impl Deciding<'_> {
         self.reasons = reasons;
     }
 
-    /// Keeps the record small: the newest notifications whole, the others in short, the newest history.
+    /// Limits the size of the record: keeps the newest notifications in full, older ones summarised, and the newest
+    /// history.
     pub(super) fn bound(&mut self) {
-        // What is newest stays, whatever it is: events are made from it. Of the rest, what people said stays longest.
+        // The newest entries always stay, because order events are made from them. Of the rest, operators' requests
+        // stay longest.
         let history = &mut self.record.history;
         let newest = history.split_off(history.len().saturating_sub(MAX_HISTORY / 2));
         let mut excess = (history.len() + newest.len()).saturating_sub(MAX_HISTORY);
@@ -85,7 +87,7 @@ impl Deciding<'_> {
         });
         history.drain(..excess);
         history.extend(newest);
-        // Redemptions are bounded when they are submitted. Of other calls, only the newest submission counts.
+        // Redemptions are limited on submission. For other calls, only the newest submission counts.
         if !self.record.key.is_redemption() {
             let excess = self.record.submissions.len().saturating_sub(MAX_SUBMISSIONS);
             self.record.submissions.drain(..excess);
@@ -116,7 +118,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// Whether the sweep or a person must look, and when the record expires.
+    /// Sets whether the record needs attention, when the sweep looks next, and when the record expires.
     pub(super) fn outlook(&mut self, slow: bool) {
         let record = &mut self.record;
         let now = self.now;
@@ -137,14 +139,14 @@ impl Deciding<'_> {
         } else if slow {
             Some(next_look(record.touched.map_or(Duration::ZERO, |touched| touched.until(now)), now))
         } else if record.attention.is_some() {
-            // Nothing goes on by itself, but bodies and owners must be renewed in time.
+            // Nothing continues by itself, but dispatch must renew bodies and owners in time.
             let until = record.kept_until_at_first(self.settings.retention);
             Some(EpochMillis(until.0 - i64::try_from(RENEW_WITHIN.as_millis()).unwrap_or(0)))
         } else {
             None
         };
         record.look_at = match (record.look_at, look_at) {
-            // A look that is set already costs no write of the index.
+            // Keeping a look that is already set saves a write to the index.
             (Some(set), Some(look_at)) if set > now && (set <= look_at || slow) => Some(set),
             (_, look_at) => look_at,
         };

@@ -1,4 +1,4 @@
-//! What the facts want TOP to know, and the target that follows.
+//! Derives the target from what the facts want TOP to know.
 
 use relay_types::call::{CallKind, CallRequest, Lane, Resend};
 use relay_types::json;
@@ -10,11 +10,11 @@ use relay_types::record::{Body, End, Entry, LaneFound, RecordKey, Stopped, Targe
 use crate::want::{self, Want};
 use crate::{Deciding, MissingBody};
 
-/// Largest request, in bytes: a DynamoDB item holds 400 KB.
+/// Maximum size of a request, in bytes. A DynamoDB item holds 400 KB.
 const MAX_REQUEST_BYTES: usize = 256 * 1024;
 
 impl Deciding<'_> {
-    /// Works out what the facts want, and the request for it. Without bodies the facts are as they were decided last.
+    /// Sets what the facts want and returns the request for it. Without bodies, the last decision still applies.
     fn wanted(&mut self) -> Option<Candidate> {
         if !self.record.submissions.is_empty() || matches!(self.record.key, RecordKey::Submission(_)) {
             let (wanted, candidate) = self.submitted();
@@ -71,7 +71,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// A redemption's record tells its submissions one after the other; the others tell the newest.
+    /// A redemption's record sends its submissions one after another. Other records send the newest.
     fn submitted(&self) -> (Wanted, Option<Candidate>) {
         let RecordKey::Submission(lane) = &self.record.key else { return (Wanted::Nothing(Reason::NoFacts), None) };
         if self.record.stopped.is_some() {
@@ -83,7 +83,8 @@ impl Deciding<'_> {
         } else {
             submissions.next_back()
         };
-        // When all have ended, the last one is what TOP should know: a refused one is for a person as long as none follows.
+        // When all have ended, the last one is what TOP should know. If it was refused, it needs attention until
+        // another one follows.
         let next = next.or_else(|| self.record.submissions.last());
         match next {
             None => (Wanted::Nothing(Reason::NoFacts), None),
@@ -101,8 +102,8 @@ impl Deciding<'_> {
         }
     }
 
-    /// Brings the target in line with what is wanted. Says whether the record waits for another one, to be looked at
-    /// again slowly.
+    /// Aligns the target with what the facts want. Returns whether the sweep should look at the record at a slow pace,
+    /// because the record waits for something else.
     pub(super) fn settle(&mut self, found: &LaneFound) -> Result<bool, MissingBody> {
         let candidate = self.wanted();
         let wanted = self.record.wanted.clone().unwrap_or(Wanted::Nothing(Reason::NoFacts));
@@ -156,10 +157,10 @@ impl Deciding<'_> {
         match found {
             LaneFound::Free => {}
             LaneFound::Held(told) => {
-                // A submission, or an order, that told TOP the same has done it for this one.
+                // The holder, a submission or an order, told TOP the same, so nothing is left to do.
                 if told.as_deref() != Some(digest) {
                     self.reasons.insert(Reason::LaneTaken);
-                    // Once a person has handled it, only the holder's giving up brings it back.
+                    // After a dismissal, the record continues only if the holder gives up the lane.
                     return Ok(!self.record.dismissed.contains(&Reason::LaneTaken));
                 }
                 self.record.wanted = Some(Wanted::Nothing(Reason::ToldBySubmission));
@@ -201,7 +202,7 @@ impl Deciding<'_> {
         Ok(false)
     }
 
-    /// Whether the submission behind a candidate has ended; the facts of an order are always told by their lane.
+    /// Whether the submission behind a candidate has ended. For an order, what its lane was told is enough.
     fn is_done(&self, candidate: &Candidate) -> bool {
         let Some(key) = &candidate.key else { return true };
         let mut same = self.record.submissions.iter().filter(|one| one.key == *key && one.digest == candidate.digest);
@@ -209,7 +210,7 @@ impl Deciding<'_> {
     }
 
     fn replace(&mut self, candidate: Candidate) {
-        // A ban, or a pause that TOP asked for, is about the lane's call, not about what it says.
+        // A ban, or a pause that TOP asked for, applies to the lane's call, whatever its content.
         let paused = self.record.target.as_ref().and_then(|target| target.due.filter(|_| target.failure.is_some()));
         self.withdraw();
         self.record.generation += 1;
@@ -231,7 +232,7 @@ impl Deciding<'_> {
         self.record.attempt = 0;
     }
 
-    /// Drops a target that TOP certainly does not have.
+    /// Removes a target that TOP certainly does not have.
     fn withdraw(&mut self) {
         if let Some(target) = &self.record.target {
             if target.end.is_none() {

@@ -1,4 +1,4 @@
-//! What the facts of an order want TOP to know: from its newest decisive notification and its link. Pure.
+//! Derives what TOP should know from an order's newest decisive notification and its link. Pure.
 
 use relay_types::call::CallRequest;
 use relay_types::call::itinerary_postback::FlightItineraryRequest;
@@ -10,21 +10,21 @@ use relay_types::partner::sctt::{VoucherCodes, VoucherPush};
 use relay_types::reason::Reason;
 use serde_json::{Map, Value, json};
 
-/// What the facts want.
+/// What should happen according to the facts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Want {
-    /// TOP is to know this.
+    /// Send this request to TOP.
     Tell(CallRequest),
-    /// Nothing can be said before the booking system says more.
+    /// Wait for more information from the booking system.
     Wait(Reason),
-    /// A person must look.
+    /// The order needs attention.
     Person(Reason),
-    /// Nothing, and why.
+    /// Do nothing, for this reason.
     Nothing(Reason),
 }
 
-/// What a decisive notification and the link want. `default_failed_code` tells TOP why issuing failed where the link
-/// does not.
+/// Decides from a decisive notification and the link. `default_failed_code` tells TOP why issuing failed if the link
+/// has no code.
 #[must_use]
 pub fn want(
     order_id: &OrderId,
@@ -61,7 +61,7 @@ fn itinerary(order_id: &OrderId, flight: &HappytripFlight) -> FlightItineraryReq
     }
 }
 
-/// Only ship orders lead to a call; redemptions of the others are submitted.
+/// Only ship orders lead to a call. Redemptions of scenic-spot orders are submitted.
 fn ship(link: Option<&Link>, want: impl FnOnce(&FliggyShip) -> Want) -> Want {
     match link {
         None => Want::Wait(Reason::NoLink),
@@ -81,7 +81,7 @@ fn booked(push: &VoucherPush, ship: &FliggyShip) -> Want {
     Want::Tell(CallRequest::ShipNotify(Box::new(issued(push, ship, codes))))
 }
 
-/// As many vouchers as tickets fill the tickets in order; a single one for several tickets is the order's.
+/// One voucher per ticket fills the tickets in order. A single voucher for several tickets belongs to the whole order.
 fn issued(push: &VoucherPush, ship: &FliggyShip, codes: Vec<VoucherCodes>) -> ConfirmBook {
     let tickets = ship.ticket_count();
     let (per_ticket, for_all) =
@@ -91,7 +91,7 @@ fn issued(push: &VoucherPush, ship: &FliggyShip, codes: Vec<VoucherCodes>) -> Co
     for ticket in passenger_list.iter_mut().flat_map(|passenger| &mut passenger.ticket_list) {
         ticket.ticket_status = Some("2".to_owned());
         if let Some(codes) = per_ticket.next() {
-            // What the voucher lacks, the link may have.
+            // The link may have a value that the voucher lacks.
             ticket.e_ticket_no = codes.confirmation.or(ticket.e_ticket_no.take());
             ticket.ticket_pwd = codes.verification.or(ticket.ticket_pwd.take());
         }
@@ -109,7 +109,7 @@ fn issued(push: &VoucherPush, ship: &FliggyShip, codes: Vec<VoucherCodes>) -> Co
     }
 }
 
-/// The URLs that TOP has no field of its own for, as the JSON of `order_attr`.
+/// The URLs that have no field at TOP, as the JSON of `order_attr`.
 fn urls(push: &VoucherPush) -> Option<String> {
     fn filled(text: Option<&String>) -> Option<Value> {
         text.filter(|text| !text.is_empty()).map(|text| json!(text))
@@ -129,7 +129,7 @@ fn urls(push: &VoucherPush) -> Option<String> {
     (!members.is_empty()).then(|| Value::Object(members).to_string())
 }
 
-/// The same whether the order failed or was cancelled, so telling it twice is one call.
+/// Failed and cancelled orders lead to the same request, so telling TOP twice is one call.
 fn not_booked(ship: &FliggyShip, default_failed_code: Option<&str>) -> Want {
     let failed_code = ship.failed_code.as_deref().or(default_failed_code).filter(|code| !code.is_empty());
     Want::Tell(CallRequest::ShipNotify(Box::new(ConfirmBook {

@@ -1,4 +1,4 @@
-//! How a partner shows who it is: the token in its address, and for SCTT a signature, where configured.
+//! Authentication of partners: the token in the URL and, for SCTT, the configured checks.
 
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 use thiserror::Error;
 
-/// SHA-256 digests of the tokens that open an endpoint. Two at most are active: the present one, and during a
-/// rotation the one before or after it.
+/// SHA-256 digests of an endpoint's valid tokens. At most two: the current one and, during a rotation, the previous or
+/// next one.
 #[derive(Debug, Clone, Default)]
 pub struct TokenHashes(Vec<[u8; 32]>);
 
-/// Why a list of token hashes cannot be used.
+/// Why a list of token hashes is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TokenHashError {
-    /// One is no SHA-256.
-    #[error("entry {0} is not 64 hexadecimal digits: give the SHA-256 of the token (printf %s TOKEN | sha256sum)")]
+    /// An entry is not a SHA-256 digest. Holds its position, from 1.
+    #[error("entry {0} is not 64 hexadecimal digits; set the SHA-256 of the token (printf %s TOKEN | sha256sum)")]
     NotSha256(usize),
-    /// More than a rotation needs.
-    #[error("{0} hashes are given: at most two may be active, the old token's and the new one's")]
+    /// More entries than a rotation needs. Holds their number.
+    #[error("{0} hashes given, at most 2 allowed: one for the old token and one for the new")]
     TooMany(usize),
 }
 
 impl TokenHashes {
-    /// Reads hexadecimal SHA-256 digests separated by commas. None at all is a closed endpoint.
+    /// Parses hexadecimal SHA-256 digests separated by commas. An empty list closes the endpoint.
     ///
     /// # Errors
-    /// If an entry is not 64 hexadecimal digits, or there are more than two.
+    /// If an entry is not 64 hexadecimal digits, or there are more than two entries.
     pub fn parse(list: &str) -> Result<Self, TokenHashError> {
         let entries: Vec<_> = list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect();
         if entries.len() > 2 {
@@ -45,13 +45,13 @@ impl TokenHashes {
         entries.into_iter().enumerate().map(parse).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether no token opens the endpoint.
+    /// Whether the endpoint is closed: no token is valid.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether `token` is one of the active ones. Takes the same time whichever it is, and whether it is.
+    /// Whether `token` is valid. Takes constant time: the duration reveals neither the result nor which token matched.
     #[must_use]
     pub fn admit(&self, token: &str) -> bool {
         let presented: [u8; 32] = Sha256::digest(token.as_bytes()).into();
@@ -60,7 +60,7 @@ impl TokenHashes {
     }
 }
 
-/// What SCTT signs its pushes with. In Secrets Manager: `{"secret": …}`.
+/// SCTT's signing secret, stored in Secrets Manager as `{"secret": …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ScttSecret {
     /// The shared secret.
@@ -68,17 +68,17 @@ pub struct ScttSecret {
     pub secret: Redacted<String>,
 }
 
-/// The hash of a signature formula.
+/// The hash function of a signature formula.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureHash {
-    /// MD5: 32 hexadecimal digits, as SCTT's samples have.
+    /// MD5: 32 hexadecimal digits, as in SCTT's samples.
     Md5,
     /// SHA-256: 64 hexadecimal digits.
     Sha256,
 }
 
-/// SCTT's signature formula. SCTT does not publish it, so it is configuration: a template such as
-/// `{merchant_id}{request_time}{secret}`, hashed, in upper-case hex.
+/// SCTT's signature formula: the hash of a template such as `{merchant_id}{request_time}{secret}`, in upper-case hex.
+/// It is configuration because SCTT does not publish it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureFormula {
     parts: Vec<Part>,
@@ -92,22 +92,22 @@ enum Part {
     Secret,
 }
 
-/// Why a signature formula cannot be used.
+/// Why a signature formula is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum FormulaError {
-    /// An opening brace without its closing one, or the other way round.
-    #[error("the braces do not match: write {{field}} for a field of the body and {{secret}} for the secret")]
+    /// An unbalanced or nested brace, or an empty name.
+    #[error("unbalanced braces or empty name; write {{field}} for a field of the body and {{secret}} for the secret")]
     Braces,
-    /// A signature that anybody can make.
-    #[error("{{secret}} does not occur: without it anybody could sign")]
+    /// The formula does not use the secret.
+    #[error("{{secret}} is missing; without it anybody could sign")]
     NoSecret,
 }
 
 impl SignatureFormula {
-    /// Reads a template; an empty one is none: signatures are then not checked.
+    /// Parses a template. `None` if it is empty: then signatures are not checked.
     ///
     /// # Errors
-    /// If the braces do not match, or the secret does not occur.
+    /// If the braces are unbalanced, or `{secret}` is missing.
     pub fn parse(template: &str, hash: SignatureHash) -> Result<Option<Self>, FormulaError> {
         let mut parts = Vec::new();
         let mut rest = template;
@@ -138,7 +138,7 @@ impl SignatureFormula {
         Ok(Some(Self { parts, hash }))
     }
 
-    /// The signature that `body` should carry. A field that the body lacks counts as empty.
+    /// The expected signature of `body`. A missing field counts as empty.
     #[must_use]
     pub fn sign(&self, body: &serde_json::Value, secret: &Redacted<String>) -> String {
         let mut text = String::new();
@@ -160,36 +160,36 @@ impl SignatureFormula {
     }
 }
 
-/// What SCTT must show beside its token. Each check is off unless configured.
+/// SCTT's checks in addition to the token. Each is off unless configured.
 #[derive(Debug, Clone, Default)]
 pub struct ScttChecks {
-    /// The only `merchant_id` that is ours.
+    /// The only accepted `merchant_id`.
     pub merchant_id: Option<String>,
-    /// How far `request_time` may lie from now, either way.
+    /// The maximum distance of `request_time` from now, in either direction.
     pub request_time_window: Option<Duration>,
-    /// How `sign` is made.
+    /// The formula of `sign`.
     pub formula: Option<SignatureFormula>,
 }
 
-/// Why a push is not believed to be SCTT's. The answer to the partner is the same for all.
+/// Why a push failed authentication. The partner gets the same answer in all cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NotAuthentic {
-    /// Not our merchant id, or none.
-    #[error("merchant_id is not the one configured")]
+    /// A different merchant id, or none.
+    #[error("merchant_id is not the configured one")]
     Merchant,
-    /// No time, not a time, or too far from now.
-    #[error("request_time is missing, not written yyyy-MM-dd HH:mm:ss, or too far from now")]
+    /// No time, an invalid one, or one too far from now.
+    #[error("request_time is missing, not in the form yyyy-MM-dd HH:mm:ss, or too far from now")]
     RequestTime,
-    /// Missing or wrong.
+    /// A missing or wrong signature.
     #[error("sign is missing or does not match")]
     Signature,
 }
 
 impl ScttChecks {
-    /// Checks a push; `secret` is needed only where a formula is configured.
+    /// Checks a push. `secret` is required only if a formula is configured.
     ///
     /// # Errors
-    /// Says which check failed, for the log; the partner is told no more than that it was refused.
+    /// Names the failed check, for the log only: the partner must not learn which it was.
     pub fn check(
         &self,
         push: &Envelope,
@@ -226,7 +226,7 @@ mod tests {
     const HASH_OF_TEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
     #[test]
-    fn only_a_token_whose_hash_is_listed_is_admitted() {
+    fn only_tokens_with_a_listed_hash_are_admitted() {
         let other = "0".repeat(64);
         let hashes = TokenHashes::parse(&format!(" {HASH_OF_TEST} , {other}")).unwrap();
         assert!(hashes.admit("test"));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn token_hashes_that_cannot_be_right_are_refused() {
+    fn invalid_token_hashes_are_rejected() {
         assert_eq!(TokenHashes::parse("abc").unwrap_err(), TokenHashError::NotSha256(1));
         assert_eq!(TokenHashes::parse(&"g".repeat(64)).unwrap_err(), TokenHashError::NotSha256(1));
         assert_eq!(TokenHashes::parse(&[HASH_OF_TEST; 3].join(",")).unwrap_err(), TokenHashError::TooMany(3));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_formula_fills_fields_and_secret_and_hashes_to_upper_case_hex() {
+    fn signature_is_the_upper_case_hash_of_the_filled_template() {
         let body = json!({"merchant_id": 287729, "request_time": "2023-02-11 11:48:00"});
         let secret = Redacted::new("s3cret".to_owned());
         // printf '%s' '2877292023-02-11 11:48:00s3cret' | md5sum, and sha256sum
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_formula_that_cannot_be_right_is_refused() {
+    fn invalid_formula_is_rejected() {
         for template in ["{merchant_id", "merchant_id}{secret}", "{}{secret}", "{secret}{", "{a{b}}{secret}", "}"] {
             assert_eq!(SignatureFormula::parse(template, SignatureHash::Md5), Err(FormulaError::Braces), "{template}");
         }
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn each_check_refuses_what_it_should_and_only_where_configured() {
+    fn each_check_rejects_only_if_configured() {
         let now = EpochMillis::from_china_time("2026-01-01 12:00:00").unwrap();
         let secret = Redacted::new("s3cret".to_owned());
         let signature = formula("{merchant_id}&{secret}", SignatureHash::Md5);

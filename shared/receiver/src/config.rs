@@ -1,31 +1,31 @@
-//! Configuration of a notification endpoint: read from the environment once, at start, and checked as a whole.
+//! Configuration of a notification endpoint, read from the environment once, at start, and checked as a whole.
 
 use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
 use relay_types::order::Partner;
 
 use crate::authentication::{ScttChecks, SignatureFormula, SignatureHash, TokenHashes};
 
-/// Of each function that takes notifications in.
+/// The settings of a function that receives notifications.
 #[derive(Debug, Clone)]
 pub struct ReceiverConfig {
-    /// The table.
+    /// `TABLE_NAME` and `RETENTION_DAYS`
     pub table: TableConfig,
     /// `NOTIFICATIONS_QUEUE_URL`
     pub notifications_queue_url: String,
-    /// `TSY_TOKEN_HASHES` or `SCTT_TOKEN_HASHES`
+    /// `TSY_TOKEN_HASHES` or `SCTT_TOKEN_HASHES`; empty closes the endpoint.
     pub tokens: TokenHashes,
-    /// `SCTT_MERCHANT_ID`, `SCTT_REQUEST_TIME_WINDOW_SECONDS`, `SCTT_SIGN_TEMPLATE` and `SCTT_SIGN_HASH`; each
-    /// is off when empty or 0.
+    /// `SCTT_MERCHANT_ID`, `SCTT_REQUEST_TIME_WINDOW_SECONDS`, `SCTT_SIGN_TEMPLATE` and `SCTT_SIGN_HASH`. A check is
+    /// off if its variable is empty or 0.
     pub checks: ScttChecks,
-    /// `SCTT_SECRET_ID`: needed where a signature is checked.
+    /// `SCTT_SECRET_ID`: required if signatures are checked.
     pub secret_id: Option<String>,
 }
 
 impl ReceiverConfig {
-    /// Reads and checks the environment, as far as it concerns `partner`.
+    /// Reads and checks the variables for `partner`.
     ///
     /// # Errors
-    /// Lists everything that is wrong with it.
+    /// Lists every problem.
     pub fn read(partner: Partner, lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
         let (tokens, (checks, secret_id)) = match partner {
@@ -41,7 +41,7 @@ fn tokens(reader: &mut Reader<'_>, name: &str) -> TokenHashes {
     reader.parsed(name, TokenHashes::default(), TokenHashes::parse)
 }
 
-/// The checks, and where the secret is that they need, if they need one.
+/// The checks, and the id of their secret if they need one.
 fn sctt_checks(reader: &mut Reader<'_>) -> (ScttChecks, Option<String>) {
     let window = reader.seconds("SCTT_REQUEST_TIME_WINDOW_SECONDS", 0, 0..=86_400);
     let hash = reader.parsed("SCTT_SIGN_HASH", SignatureHash::Md5, |name| match name {
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_formula_needs_its_secret() {
+    fn signature_formula_requires_a_secret_id() {
         let mut variables =
             HashMap::from([("TABLE_NAME", "t"), ("NOTIFICATIONS_QUEUE_URL", "q"), ("SCTT_SIGN_TEMPLATE", "{secret}")]);
         assert!(
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unset_token_closes_an_endpoint_and_does_not_stop_it() {
+    fn missing_tokens_close_the_endpoint_without_an_error() {
         let variables = HashMap::from([("TABLE_NAME", "t"), ("NOTIFICATIONS_QUEUE_URL", "q")]);
         assert!(ReceiverConfig::read(Partner::Tsy, &lookup(&variables)).unwrap().tokens.is_empty());
     }

@@ -1,5 +1,5 @@
-//! Serves a notification endpoint. Of the event that API Gateway hands over, which is ten times as long as a
-//! notification, only the path's parameters and the body are read: what partners send is most of what comes in.
+//! Serves a notification endpoint. It reads only the path parameters and the body of API Gateway's event: the event is
+//! ten times as long as a notification, and notifications are most of the traffic.
 
 pub mod authentication;
 pub mod config;
@@ -25,7 +25,7 @@ use relay_types::notification::NotificationKind;
 use relay_types::time::{SharedClock, SystemClock, system_random};
 use serde::{Deserialize, Serialize};
 
-/// A REST API's proxy event, as far as it matters here.
+/// The members of a REST API's proxy event that the endpoint needs.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
 #[derive(Debug, Default, Deserialize)]
@@ -39,7 +39,7 @@ struct Event {
     is_base64_encoded: Option<bool>,
 }
 
-/// What a REST API's proxy integration wants back.
+/// The response that a REST API's proxy integration expects.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
@@ -55,7 +55,7 @@ impl From<Event> for Request {
             None => Body::Empty,
             Some(text) if event.is_base64_encoded == Some(true) => match STANDARD.decode(&text) {
                 Ok(bytes) => Body::Binary(bytes),
-                // Not API Gateway's doing; it is read as what it is, and refused as no JSON.
+                // API Gateway never sends this. The body is kept as it is, and refused because it is not JSON.
                 Err(_) => Body::Text(text),
             },
             Some(text) => Body::Text(text),
@@ -79,7 +79,7 @@ impl From<Response<Body>> for Answer {
                 body,
                 is_base64_encoded: false,
             },
-            // Every answer of ours is JSON.
+            // Never happens: every response is JSON text.
             _ => Self {
                 status_code: StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
                 headers: HashMap::new(),
@@ -90,10 +90,10 @@ impl From<Response<Body>> for Answer {
     }
 }
 
-/// Takes notifications of this kind in, until Lambda ends the process.
+/// Receives notifications of this kind until Lambda ends the process.
 ///
 /// # Errors
-/// If the environment cannot be used, or the Lambda runtime stops.
+/// If the environment is invalid, or the Lambda runtime stops.
 pub async fn serve(kind: NotificationKind) -> Result<(), lambda_runtime::Error> {
     let aws = relay_runtime::start()?;
     let config = ReceiverConfig::read(kind.partner(), &environment)?;
@@ -111,11 +111,11 @@ pub async fn serve(kind: NotificationKind) -> Result<(), lambda_runtime::Error> 
     tokio::join!(aws.connect_to_dynamodb(), aws.connect_to_sqs());
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
         let mut request: Request = event.payload.into();
-        // The invocation's own: what API Gateway was sent is the partner's.
+        // The trace of this invocation: the header in API Gateway's event comes from the partner.
         if let Some(Ok(header)) = event.context.xray_trace_id.as_deref().map(HeaderValue::from_str) {
             request.headers_mut().insert(xray::HEADER, header);
         }
-        // Boxed, since what is nested in it is too deep a type otherwise, and too big to be moved about.
+        // Boxed: the nested future's type would be too deep, and too large to move around.
         Ok::<_, Infallible>(Answer::from(Box::pin(receiver.handle(&request)).await))
     }))
     .await
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_read_as_lambda_http_reads_it() {
+    fn event_is_parsed_like_lambda_http_does() {
         for event in [
             include_str!("../../../events/tsy-issue-notify.json"),
             include_str!("../../../events/sctt-voucher-push.json"),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_in_base64_is_decoded_and_none_is_empty() {
+    fn base64_body_is_decoded_and_missing_body_is_empty() {
         assert_eq!(
             *read(r#"{"body": "eyLnpagiOjF9", "isBase64Encoded": true}"#).body(),
             Body::Binary("{\"票\":1}".into())
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_what_a_rest_api_wants() {
+    fn answer_has_the_shape_of_a_proxy_response() {
         let response = relay_runtime::http::raw(StatusCode::UNAUTHORIZED, r#"{"code":"401"}"#);
         let answer = serde_json::to_value(Answer::from(response)).unwrap();
         let expected = serde_json::json!({"statusCode": 401, "headers": {"content-type": "application/json"},

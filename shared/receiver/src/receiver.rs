@@ -1,5 +1,5 @@
-//! Taking a notification in: record, then enqueue, then acknowledge, in this order. What is acknowledged is in
-//! the table; what is not acknowledged comes again.
+//! Receives a notification: record, enqueue, acknowledge, in this order. An acknowledged notification is in the table;
+//! the partner repeats any other.
 
 use std::collections::HashSet;
 
@@ -23,46 +23,46 @@ use serde_json::Value;
 
 use crate::authentication::{NotAuthentic, ScttChecks, ScttSecret, TokenHashes};
 
-/// What a notification endpoint is made of.
+/// A notification endpoint and its dependencies.
 pub struct Receiver {
-    /// Which notification it takes.
+    /// The notification that it receives.
     pub kind: NotificationKind,
-    /// The tokens that open it.
+    /// The valid tokens.
     pub tokens: TokenHashes,
-    /// What SCTT must show beside its token.
+    /// SCTT's checks in addition to the token.
     pub checks: ScttChecks,
-    /// SCTT's signing secret, where signatures are checked.
+    /// SCTT's signing secret, if signatures are checked.
     pub secret: Option<CachedSecret<ScttSecret>>,
-    /// Where notifications are recorded.
+    /// Records the notifications.
     pub store: Store,
-    /// Where their keys go.
+    /// The queue for their record keys.
     pub notifications: Queue,
-    /// Tells when they came.
+    /// Gives the time of each delivery.
     pub clock: SharedClock,
-    /// Makes the tokens of deliveries.
+    /// Generates the tokens of deliveries.
     pub random: SharedRandom,
 }
 
-/// How old a secret may be that a signature does not match, in milliseconds, before it is read again: wrong signatures must
-/// not make as many requests to Secrets Manager.
+/// After a wrong signature, a secret older than this is read again, in milliseconds. Younger ones are not: a flood of
+/// wrong signatures must not become a flood of requests to Secrets Manager.
 const SECRET_IS_FRESH_MILLIS: i64 = 10_000;
 
-/// How many hex digits of its SHA-256 name a notification among those of its order.
+/// How many hex digits of its SHA-256 identify a notification within its order.
 const SHOWN_DIGITS: usize = 32;
 
-/// How many notifications of one body are recorded at a time. A push of 256 KiB may tell of some 7,000 orders.
+/// How many notifications of one body are recorded concurrently. A push of 256 KiB may name about 7,000 orders.
 const AT_ONCE: usize = 16;
 
-/// How many batches of their keys are enqueued at a time.
+/// How many batches of their keys are enqueued concurrently.
 const BATCHES_AT_ONCE: usize = 2;
 
-/// What came of recording a notification.
+/// The result of recording a notification.
 enum Recorded {
-    /// It is in the record with this key. The caller must enqueue the key.
+    /// Recorded under this key, which the caller must enqueue.
     As(RecordKey),
-    /// It is in quarantine.
+    /// Quarantined.
     Aside,
-    /// It is not recorded.
+    /// Not recorded.
     Not,
 }
 
@@ -71,19 +71,19 @@ impl Receiver {
         self.kind.partner()
     }
 
-    /// Takes a body in: checks who sent it, records every notification that is in it, enqueues their keys, and
-    /// acknowledges it in the partner's shape.
+    /// Handles a delivery: authenticates the partner, records every notification in the body, enqueues their keys, and
+    /// acknowledges in the partner's format.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
         if !self.tokens.admit(&http::path_parameter(request, "token")) {
-            let none = "no token hash is configured, so that nobody is admitted";
+            let none = "no token hash is configured; the endpoint is closed";
             return self.unauthorized(if self.tokens.is_empty() { none } else { "wrong token" });
         }
         let bytes = http::body(request);
         if bytes.len() > MAX_BODY_BYTES {
-            tracing::warn!(kind = %self.kind, bytes = bytes.len(), "refused: the body is too large");
+            tracing::warn!(kind = %self.kind, bytes = bytes.len(), "request refused: body too large");
             return self.refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 256 KiB");
         }
-        // What is kept in quarantine has the mark, what is recorded does not.
+        // Recorded bodies lose the byte order mark, quarantined ones keep it.
         let whole = json::without_mark(bytes);
         let read = json::parse_object(bytes).and_then(|json| Ok((self.kind.orders_of(&json)?, json)));
         let (orders, json) = match read {
@@ -99,14 +99,14 @@ impl Receiver {
                 Ok(Ok(())) => {}
                 Ok(Err(why)) => return self.unauthorized(&why.to_string()),
                 Err(error) => {
-                    tracing::error!(%error, configuration_fault = true, "a signature could not be checked: the partner must send again");
+                    tracing::error!(%error, configuration_fault = true, "signature not checked: the partner must send again");
                     return self.failed();
                 }
             }
         }
         let json = &json;
         let trace_header = request.headers().get(xray::HEADER).and_then(|header| header.to_str().ok());
-        // Equal entries of one push are one delivery.
+        // Equal entries of one push count as one delivery.
         let mut told = HashSet::new();
         let (mut parts, mut unusable) = (Vec::new(), Vec::new());
         for (index, order_id) in orders.into_iter().enumerate() {
@@ -137,7 +137,7 @@ impl Receiver {
         if kept && taken { acknowledgement() } else { self.failed() }
     }
 
-    /// Checks what SCTT must show beside its token.
+    /// Runs SCTT's checks. Reads the secret again if the signature does not match.
     async fn check(&self, envelope: &Envelope, json: &Value) -> Result<Result<(), NotAuthentic>, SecretError> {
         let now = self.clock.now();
         let Some(cached) = &self.secret else { return Ok(self.checks.check(envelope, json, None, now)) };
@@ -146,12 +146,12 @@ impl Receiver {
         if checked != Err(NotAuthentic::Signature) {
             return Ok(checked);
         }
-        // The secret may have been changed since it was read.
+        // The secret may have changed since it was read.
         let fresh = cached.refresh(EpochMillis(now.0 - SECRET_IS_FRESH_MILLIS)).await?.secret;
         Ok(self.checks.check(envelope, json, Some(&fresh), now))
     }
 
-    /// Records a delivery.
+    /// Records a delivery, or quarantines it if the order's record is full.
     async fn record(&self, order_id: OrderId, text: &str, json: &Value, digest: &str) -> Recorded {
         let key = RecordKey::Order(OrderKey { partner: self.partner(), order_id });
         let delivery = Delivery {
@@ -159,7 +159,7 @@ impl Receiver {
             kind: self.kind,
             digest,
             body: text,
-            // Anything else tells no repeat from a late copy, and has no place in a record of bounded size.
+            // Any other value cannot tell a repeat from a late copy, and could exceed the record's size.
             request_time: json["request_time"].as_str().filter(|time| is_china_time(time)),
             token: &format!("{:08x}", (self.random)() >> 32),
         };
@@ -168,9 +168,9 @@ impl Receiver {
                 tracing::info!(record = %key, kind = %self.kind, digest, "notification recorded");
                 Recorded::As(key)
             }
-            // Kept aside, and in the attention list: the partner's retries would change nothing.
+            // Quarantined, and on the attention list: the partner's retries would change nothing.
             Ok(Delivered::Full) => {
-                let problem = "too many deliveries of this order wait to be decided";
+                let problem = "too many undecided deliveries of this order";
                 if self.keep(text.as_bytes(), problem).await { Recorded::Aside } else { Recorded::Not }
             }
             Err(error) => {
@@ -180,7 +180,7 @@ impl Receiver {
         }
     }
 
-    /// Enqueues the keys of what was recorded, in one request. Whether all of it is recorded and enqueued.
+    /// Enqueues the keys of recorded notifications, in one request. `true` if all are recorded and enqueued.
     async fn enqueue(&self, recorded: Vec<Recorded>, trace_header: Option<&str>) -> bool {
         let is_whole = !recorded.iter().any(|one| matches!(one, Recorded::Not));
         let key = |one| match one {
@@ -200,8 +200,8 @@ impl Receiver {
         is_whole && sent.is_ok()
     }
 
-    /// Keeps the entries of a push that cannot be used, which must not keep the others from being recorded. All of them
-    /// are one item in quarantine, so a push cannot flood the attention list. Whether that is done.
+    /// Quarantines the unusable entries of a push, so the others can be recorded. All of them form one item, so a push
+    /// cannot flood the attention list. `true` if that succeeded.
     async fn keep_unusable(&self, json: &Value, unusable: &[(usize, FieldError)]) -> bool {
         let Some((_, first)) = unusable.first() else { return true };
         let indices: Vec<_> = unusable.iter().map(|(index, _)| *index).collect();
@@ -214,17 +214,17 @@ impl Receiver {
         self.keep(part.to_string().as_bytes(), &format!("{first}{others}")).await
     }
 
-    /// Keeps something that cannot be taken for people to look at. Whether that is done.
+    /// Quarantines a body for an operator. `true` if that succeeded.
     async fn keep(&self, body: &[u8], problem: &str) -> bool {
         if let Err(error) = self.store.quarantine(self.kind, body, problem, self.clock.now()).await {
-            tracing::error!(kind = %self.kind, %error, "unusable body not kept: the partner must send again");
+            tracing::error!(kind = %self.kind, %error, "body not quarantined: the partner must send again");
             return false;
         }
-        tracing::error!(kind = %self.kind, problem, "unusable body kept in quarantine");
+        tracing::error!(kind = %self.kind, problem, "body quarantined");
         true
     }
 
-    /// Keeps a body that could not be read and tells the partner what is wrong with it.
+    /// Quarantines an unreadable body and tells the partner what is wrong with it.
     async fn unreadable(&self, body: &[u8], problem: &FieldError) -> Response<Body> {
         let problem = problem.to_string();
         if !self.keep(body, &problem).await {
@@ -233,13 +233,13 @@ impl Receiver {
         self.refusal(StatusCode::BAD_REQUEST, &problem)
     }
 
-    /// Refuses a caller that is not who it should be; `why` is for the log only.
+    /// Refuses a caller that failed authentication. `why` goes into the log only.
     fn unauthorized(&self, why: &str) -> Response<Body> {
-        tracing::warn!(kind = %self.kind, why, "refused: not authentic");
+        tracing::warn!(kind = %self.kind, why, "request refused: not authentic");
         self.refusal(StatusCode::UNAUTHORIZED, "not authorized")
     }
 
-    /// The answer when the table or the queue failed: the partner sends again.
+    /// The answer to a failure of the table or the queue, which asks the partner to send again.
     fn failed(&self) -> Response<Body> {
         self.refusal(StatusCode::INTERNAL_SERVER_ERROR, "could not be stored; send it again")
     }
@@ -249,7 +249,7 @@ impl Receiver {
     }
 }
 
-/// What names a notification among those of its order.
+/// The digest that identifies a notification within its order.
 fn digest_of(json: &Value) -> String {
     let mut digest = canonical_digest(json, &CHANGES_ON_RESEND);
     digest.truncate(SHOWN_DIGITS);

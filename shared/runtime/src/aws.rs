@@ -1,4 +1,4 @@
-//! Clients of AWS, built once per function, with time-outs that leave an invocation time to answer.
+//! AWS clients, built once per function. Their time-outs leave an invocation enough time to answer.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,12 +18,12 @@ use relay_types::error::chain;
 use crate::connections::{Connections, Http, TrustError};
 use crate::environment::AwsConfig;
 
-/// How long one request may take before it is tried anew.
+/// Time limit of one attempt; the SDK then retries.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long all tries of one operation may take.
+/// Time limit of one operation, all its attempts together.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Where a service's requests go: each SDK has a resolver of its own, and all are alike.
+/// Resolves a service's endpoint URL. Each SDK has a resolver type of its own with the same interface, hence a macro.
 macro_rules! endpoint {
     ($service:ident, $sdk:expr) => {{
         use $service::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
@@ -41,10 +41,10 @@ macro_rules! endpoint {
     }};
 }
 
-/// A function's clients. They share one pool of connections.
+/// A function's AWS clients. They share one connection pool.
 pub struct Aws {
     sdk: SdkConfig,
-    /// What they, and TOP's client, connect with.
+    /// Connects these clients and TOP's client.
     pub http: Http,
     connections: Connections,
 }
@@ -56,7 +56,7 @@ impl fmt::Debug for Aws {
 }
 
 impl Aws {
-    /// Clients for what Lambda told the function.
+    /// Builds the clients from the configuration that Lambda provides.
     ///
     /// # Errors
     /// If the trusted roots cannot be read.
@@ -66,32 +66,32 @@ impl Aws {
         Ok(Self { sdk: sdk_config(config, connections.client()), http, connections })
     }
 
-    /// What the clients are built from, for one that is only one function's.
+    /// The SDK configuration, for a client that only one function needs.
     #[must_use]
     pub const fn sdk(&self) -> &SdkConfig {
         &self.sdk
     }
 
-    /// SQS.
+    /// A client for SQS.
     #[must_use]
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&self.sdk)
     }
 
-    /// Secrets Manager.
+    /// A client for Secrets Manager.
     #[must_use]
     pub fn secrets(&self) -> aws_sdk_secretsmanager::Client {
         aws_sdk_secretsmanager::Client::new(&self.sdk)
     }
 
-    /// Connects to DynamoDB, so that the first event finds the connection open.
+    /// Connects to DynamoDB in advance, so the first event finds the connection open.
     pub async fn connect_to_dynamodb(&self) {
         if let Some(url) = endpoint!(aws_sdk_dynamodb, self.sdk) {
             self.connections.prepare(&url).await;
         }
     }
 
-    /// The same for SQS.
+    /// Connects to SQS in advance.
     pub async fn connect_to_sqs(&self) {
         if let Some(url) = endpoint!(aws_sdk_sqs, self.sdk) {
             self.connections.prepare(&url).await;
@@ -99,7 +99,7 @@ impl Aws {
     }
 }
 
-/// What every client starts from: credentials and region of the function, three tries, short time-outs.
+/// The SDK configuration of every client: the function's credentials and region, three attempts, short time-outs.
 #[must_use]
 pub fn sdk_config(config: &AwsConfig, http_client: SharedHttpClient) -> SdkConfig {
     let credentials = Credentials::new(
@@ -113,12 +113,12 @@ pub fn sdk_config(config: &AwsConfig, http_client: SharedHttpClient) -> SdkConfi
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(config.region.clone()))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        // They last as long as the process: there is nothing to refresh.
+        // Lambda's credentials last as long as the process, so nothing needs a refresh.
         .identity_cache(IdentityCache::no_cache())
         .http_client(http_client)
         .sleep_impl(TokioSleep::new())
         .retry_config(RetryConfig::standard().with_max_attempts(3))
-        // Answers are small, and each attempt has its time limit.
+        // Responses are small, and each attempt has a time limit.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(
             TimeoutConfig::builder()
@@ -132,8 +132,8 @@ pub fn sdk_config(config: &AwsConfig, http_client: SharedHttpClient) -> SdkConfi
     builder.build()
 }
 
-/// What an SDK's error says, without the response it came in: the SDK's own long form would quote the body, and
-/// with it whatever a record or a secret holds.
+/// The message of an SDK error, without the response. The SDK's long form would quote the response body, which may hold
+/// the contents of a record or a secret.
 #[must_use]
 pub fn cause<E, R>(error: &SdkError<E, R>) -> String
 where

@@ -1,11 +1,11 @@
-//! HTTP as a function speaks it, to AWS and to TOP: one TLS configuration, one store of trusted roots, one way to
-//! connect, and connections that can be made before they are needed.
+//! HTTP connections to AWS and to TOP. They share one TLS configuration and one store of trusted roots, and can be
+//! opened before they are needed.
 //!
-//! The AWS SDK's own client reads and parses the system's certificates anew for every service, which was most of what
-//! a function's start cost. Here Mozilla's roots are compiled in, already parsed. Where others are to be trusted (a
-//! proxy that looks into TLS, a private gateway), `SSL_CERT_FILE` names a file of them, as it does for OpenSSL.
+//! The AWS SDK's own client reads and parses the system's certificates again for every service. That was most of a
+//! function's start-up cost. Here Mozilla's roots are compiled in, already parsed. To trust other roots (a proxy that
+//! inspects TLS, a private gateway), set `SSL_CERT_FILE` to a PEM file, as for OpenSSL.
 //!
-//! HTTP/1.1 only, which every service speaks: a function has too few requests under way at a time to gain by HTTP/2.
+//! HTTP/1.1 only: every service supports it, and a function has too few requests in flight to gain from HTTP/2.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -39,38 +39,38 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower_service::Service;
 
-/// How long a connection without traffic is used again. A server closes idle ones, and a function that slept in
-/// between learns of that only by writing to it.
+/// How long an idle connection to AWS is reused. Servers close idle connections, and a function that was frozen in
+/// between notices only when it writes.
 const KEPT_FOR_AWS: Duration = Duration::from_secs(60);
-/// The same for TOP, where a request that met a closed connection leaves nobody knowing whether it arrived.
+/// How long an idle connection to TOP is reused. Shorter: a request on a closed connection has an unknown outcome.
 const KEPT_FOR_TOP: Duration = Duration::from_secs(20);
-/// How long a connection to AWS may take.
+/// Connect time-out for AWS.
 const AWS_CONNECTS_WITHIN: Duration = Duration::from_secs(1);
-/// How long a connection to TOP may take.
+/// Connect time-out for TOP.
 const TOP_CONNECTS_WITHIN: Duration = Duration::from_secs(3);
-/// How long a connection in advance may take: a function that starts should not wait for a gateway that is down.
+/// Connect time-out in advance: a starting function should not wait for a gateway that is down.
 const PREPARED_WITHIN: Duration = Duration::from_secs(1);
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// Why there is no HTTP client.
+/// Why no HTTP client could be built.
 #[derive(Debug, Error)]
 pub enum TrustError {
-    /// The file of trusted roots is not to be had.
-    #[error("SSL_CERT_FILE names {path}, which cannot be used: {cause}; name a PEM file of certificates, or none")]
+    /// The file of trusted roots cannot be read, or holds no certificate.
+    #[error("cannot use SSL_CERT_FILE={path}: {cause}; set it to a PEM file of certificates, or unset it")]
     Roots {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         cause: String,
     },
     /// The TLS library does not support the protocol versions.
-    #[error("TLS cannot be set up: {0}")]
+    #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
 }
 
-/// What a function's clients connect with.
+/// The TLS and TCP set-up that all of a function's clients share.
 #[derive(Clone)]
 pub struct Http {
     connector: HttpsConnector<connect::HttpConnector>,
@@ -83,10 +83,10 @@ impl fmt::Debug for Http {
 }
 
 impl Http {
-    /// Trusts Mozilla's roots or, instead, those in the PEM file `roots`.
+    /// Trusts the roots in the PEM file `roots`, or Mozilla's if there is none.
     ///
     /// # Errors
-    /// If that file cannot be read or holds no certificate.
+    /// If the file cannot be read or holds no certificate.
     pub fn new(roots: Option<&Path>) -> Result<Self, TrustError> {
         let roots = match roots {
             None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
@@ -103,13 +103,13 @@ impl Http {
         Ok(Self { connector: connector.wrap_connector(tcp) })
     }
 
-    /// The client for AWS's services. All of them share its connections.
+    /// The connection pool that all AWS clients share.
     #[must_use]
     pub fn for_aws(&self) -> Connections {
         Connections::new(self, AWS_CONNECTS_WITHIN, KEPT_FOR_AWS)
     }
 
-    /// The client for TOP's gateway.
+    /// The connection pool for TOP's gateway.
     #[must_use]
     pub fn for_top(&self) -> Connections {
         Connections::new(self, TOP_CONNECTS_WITHIN, KEPT_FOR_TOP)
@@ -119,12 +119,12 @@ impl Http {
 fn read_roots(path: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    // One of many that this library cannot read stands in nobody's way.
+    // Certificates that the library cannot parse are skipped.
     roots.add_parsable_certificates(certificates.map_err(|error| error.to_string())?);
-    if roots.is_empty() { Err("it holds no certificate that can be read".to_owned()) } else { Ok(roots) }
+    if roots.is_empty() { Err("no readable certificate in the file".to_owned()) } else { Ok(roots) }
 }
 
-/// Connections that are kept and used again, as the AWS SDK and TOP's client want them.
+/// A pool of reusable connections, in the form that the AWS SDK and TOP's client expect.
 #[derive(Clone)]
 pub struct Connections {
     client: Client<Connector, SdkBody>,
@@ -148,26 +148,31 @@ impl Connections {
         Self { client, connector }
     }
 
-    /// Connects to the host of `url`, so that the first request to it finds its connection open: at a small memory
-    /// size, TLS handshakes are most of what a first event takes, and while a function starts it has a whole
-    /// processor. No request is sent. What cannot be reached is tried again when it is needed.
+    /// Connects to the host of `url` in advance, so the first request finds the connection open. Sends no request.
+    ///
+    /// At a small memory size, TLS handshakes dominate the first event, while a starting function has a whole
+    /// processor. A failure is only logged: the first request connects again.
     pub async fn prepare(&self, url: &str) {
         let Ok(uri) = url.parse::<Uri>() else { return };
         match self.connector.connect(uri.clone(), PREPARED_WITHIN).await {
             Ok(stream) => self.connector.keep(&uri, stream),
             Err(error) => {
-                tracing::warn!(host = uri.host(), error = chain(&*error), "could not be connected to in advance");
+                tracing::warn!(
+                    host = uri.host(),
+                    error = chain(&*error),
+                    "early connection failed; the first request will connect"
+                );
             }
         }
     }
 
-    /// As TOP's client wants it.
+    /// The pool as a connector, for TOP's client.
     #[must_use]
     pub fn connector(&self) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 
-    /// As the AWS SDK wants it.
+    /// The pool as an HTTP client, for the AWS SDK.
     #[must_use]
     pub fn client(&self) -> SharedHttpClient {
         SharedHttpClient::new(self.clone())
@@ -186,7 +191,7 @@ impl HttpConnector for Connections {
             Ok(request) => request,
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
-        // Lets the SDK close a connection on which something went wrong, so that it tries again on another.
+        // Lets the SDK discard a connection that failed, so the retry uses another one.
         let captured = capture_connection(&mut request);
         if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
             capture.set_connection_retriever(move || {
@@ -205,7 +210,7 @@ impl HttpConnector for Connections {
     }
 }
 
-/// As what the SDK is to see an error: all but a request that could not be written as HTTP may go better next time.
+/// Classifies an error for the SDK: everything is retryable except a request that cannot be written as HTTP.
 fn connector_error(error: ClientError) -> ConnectorError {
     let source = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
     if source.is_some_and(hyper::Error::is_user) {
@@ -215,7 +220,7 @@ fn connector_error(error: ClientError) -> ConnectorError {
     }
 }
 
-/// A connection that nobody has used yet.
+/// A connection that was opened in advance and not used yet.
 struct Prepared {
     scheme_and_host: String,
     since: Instant,
@@ -246,7 +251,7 @@ impl Connector {
 
     fn take_prepared(&self, uri: &Uri) -> Option<Stream> {
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        // As old as this, the other side may have closed it, and its word of that may still be on its way.
+        // The server may have closed an older connection, and its notice may still be in flight.
         prepared.retain(|connection| connection.since.elapsed() < self.kept_for);
         let wanted = scheme_and_host(uri);
         while let Some(position) = prepared.iter().position(|connection| connection.scheme_and_host == wanted) {
@@ -259,8 +264,8 @@ impl Connector {
     }
 }
 
-/// Whether nothing was heard on a connection that nothing was said on: else the other side has closed it, and a request
-/// over it would seem to have been sent. A session ticket of TLS is not heard here.
+/// Whether an unused connection is still open, that is, has nothing to read. Otherwise the server has closed it, and a
+/// request on it would count as sent. TLS session tickets do not show up here.
 fn is_open(stream: &mut Stream) -> bool {
     let mut byte = [0];
     let mut buffer = ReadBuf::new(&mut byte);

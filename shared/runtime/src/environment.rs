@@ -1,5 +1,5 @@
-//! Configuration: read from the environment once, at start, and checked as a whole. The one module that reads
-//! the environment.
+//! Configuration, read from the environment once, at start, and checked as a whole. No other module reads the
+//! environment.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -9,12 +9,12 @@ use relay_types::redact::Redacted;
 use thiserror::Error;
 use tracing::Level;
 
-/// What is wrong with a function's environment: all of it, so that it is mended in one go.
+/// Every problem of a function's environment, so all of them can be fixed at once.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the function's environment cannot be used:\n{}", .0.join("\n"))]
+#[error("the function's environment is invalid:\n{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-/// Where variables come from: the process's environment, or a test's own.
+/// Looks a variable up: in the process's environment, or in a test's variables.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Looks a variable up in the process's environment.
@@ -23,14 +23,14 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Reads variables and collects what is wrong with them.
+/// Reads variables and collects their problems.
 pub struct Reader<'a> {
     lookup: Lookup<'a>,
     problems: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of these variables.
+    /// A reader without problems so far.
     pub const fn new(lookup: Lookup<'a>) -> Self {
         Self { lookup, problems: Vec::new() }
     }
@@ -43,12 +43,12 @@ impl<'a> Reader<'a> {
     /// A variable that must be set.
     pub fn required(&mut self, name: &str) -> String {
         self.optional(name).unwrap_or_else(|| {
-            self.problems.push(format!("{name} is not set: deploy template.yaml, which sets it"));
+            self.problems.push(format!("{name} is not set; deploy template.yaml, which sets it"));
             String::new()
         })
     }
 
-    /// A variable, parsed; `default` if it is unset or empty.
+    /// A parsed variable; `default` if it is unset, empty or invalid.
     pub fn parsed<T, E: Display>(&mut self, name: &str, default: T, parse: impl FnOnce(&str) -> Result<T, E>) -> T {
         match self.optional(name).map(|value| parse(&value)) {
             None => default,
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A number of seconds within `range`.
+    /// A number of seconds in `range`.
     pub fn seconds(&mut self, name: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> Duration {
         let parse = |value: &str| match value.parse() {
             Ok(seconds) if range.contains(&seconds) => Ok(seconds),
@@ -69,20 +69,20 @@ impl<'a> Reader<'a> {
         Duration::from_secs(self.parsed(name, default, parse))
     }
 
-    /// Adds a problem that only the caller can see.
+    /// Adds a problem that the caller found.
     pub fn problem(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }
 
-    /// `config`, unless something was wrong.
+    /// Returns `config` if no variable had a problem.
     ///
     /// # Errors
-    /// Lists everything that was.
+    /// Lists every problem.
     pub fn done<T>(self, config: T) -> Result<T, ConfigError> {
         if self.problems.is_empty() { Ok(config) } else { Err(ConfigError(self.problems)) }
     }
 
-    /// `TABLE_NAME` and `RETENTION_DAYS`.
+    /// Reads `TABLE_NAME` and `RETENTION_DAYS` (default 180).
     pub fn table(&mut self) -> TableConfig {
         let parse = |value: &str| match value.parse() {
             Ok(days) if (1..=3650).contains(&days) => Ok(days),
@@ -95,16 +95,18 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How much is logged: `LOG_LEVEL`, one of error, warn and info; info if it is none of them, since
-/// a function that does not start for its log level would be worse.
+/// The log level: `LOG_LEVEL`, one of error, warn and info. Any other value counts as info: a function that refuses to
+/// start because of its log level would be worse.
 #[must_use]
 pub fn log_level(lookup: Lookup<'_>) -> Level {
     lookup("LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(Level::INFO)
 }
 
-/// What Lambda tells every function of AWS. It is not read by `aws-config`, which reads files, asks services and brings
-/// their clients along for credentials that a function gets from its environment. Not heeded therefore: an endpoint of
-/// one service (`AWS_ENDPOINT_URL_SQS`), endpoints by account id, and a folder of roots (`SSL_CERT_DIR`).
+/// The AWS settings that Lambda gives every function.
+///
+/// `aws-config` is not used: it reads files, calls services and pulls in their clients, while a function's credentials
+/// are in its environment. Therefore these settings are ignored: the endpoint of one service (`AWS_ENDPOINT_URL_SQS`),
+/// account-based endpoints, and a directory of roots (`SSL_CERT_DIR`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsConfig {
     /// `AWS_REGION`, or `AWS_DEFAULT_REGION`
@@ -115,13 +117,13 @@ pub struct AwsConfig {
     pub secret_access_key: Redacted<String>,
     /// `AWS_SESSION_TOKEN`
     pub session_token: Option<Redacted<String>>,
-    /// `AWS_ENDPOINT_URL`: where every service is, instead of at AWS.
+    /// `AWS_ENDPOINT_URL`: replaces the URL of every service.
     pub endpoint_url: Option<String>,
     /// `AWS_USE_FIPS_ENDPOINT`
     pub use_fips: bool,
     /// `AWS_USE_DUALSTACK_ENDPOINT`
     pub use_dual_stack: bool,
-    /// `SSL_CERT_FILE`: a PEM file of the roots to trust, instead of Mozilla's.
+    /// `SSL_CERT_FILE`: a PEM file of roots to trust instead of Mozilla's.
     pub trusted_roots: Option<PathBuf>,
 }
 
@@ -129,13 +131,13 @@ impl AwsConfig {
     /// Reads and checks the environment.
     ///
     /// # Errors
-    /// Lists everything that is wrong with it.
+    /// Lists every problem.
     pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
         let on = |value: Option<String>| value.is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let mut of_lambda = |name: &str| {
             reader.optional(name).unwrap_or_else(|| {
-                reader.problems.push(format!("{name} is not set: Lambda sets it"));
+                reader.problems.push(format!("{name} is not set; Lambda should set it"));
                 String::new()
             })
         };
@@ -156,11 +158,11 @@ impl AwsConfig {
     }
 }
 
-/// The table.
+/// Settings of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableConfig {
-    /// Its name: `TABLE_NAME`.
+    /// `TABLE_NAME`
     pub name: String,
-    /// How long a finished record stays: `RETENTION_DAYS`.
+    /// `RETENTION_DAYS`: how long a finished record stays.
     pub retention: Duration,
 }

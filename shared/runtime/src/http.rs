@@ -1,4 +1,4 @@
-//! HTTP answers, and what a request says of who sent it.
+//! HTTP responses and refusals, request bodies and parameters, and the caller's identity.
 
 use lambda_http::http::{StatusCode, header};
 use lambda_http::request::RequestContext;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// An answer of this status with this JSON.
+/// A response with this status and this JSON string.
 #[must_use]
 pub fn raw(status: StatusCode, body: impl Into<String>) -> Response<Body> {
     let mut response = Response::new(Body::Text(body.into()));
@@ -20,15 +20,15 @@ pub fn raw(status: StatusCode, body: impl Into<String>) -> Response<Body> {
     response
 }
 
-/// An answer of this status with this JSON.
+/// A response with this status and `body` as JSON.
 #[must_use]
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
-    // Serialising our own structs cannot fail.
+    // Serializing these structs cannot fail.
     raw(status, serde_json::to_string(body).unwrap_or_default())
 }
 
-/// A refusal of the company's own systems: what is wrong and, where it is a field, which. `message` must hold
-/// nothing personal.
+/// A refusal for the company's own systems: the problem and, if a field is at fault, its name. `message` must hold no
+/// personal data.
 #[must_use]
 pub fn refusal(status: StatusCode, field: Option<&str>, message: &str) -> Response<Body> {
     let refusal = Refusal {
@@ -40,14 +40,14 @@ pub fn refusal(status: StatusCode, field: Option<&str>, message: &str) -> Respon
     json(status, &refusal)
 }
 
-/// A refusal of a body, naming the field at fault.
+/// A 400 for a body, naming the field at fault.
 #[must_use]
 pub fn bad_body(error: &FieldError) -> Response<Body> {
     let field = (!error.field.is_empty()).then_some(error.field.as_str());
     refusal(StatusCode::BAD_REQUEST, field, &error.to_string())
 }
 
-/// A request that is not answered as it should be: with which answer instead, and why, where the cause is ours.
+/// Why a handler gave up on a request: the response to send instead and, if the fault is on our side, its cause.
 #[derive(Debug)]
 pub struct Refused {
     answer: Box<Response<Body>>,
@@ -55,12 +55,12 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// The caller should send the request again; `cause` goes into the log only.
+    /// A 500 that asks the caller to send the request again. `cause` goes into the log only.
     pub fn unavailable(cause: impl ToString) -> Self {
         Self { answer: Box::new(unavailable()), cause: Some(cause.to_string()) }
     }
 
-    /// The answer. `log` is told the cause, if it is ours.
+    /// The response. Passes the cause to `log` if the fault is on our side.
     pub fn into_answer(self, log: impl FnOnce(&str)) -> Response<Body> {
         if let Some(cause) = &self.cause {
             log(cause);
@@ -81,17 +81,18 @@ impl From<FieldError> for Refused {
     }
 }
 
-/// The JSON object that a request of the company's own systems carries.
+/// Reads the JSON object in a request of the company's own systems.
 ///
 /// # Errors
-/// 413, or 400 for what is no JSON object, has a key twice, or holds masks instead of values.
+/// 413 if it is too large; 400 if it is not a JSON object, has a duplicate key, or holds a placeholder instead of a
+/// value.
 pub fn json_body(request: &Request) -> Result<Value, Refused> {
     let bytes = body(request);
     if bytes.len() > MAX_BODY_BYTES {
         return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, None, "the body is larger than 256 KiB").into());
     }
     let json = json::parse_unambiguous_object(bytes)?;
-    // Whoever sends back what was shown would have TOP told the mask, for good.
+    // A caller that sends back a masked response would make TOP keep the placeholder.
     if std::str::from_utf8(bytes).is_ok_and(|text| text.contains(redact::QUOTED_MASK)) {
         let problem = "contains the placeholder [redacted]; send the real value";
         return Err(FieldError::body(problem).into());
@@ -99,19 +100,19 @@ pub fn json_body(request: &Request) -> Result<Value, Refused> {
     Ok(json)
 }
 
-/// The same, read as a `T`.
+/// Reads the JSON object in a request as a `T`.
 ///
 /// # Errors
-/// As [`json_body`], and 400 for a field that is missing, unknown or of the wrong type.
+/// As [`json_body`]; also 400 for a missing or unknown field, or one of the wrong type.
 pub fn read_body<T: DeserializeOwned>(request: &Request) -> Result<T, Refused> {
     Ok(json::read(&json_body(request)?)?)
 }
 
-/// Checks that what a body is recorded as fits its record too: a number that is recorded as a string grows by its quotes,
-/// and a list of 130,000 numbers would never fit DynamoDB's 400 KB.
+/// Checks the size of a body in its recorded form. A number recorded as a string grows by its quotes, and a list of
+/// 130,000 numbers would never fit DynamoDB's 400 KB.
 ///
 /// # Errors
-/// 413.
+/// 413 if it is too large.
 pub fn check_recorded_size(json: &str) -> Result<(), Refused> {
     if json.len() > MAX_BODY_BYTES {
         let message = "the body is larger than 256 KiB once its numbers are written as strings";
@@ -120,23 +121,24 @@ pub fn check_recorded_size(json: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Checks that a person's note fits its record.
+/// Checks that an operator's note fits its record.
 ///
 /// # Errors
-/// 400, naming the field.
+/// 400 if it is too long, naming the field.
 pub fn check_note(note: &str) -> Result<(), Refused> {
     if note.len() > MAX_NOTE_BYTES { Err(FieldError::at("note", "is longer than 1024 bytes").into()) } else { Ok(()) }
 }
 
-/// The answer when the table or a queue failed. The cause is in the log, not in the answer.
+/// The 500 for a failure of the table or a queue. The cause is in the log, not in the response.
 #[must_use]
 pub fn unavailable() -> Response<Body> {
     refusal(StatusCode::INTERNAL_SERVER_ERROR, None, "the request could not be stored; send it again")
 }
 
-/// A parameter of the request's path; empty if there is none. A REST API hands it over percent-encoded as it came
-/// (an HTTP API would not), so it is decoded here. What is no UTF-8 then is a text that no id and no key can be: put
-/// right somehow, it could name another's.
+/// A path parameter, or an empty string if there is none.
+///
+/// A REST API passes it on percent-encoded (an HTTP API would not), so it is decoded here. If the result is not UTF-8,
+/// it becomes a string that no id or key can equal: a repaired one could name another order.
 #[must_use]
 pub fn path_parameter(request: &Request, name: &str) -> String {
     let parameters = request.path_parameters();
@@ -145,7 +147,7 @@ pub fn path_parameter(request: &Request, name: &str) -> String {
         .map_or_else(|_| "\0".to_owned(), Into::into)
 }
 
-/// The route of the template that API Gateway matched, such as `/orders/{partner}/{order_id}/replay`.
+/// The template's route that API Gateway matched, such as `/orders/{partner}/{order_id}/replay`.
 #[must_use]
 pub fn resource(request: &Request) -> String {
     match request.request_context_ref() {
@@ -154,7 +156,7 @@ pub fn resource(request: &Request) -> String {
     }
 }
 
-/// The IAM identity that signed the request, as API Gateway verified it.
+/// The IAM identity that signed the request, verified by API Gateway.
 #[must_use]
 pub fn caller(request: &Request) -> String {
     let identity = match request.request_context_ref() {
@@ -164,7 +166,7 @@ pub fn caller(request: &Request) -> String {
     identity.unwrap_or_else(|| "unknown identity".to_owned())
 }
 
-/// The bytes of a request's body, decoded from base64 where API Gateway encoded them.
+/// The request's body. If API Gateway encoded it as base64, it is already decoded.
 #[must_use]
 pub fn body(request: &Request) -> &[u8] {
     request.body()

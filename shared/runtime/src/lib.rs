@@ -1,4 +1,4 @@
-//! What a Lambda function needs and knows nothing of orders: start-up, AWS clients, queues, secrets, logs, HTTP.
+//! Lambda infrastructure that knows nothing of orders: start-up, AWS clients, queues, secrets, logs, HTTP.
 
 pub mod aws;
 pub mod connections;
@@ -13,10 +13,10 @@ pub mod xray;
 use crate::aws::Aws;
 use crate::environment::{AwsConfig, environment};
 
-/// Starts a function: its logs first, so that what goes wrong afterwards is logged, and then its clients of AWS.
+/// Starts a function: first logging, so later failures are logged, then the AWS clients.
 ///
 /// # Errors
-/// If Lambda's environment cannot be used.
+/// If Lambda's environment is invalid, or the trusted roots cannot be read.
 pub fn start() -> Result<Aws, lambda_runtime::Error> {
     logs::start(environment::log_level(&environment));
     Ok(Aws::new(&AwsConfig::read(&environment)?)?)

@@ -1,4 +1,4 @@
-//! JSON log lines on standard output, which Lambda takes to CloudWatch Logs.
+//! JSON log lines on standard output, which Lambda sends to CloudWatch Logs.
 
 use std::{io, panic};
 
@@ -6,10 +6,9 @@ use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
-/// Starts logging at `level`. Libraries below us log warnings only: at finer levels they would log requests
-/// with all that is in them.
+/// Starts logging at `level`. Libraries log warnings and errors only: at finer levels they would log whole requests.
 ///
-/// A panic is logged by its place; its message, which may quote data, is not.
+/// For a panic only its place is logged: its message may quote data.
 pub fn start(level: Level) {
     let lines = tracing_subscriber::fmt::layer()
         .json()
@@ -18,7 +17,7 @@ pub fn start(level: Level) {
         .with_span_list(false)
         .with_ansi(false)
         .with_writer(io::stdout);
-    // A second start, in a test, keeps the first.
+    // A second start, in a test, keeps the first subscriber.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter(level))).try_init();
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string);
@@ -26,7 +25,7 @@ pub fn start(level: Level) {
     }));
 }
 
-/// What is logged at `level`.
+/// The filter for `level`: this project's crates log at `level`, libraries at warnings at most.
 #[must_use]
 pub fn filter(level: Level) -> Targets {
     let foreign = LevelFilter::from_level(level.min(Level::WARN));
@@ -34,7 +33,7 @@ pub fn filter(level: Level) -> Targets {
     Targets::new().with_default(foreign).with_target(OURS, ours)
 }
 
-/// How the libraries of this project begin, those of the functions too.
+/// The prefix of this project's crate names, including the functions' libraries.
 const OURS: &str = "relay_";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Metrics in CloudWatch's embedded format: JSON lines on standard output, which CloudWatch counts as it takes them in.
+//! Metrics in CloudWatch's embedded metric format: JSON lines on standard output, which CloudWatch turns into metrics.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -6,15 +6,15 @@ use std::error::Error;
 
 use metrics_cloudwatch_embedded::{Builder, Collector};
 
-/// Starts counting: from now on the macros of `metrics` count, and the collector writes down what they counted.
+/// Installs the metrics recorder: the macros of `metrics` now record, and the returned collector writes the values out.
 ///
 /// # Errors
-/// If the process counts already.
+/// If the process already has a recorder.
 pub fn start(stack_name: &str) -> Result<&'static Collector, Box<dyn Error + Send + Sync>> {
     Builder::new().cloudwatch_namespace(namespace(stack_name)).init()
 }
 
-/// Where CloudWatch keeps the metrics of a deployment.
+/// The CloudWatch namespace of a deployment's metrics.
 #[must_use]
 pub fn namespace(stack_name: &str) -> String {
     format!("ticket-relay/{stack_name}")

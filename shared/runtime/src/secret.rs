@@ -1,4 +1,4 @@
-//! Secrets of Secrets Manager: read when first needed, kept five minutes.
+//! Secrets from Secrets Manager: read when first needed, cached for five minutes.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,33 +10,29 @@ use tokio::sync::Mutex;
 
 use crate::aws;
 
-/// How long a secret is used before it is read again.
+/// How long a secret is cached.
 const KEPT_FOR: Duration = Duration::from_secs(300);
 
-/// Why a secret could not be had.
+/// Why a secret is not available.
 #[derive(Debug, Error)]
 pub enum SecretError {
-    /// Secrets Manager did not give it.
-    #[error(
-        "Secrets Manager did not give the secret {id}: {cause}; check that it exists and that the function may read it"
-    )]
+    /// Secrets Manager did not return the secret.
+    #[error("cannot read the secret {id}: {cause}; check that it exists and that the function may read it")]
     NotRead {
-        /// Which secret.
+        /// The secret's ARN or name.
         id: String,
-        /// What the SDK says.
+        /// The SDK's error.
         cause: String,
     },
-    /// It is not what it should be. The cause is not told, since it could quote the secret.
-    #[error(
-        "the secret {id} is not the JSON object that this function needs, or not filled in; see the README on how to fill it in"
-    )]
+    /// The secret does not have the expected members. The cause is omitted because it could quote the secret.
+    #[error("the secret {id} is not the expected JSON object, or not filled in; fill it in as the README describes")]
     NotUsable {
-        /// Which secret.
+        /// The secret's ARN or name.
         id: String,
     },
 }
 
-/// One secret, read when first needed and again after five minutes.
+/// A secret that is read when first needed and again after five minutes.
 pub struct CachedSecret<T> {
     client: aws_sdk_secretsmanager::Client,
     id: String,
@@ -51,26 +47,25 @@ impl<T> fmt::Debug for CachedSecret<T> {
 }
 
 impl<T: DeserializeOwned + Clone> CachedSecret<T> {
-    /// The secret of that ARN or name.
+    /// The secret with the ARN or name `id`.
     #[must_use]
     pub fn new(client: aws_sdk_secretsmanager::Client, id: String, clock: SharedClock) -> Self {
         Self { client, id, clock, cached: Mutex::new(None) }
     }
 
-    /// The secret as it was read at most five minutes ago. Callers at the same time share one read.
+    /// The secret, read at most five minutes ago. Concurrent callers share one read.
     ///
     /// # Errors
-    /// If Secrets Manager does not give it, or gives something else.
+    /// If the secret cannot be read or is not usable.
     pub async fn get(&self) -> Result<T, SecretError> {
         let now = self.clock.now();
         self.read_unless(|read_at| read_at.until(now) < KEPT_FOR).await
     }
 
-    /// The secret as it is now, for a caller whom the one it used has failed. If somebody has read it since
-    /// `used_since`, that is fresh enough.
+    /// The current secret, for a caller whose cached one was refused. A read later than `used_since` is fresh enough.
     ///
     /// # Errors
-    /// If Secrets Manager does not give it, or gives something else.
+    /// If the secret cannot be read or is not usable.
     pub async fn refresh(&self, used_since: EpochMillis) -> Result<T, SecretError> {
         self.read_unless(|read_at| read_at > used_since).await
     }

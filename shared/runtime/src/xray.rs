@@ -1,8 +1,8 @@
-//! Tracing across the queues: a notification's trace goes with its keys, as a message's `AWSTraceHeader`, and the request
-//! to TOP that it leads to is told to X-Ray as a part of it.
+//! Tracing across the queues. A notification's trace travels with its keys, as the `AWSTraceHeader` of each message.
+//! The resulting request to TOP is reported to X-Ray as a part of that trace.
 //!
-//! Lambda traces its own invocations, and links them where a batch has messages of several traces. What it cannot know is
-//! which request to TOP belongs to which message; so that is told here, to the daemon that Lambda runs beside a function.
+//! Lambda traces its own invocations, and links them if a batch has messages of several traces. It cannot know which
+//! request to TOP belongs to which message. This module reports that to the daemon that Lambda runs next to a function.
 //!
 //! <https://docs.aws.amazon.com/xray/latest/devguide/xray-services-sqs.html>,
 //! <https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html>
@@ -14,62 +14,62 @@ use serde_json::json;
 
 use crate::environment::Lookup;
 
-/// The message attribute that a trace travels in. SQS takes it for its own.
+/// The message attribute that carries a trace: a system attribute of SQS.
 pub const ATTRIBUTE: &str = "AWSTraceHeader";
 
-/// The header of a request that says which trace it belongs to.
+/// The request header that carries a trace.
 pub const HEADER: &str = "x-amzn-trace-id";
 
-/// Where in which trace something belongs.
+/// A position in a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place<'a> {
     trace_id: &'a str,
     parent_id: &'a str,
 }
 
-/// Reads `Root=…;Parent=…;Sampled=1`; nothing if it is not to be traced.
+/// Parses `Root=…;Parent=…;Sampled=1`. `None` if the trace is not sampled.
 fn place(header: &str) -> Option<Place<'_>> {
     let part = |name: &str| header.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
     (part("Sampled") == Some("1")).then_some(())?;
     Some(Place { trace_id: part("Root")?, parent_id: part("Parent")? })
 }
 
-/// A request to TOP, as it went.
+/// A completed request to TOP.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent<'a> {
-    /// Which call.
+    /// The call's name.
     pub call: &'a str,
-    /// Its id at TOP.
+    /// The call's id at TOP.
     pub key: &'a str,
-    /// When it was sent.
+    /// When the request was sent.
     pub from: EpochMillis,
-    /// When it was answered, or given up.
+    /// When TOP answered, or the sender gave up.
     pub to: EpochMillis,
-    /// The HTTP status of the answer, if there was one.
+    /// The HTTP status, if TOP answered.
     pub status: Option<u16>,
-    /// Any number, to tell it from others of the trace.
+    /// A random number that identifies the request within the trace.
     pub id: u64,
 }
 
-/// X-Ray's daemon, where there is one.
+/// The X-Ray daemon, if there is one.
 #[derive(Debug, Default)]
 pub struct Daemon(Option<(UdpSocket, SocketAddr)>);
 
 impl Daemon {
-    /// The daemon that `AWS_XRAY_DAEMON_ADDRESS` names, as Lambda does where tracing is on.
+    /// The daemon at `AWS_XRAY_DAEMON_ADDRESS`, which Lambda sets when tracing is on.
     #[must_use]
     pub fn of(lookup: Lookup<'_>) -> Self {
         let address = || -> Option<_> {
             let address: SocketAddr = lookup("AWS_XRAY_DAEMON_ADDRESS")?.parse().ok()?;
             let socket = UdpSocket::bind(if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).ok()?;
-            // A full buffer must not hold up a call.
+            // A full buffer must not delay a call.
             socket.set_nonblocking(true).ok()?;
             Some((socket, address))
         };
         Self(address())
     }
 
-    /// Tells of a request to TOP that belongs to the trace of `header`. A datagram that gets lost is not told again.
+    /// Reports a request to TOP as part of the trace in `header`. A lost datagram is not sent again.
     pub fn tell(&self, header: Option<&str>, sent: Sent<'_>) {
         let (Some((socket, address)), Some(place)) = (&self.0, header.and_then(place)) else { return };
         let seconds = |at: EpochMillis| json!(std::time::Duration::from_millis(at.0.unsigned_abs()).as_secs_f64());
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_is_read_if_it_is_to_be_traced() {
+    fn only_sampled_headers_are_parsed() {
         let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=a:1";
         let expected = Place { trace_id: "1-5759e988-bd862e3fe1be46a994272793", parent_id: "53995c3f42cd8ad8" };
         assert_eq!(place(header), Some(expected));

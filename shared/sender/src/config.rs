@@ -1,4 +1,4 @@
-//! Configuration of a function that calls TOP: read from the environment once, at start, and checked as a whole.
+//! Configuration of a function that calls TOP, read from the environment once, at start, and checked as a whole.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
 use relay_top::sign::SignMethod;
 use relay_types::call::CallKind;
 
-/// Of each function that calls TOP.
+/// The settings of a function that calls TOP.
 #[derive(Debug, Clone)]
 pub struct CallConfig {
-    /// The table.
+    /// `TABLE_NAME` and `RETENTION_DAYS`
     pub table: TableConfig,
-    /// Where its messages come from: `ITINERARY_POSTBACK_QUEUE_URL`, `TICKET_VERIFY_QUEUE_URL` or `SHIP_NOTIFY_QUEUE_URL`.
+    /// The function's own queue: `ITINERARY_POSTBACK_QUEUE_URL`, `TICKET_VERIFY_QUEUE_URL` or `SHIP_NOTIFY_QUEUE_URL`.
     pub queue_url: String,
-    /// `NOTIFICATIONS_QUEUE_URL`: where the keys of records go that must be decided again.
+    /// `NOTIFICATIONS_QUEUE_URL`: the queue for the keys of records that dispatch must decide again.
     pub notifications_queue_url: String,
     /// `TOP_GATEWAY_URL`
     pub top_gateway_url: String,
@@ -29,13 +29,13 @@ impl CallConfig {
     /// Reads and checks the environment.
     ///
     /// # Errors
-    /// Lists everything that is wrong with it.
+    /// Lists every problem.
     pub fn read(kind: CallKind, lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
         let top_gateway_url = reader.required("TOP_GATEWAY_URL");
         let known_scheme = top_gateway_url.starts_with("https://") || top_gateway_url.starts_with("http://");
         if !top_gateway_url.is_empty() && !known_scheme {
-            reader.problem("TOP_GATEWAY_URL: must begin with https:// (or http:// for a local one)");
+            reader.problem("TOP_GATEWAY_URL: must begin with https:// (or http:// for a local gateway)");
         }
         let sign_method = |name: &str| SignMethod::named(name).ok_or("must be md5, hmac or hmac-sha256");
         let config = Self {
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_with_an_environment_is_told_at_once() {
+    fn all_configuration_problems_are_reported_together() {
         let variables = HashMap::from([
             ("TABLE_NAME", "t"),
             ("TICKET_VERIFY_QUEUE_URL", ""),

@@ -1,7 +1,7 @@
-//! Making a call: claim the record's target, send it to TOP, write down how it ended. Two requests to DynamoDB and one to
-//! TOP.
+//! Sends a call: claims the record's target, sends it to TOP, records the outcome. This takes two requests to DynamoDB
+//! and one to TOP.
 //!
-//! Whatever stops in between leaves the record claimed. When the lease has run out, the call's resend policy decides.
+//! If the sender stops in between, the record stays claimed. After the lease expires, the call's resend policy decides.
 
 pub mod config;
 
@@ -34,38 +34,39 @@ use relay_types::time::{EpochMillis, SharedClock, SharedRandom, SystemClock, sys
 
 use crate::config::CallConfig;
 
-/// Clock skew that a lease allows for, beyond the end of its owner's invocation.
+/// Clock skew that a lease allows for, added to the end of its owner's invocation.
 const SKEW: Duration = Duration::from_secs(60);
-/// Kept back from TOP's time to write down how the call ended: all tries of that request, and the batch's reserve.
+/// Reserved after TOP's time-out to record the outcome: all attempts of that request, and the batch's reserve.
 const TIME_TO_FINISH: Duration = Duration::from_secs(10);
-/// A request is not sent with less than this for TOP to answer.
+/// A request is sent only if TOP has at least this much time to answer.
 const LEAST_FOR_TOP: Duration = Duration::from_secs(1);
 
-/// What a function that calls TOP is made of.
+/// A function that calls TOP, and its dependencies.
 pub struct Sender {
-    /// Which call it makes.
+    /// The call that it sends.
     pub kind: CallKind,
-    /// Where the records are.
+    /// Holds the records.
     pub store: Store,
-    /// Where the keys of records go that must be decided again.
+    /// The queue for the keys of records that dispatch must decide again.
     pub notifications: Queue,
-    /// What a deployment sets.
+    /// The deployment's settings.
     pub settings: Settings,
-    /// What requests are signed with.
+    /// TOP's credentials, which sign the requests.
     pub credentials: CachedSecret<Credentials>,
-    /// How requests are signed.
+    /// The signature method.
     pub sign_method: SignMethod,
-    /// Sends them.
+    /// Sends the requests.
     pub top: TopClient,
     /// How long TOP may take to answer.
     pub top_timeout: Duration,
-    /// Tells the time.
+    /// Gives the time.
     pub clock: SharedClock,
-    /// Makes owner tokens and jitter.
+    /// Generates owner tokens and jitter.
     pub random: SharedRandom,
-    /// Is told of requests to TOP.
+    /// Receives reports of requests to TOP, for their traces.
     pub traces: xray::Daemon,
-    /// Until when TOP has banned this call, as far as this process was told. Sending during a ban prolongs it.
+    /// The end of TOP's ban of this call in milliseconds, as far as this process knows. Sending during a ban prolongs
+    /// it.
     pub banned_until: AtomicI64,
 }
 
@@ -75,10 +76,10 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// Runs the function that makes calls of `kind`: everything it is made of is built once, here.
+/// Builds the sender of calls of `kind`, and runs it until Lambda ends the process.
 ///
 /// # Errors
-/// If its environment cannot be used, or the Lambda runtime stops.
+/// If the environment is invalid, or the Lambda runtime stops.
 pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
     let aws = relay_runtime::start()?;
     let config = CallConfig::read(kind, &environment)?;
@@ -100,13 +101,13 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
         banned_until: AtomicI64::new(0),
     };
     let runner = BatchRunner::new(Queue::open(&aws, config.queue_url), clock, random);
-    // The queue is written to only when something goes wrong, so that it is not connected to.
+    // No connection to SQS in advance: the queue is used only after a failure.
     tokio::join!(aws.connect_to_dynamodb(), connections.prepare(&config.top_gateway_url));
     let handler = service_fn(async |event| Ok::<_, Infallible>(sender.handle(&runner, event).await));
     lambda_runtime::run(handler).await
 }
 
-/// One attempt to make a call.
+/// One attempt of a call.
 #[derive(Clone, Copy)]
 struct Attempt<'a> {
     lane: &'a Lane,
@@ -122,7 +123,7 @@ impl Sender {
         runner.run(event.payload, &invocation, |message| self.deliver(message, &invocation)).await
     }
 
-    /// Handles one message: makes the call that its record asks for, if that is due and nobody else is making it.
+    /// Handles one message: sends its record's target if it is due and no other sender has claimed it.
     pub async fn deliver(&self, message: Message<RecordKey>, invocation: &Invocation) -> Handled {
         let key = message.key;
         let retry = || Handled::Failed(backoff::pause(message.receive_count, (self.random)()));
@@ -130,7 +131,7 @@ impl Sender {
             tracing::info!(record = %key, seconds = left.as_secs(), "call postponed: TOP has banned it");
             return Handled::Again(backoff::at_least(left, (self.random)()));
         }
-        // Before the claim, so that a call is not claimed that cannot be sent.
+        // Before the claim: a call that cannot be sent must not be claimed.
         let credentials = match self.credentials.get().await {
             Ok(credentials) => credentials,
             Err(error) => {
@@ -138,7 +139,7 @@ impl Sender {
                 return retry();
             }
         };
-        // Unique to this claim: two messages of one batch may carry the same key.
+        // Unique to this claim: two messages of a batch may carry the same key.
         let owner = format!("{}/{}/{:016x}", invocation.request_id, message.id, (self.random)());
         let now = self.clock.now();
         let lease_until = now.plus(now.until(invocation.deadline) + SKEW);
@@ -149,7 +150,7 @@ impl Sender {
             Ok(Claim::Refused(record)) => match self.not_claimed(record.as_deref(), message.receive_count).await {
                 Ok(handled) => handled,
                 Err(error) => {
-                    tracing::error!(record = %key, %error, "abandoned call not given up");
+                    tracing::error!(record = %key, %error, "abandoned call not handed over to dispatch");
                     retry()
                 }
             },
@@ -160,7 +161,7 @@ impl Sender {
         }
     }
 
-    /// What becomes of a message whose record could not be claimed.
+    /// Decides how to handle a message whose record could not be claimed.
     async fn not_claimed(&self, record: Option<&OrderRecord>, received: u32) -> Result<Handled, StoreError> {
         let Some(record) = record else {
             tracing::info!("nothing to send: the record is gone");
@@ -168,20 +169,20 @@ impl Sender {
         };
         let now = self.clock.now();
         let target = record.target.as_ref().filter(|target| target.call == self.kind && target.end.is_none());
-        // Whoever decides the facts enqueues the key again.
+        // If facts are undecided, dispatch enqueues the key again after deciding them.
         let (Some(target), true) = (target, record.facts.is_empty()) else {
             tracing::info!(record = %record.key, "nothing to send");
             return Ok(Handled::Done);
         };
         match &record.sending {
-            // Most likely it is done in a moment. If its sender dies, the lease runs out.
+            // The other sender usually finishes in a moment. If it dies, its lease expires.
             Some(sending) if sending.until >= now => {
                 let pause = backoff::pause(received, (self.random)());
                 Ok(Handled::Again(pause.min(now.until(sending.until) + Duration::from_secs(1))))
             }
             Some(_) if target.resend == Resend::Never => {
-                // Dispatch gives it up: its message is the record's key, too.
-                tracing::error!(record = %record.key, "call abandoned: its sender did not finish, and it must not be sent again");
+                // Dispatch ends the call. Its messages carry the record key, too.
+                tracing::error!(record = %record.key, "call abandoned: its sender did not finish, and it must not be retried");
                 let queue = &self.notifications;
                 Ok(match queue.send(&record.key, None).await {
                     Ok(()) => Handled::Done,
@@ -216,18 +217,18 @@ impl Sender {
         self.log(&lane, record, &attempted, is_configuration_fault);
         match self.finish(record, &attempted, trace_header).await {
             Err(error) => {
-                tracing::error!(call = %lane, %error, "outcome not recorded: the lease runs out, and the resend policy decides");
+                tracing::error!(call = %lane, %error, "outcome not recorded: the resend policy decides after the lease expires");
                 let left = record.sending.as_ref().map_or(SKEW, |sending| self.clock.now().until(sending.until));
                 Handled::Failed(left + Duration::from_secs(1))
             }
             Ok(false) => {
-                tracing::error!(call = %lane, "outcome not recorded: the claim had passed to another sender");
+                tracing::error!(call = %lane, "outcome not recorded: another sender has taken over the claim");
                 Handled::Done
             }
             Ok(true) => match &attempted {
                 Attempted::NotExecuted(due, _) | Attempted::Resend(due, _) => {
                     let pause = self.clock.now().until(*due);
-                    // A ban is obeyed, which is no failure.
+                    // Waiting for the end of a ban is not a failure.
                     if self.ban_left().is_some() { Handled::Again(pause) } else { Handled::Failed(pause) }
                 }
                 _ => Handled::Done,
@@ -235,21 +236,21 @@ impl Sender {
         }
     }
 
-    /// The request to send, or why there is none now: DynamoDB may answer later, and another version of this function may
-    /// read what this one cannot.
+    /// The request to send. If there is none, the call is retried later: DynamoDB may answer then, and another version
+    /// of this function may be able to read the request.
     async fn request(&self, record: &OrderRecord) -> Result<CallRequest, (ErrorClass, String)> {
         let fault = |problem: String| (ErrorClass::ConfigurationFault, problem);
         let target = record.target.as_ref().ok_or_else(|| fault("the record has no target".to_owned()))?;
         let json = self.store.body(&record.key, &target.request).await;
         let json = json.map_err(|error| (ErrorClass::NotExecuted { ban: None }, error.to_string()))?;
-        let json = json.ok_or_else(|| fault("the stored request is lost".to_owned()))?;
+        let json = json.ok_or_else(|| fault("the stored request is missing".to_owned()))?;
         CallRequest::from_stored(target.call, &json)
-            .map_err(|problem| fault(format!("the stored request cannot be read by this version: {problem}")))
+            .map_err(|problem| fault(format!("this version cannot read the stored request: {problem}")))
     }
 
-    /// Writes down how an attempt ended, with everything that follows; where facts came meanwhile, or something follows
-    /// that needs more than the record, only the outcome, and leaves the rest to dispatch. `false` if the claim had passed
-    /// to another sender.
+    /// Records the outcome of an attempt, together with the next decision. Hands in only the outcome, and leaves the
+    /// decision to dispatch, if facts arrived meanwhile or the decision needs more than the record. `false` if another
+    /// sender has taken over the claim.
     async fn finish(
         &self,
         claimed: &OrderRecord,
@@ -262,7 +263,7 @@ impl Sender {
             && decided.wakes.is_empty()
             && self.store.replace(claimed, &decided.record, &owner).await?
         {
-            // Another target may follow: that of the next total.
+            // The next total may be the new target.
             if decided.record.generation != claimed.generation {
                 self.wake(&decided.record.key, trace_header).await;
             }
@@ -275,15 +276,14 @@ impl Sender {
         Ok(handed_in)
     }
 
-    /// Has dispatch look at a record. If that is lost, the sweep does.
+    /// Enqueues a record's key for dispatch. If that fails, the sweep enqueues it.
     async fn wake(&self, key: &RecordKey, trace_header: Option<&str>) {
         if let Err(error) = self.notifications.send(key, trace_header).await {
-            tracing::warn!(record = %key, %error, "record not enqueued: the sweep will do it");
+            tracing::warn!(record = %key, %error, "record not enqueued: the sweep will enqueue it");
         }
     }
 
-    /// One attempt; a second one with fresh credentials if TOP says that those used are wrong and others have
-    /// been put in place.
+    /// Sends the request; sends it once more if TOP refused the credentials and the secret has new ones.
     async fn attempt(&self, attempt: Attempt<'_>, credentials: Credentials) -> Outcome {
         let used_since = self.clock.now();
         let outcome = self.exchange(attempt, &credentials).await;
@@ -292,12 +292,12 @@ impl Sender {
         }
         match self.credentials.refresh(used_since).await {
             Ok(fresh) if fresh != credentials => {
-                tracing::warn!(call = %attempt.lane.call, "credentials were renewed meanwhile: sending once more with those");
+                tracing::warn!(call = %attempt.lane.call, "credentials changed: call retried with the new ones");
                 self.exchange(attempt, &fresh).await
             }
             Ok(_) => outcome,
             Err(error) => {
-                tracing::error!(%error, "credentials could not be read again");
+                tracing::error!(%error, "credentials not read again");
                 outcome
             }
         }
@@ -306,7 +306,7 @@ impl Sender {
     async fn exchange(&self, attempt: Attempt<'_>, credentials: &Credentials) -> Outcome {
         let Attempt { lane, request, invocation, trace_header } = attempt;
         let not_executed = ErrorClass::NotExecuted { ban: None };
-        // Another message of the batch may have been told of one while this one was claimed.
+        // Another message of the batch may have met a ban while this one was claimed.
         if let Some(left) = self.ban_left() {
             let ban = Some(Ban::For(left));
             return Outcome::Failed(ErrorClass::NotExecuted { ban }, Failure::of("not sent: TOP has banned this call"));
@@ -314,7 +314,7 @@ impl Sender {
         let now = self.clock.now();
         let timeout = now.until(invocation.deadline).saturating_sub(TIME_TO_FINISH).min(self.top_timeout);
         if timeout < LEAST_FOR_TOP {
-            return Outcome::Failed(not_executed, Failure::of("not sent: too little time was left in the invocation"));
+            return Outcome::Failed(not_executed, Failure::of("not sent: too little time left in the invocation"));
         }
         let form = form::build(request, credentials, self.sign_method, now);
         let answer = self.top.send(form, timeout).await;
@@ -335,7 +335,7 @@ impl Sender {
         }
     }
 
-    /// What the outcome of an attempt means for its record.
+    /// Converts TOP's outcome into the attempt's outcome for the record, with the time of the next attempt.
     fn attempted(&self, outcome: Outcome, record: &OrderRecord) -> Attempted {
         let now = self.clock.now();
         let next_try = || now.plus(backoff::pause(record.attempt, (self.random)()));
@@ -363,14 +363,14 @@ impl Sender {
         }
     }
 
-    /// How long TOP's ban of this call still lasts, as far as this process was told.
+    /// The rest of TOP's ban of this call, as far as this process knows.
     fn ban_left(&self) -> Option<Duration> {
         let banned_until = EpochMillis(self.banned_until.load(Ordering::Relaxed));
         let now = self.clock.now();
         (banned_until > now).then(|| now.until(banned_until))
     }
 
-    /// One line an attempt. TOP's message is on the record, not here: it may quote the request.
+    /// Logs one line per attempt. TOP's message may quote the request, so it is kept in the record only.
     fn log(&self, lane: &Lane, record: &OrderRecord, attempted: &Attempted, is_configuration_fault: bool) {
         let attempt = record.attempt;
         let outcome = attempted.as_str();
@@ -384,8 +384,8 @@ impl Sender {
         let request_id = failure.and_then(|failure| failure.request_id.as_deref());
         tracing::warn!(call = %lane, attempt, outcome, code, sub_code, request_id, "call failed");
         if is_configuration_fault {
-            // At the level that no `LogLevel` leaves out: an alarm counts these lines.
-            let means = "correct the credentials, the permissions, the white-list or the version of this function";
+            // At error, which every `LogLevel` includes: an alarm counts these lines.
+            let means = "configuration fault: correct the credentials, permissions, IP white-list or function version";
             tracing::error!(call = %lane, code, sub_code, configuration_fault = true, "{means}");
         }
     }

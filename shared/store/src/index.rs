@@ -1,10 +1,10 @@
-//! The two sparse indexes: `unfinished`, in which the sweep finds what should go on by itself, and `attention`, in
-//! which people find what cannot.
+//! The two sparse indexes. In `unfinished` the sweep finds records that should continue by themselves. In `attention`
+//! operators find records that need attention.
 //!
 //! A record is in an index while it has the index's partition attribute. The write that changes the record sets or
-//! removes it, so record and index never disagree for longer than DynamoDB takes to follow.
+//! removes it, so record and index never disagree for longer than DynamoDB takes to update the index.
 //!
-//! The partition attribute holds a shard, because all writes to one index partition share its thousand writes a second,
+//! The partition attribute holds a shard. All writes to one index partition share its limit of 1,000 writes a second,
 //! and an index that falls behind throttles its table
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-sharding.html>).
 
@@ -22,26 +22,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Item, Store, StoreError, n, read, s, written};
 
-/// The index of what should go on by itself: partition `unfinished`, sorted by `look_at`.
+/// The index of unfinished records: partition `unfinished`, sorted by `look_at`.
 pub const UNFINISHED: &str = "unfinished";
-/// The index of what needs a person: partition `attention`, sorted by `since`.
+/// The index of everything that needs attention: partition `attention`, sorted by `since`.
 pub const ATTENTION: &str = "attention";
-/// What the first projects besides its keys. A claim changes none of it.
+/// Attributes that [`UNFINISHED`] projects besides its keys. A claim changes none of them.
 pub const UNFINISHED_PROJECTS: [&str; 1] = ["touched"];
-/// What the second projects besides its keys. A claim changes none of it.
+/// Attributes that [`ATTENTION`] projects besides its keys. A claim changes none of them.
 pub const ATTENTION_PROJECTS: [&str; 5] = ["reasons", "unreadable", "t_call", "t_id", "t_key"];
 
-/// Into how many partitions each index is spread. Together they take some 4,000 writes a second, and an order makes two;
-/// every sweep and every page of the attention list queries all of them.
+/// Number of partitions of each index. Together they take about 4,000 writes a second, and an order makes two. Every
+/// sweep and every page of the attention list queries all of them.
 pub const SHARDS: u8 = 4;
 
-/// The shard of a record, in both indexes.
+/// The shard of an item, the same in both indexes.
 #[must_use]
 pub fn shard_of(pk: &str) -> AttributeValue {
     s((sha256_prefix(pk.as_bytes()) % SHARDS).to_string())
 }
 
-/// A place in an index.
+/// A position in an index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
     /// The index's sort key.
@@ -55,14 +55,14 @@ pub struct Position {
 /// A record that the sweep must look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overdue {
-    /// Which record; `None` if an item that is no record got into the index.
+    /// The record's key; `None` if the item in the index is not a record.
     pub key: Option<RecordKey>,
-    /// Where it is in the index.
+    /// The position in the index.
     pub position: Position,
     touched: EpochMillis,
 }
 
-/// How far a reading of the attention list has come, in each shard.
+/// A cursor into the attention list: the last position read in each shard.
 pub type Cursor = BTreeMap<u8, Position>;
 
 #[derive(Deserialize)]
@@ -101,7 +101,7 @@ impl Entry {
     }
 }
 
-/// Where to go on reading a shard of what is overdue.
+/// A cursor into the overdue records of one shard.
 #[derive(Debug, Clone, Default)]
 pub struct NextPage(Option<Item>);
 
@@ -114,11 +114,11 @@ impl Store {
             .expression_attribute_values(":shard", s(shard.to_string()))
     }
 
-    /// Reads a page of what the sweep must look at by now in one shard, longest overdue first, and says where the next
-    /// page begins, if there is one.
+    /// Reads a page of the overdue records in one shard, longest overdue first. Returns a cursor if there is another
+    /// page.
     ///
     /// # Errors
-    /// If DynamoDB did not answer.
+    /// If DynamoDB did not respond.
     pub async fn overdue(
         &self,
         shard: u8,
@@ -143,10 +143,10 @@ impl Store {
         Ok((entries(output.items).map(overdue).collect(), next))
     }
 
-    /// Puts off the next look at a record whose key was enqueued, unless its look has changed since it was read.
+    /// Postpones the next look at a record whose key was enqueued, unless its `look_at` has changed since it was read.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost: then the record is looked at again sooner.
+    /// If DynamoDB did not perform the write or its response was lost. The sweep then looks at the record sooner.
     pub async fn look_again(&self, overdue: &Overdue, now: EpochMillis) -> Result<bool, StoreError> {
         let result = self
             .update(&overdue.position.pk, &overdue.position.sk)
@@ -159,11 +159,11 @@ impl Store {
         written(result, "UpdateItem of an overdue record")
     }
 
-    /// Reads what needs a person, oldest first, from `after` on: at most `limit` entries, and where to go on if there
+    /// Reads the attention list after the cursor `after`, oldest first: at most `limit` entries, and a cursor if there
     /// are more.
     ///
     /// # Errors
-    /// If DynamoDB did not answer.
+    /// If DynamoDB did not respond.
     pub async fn attention(&self, limit: u8, after: &Cursor) -> Result<(Vec<NeedsPerson>, Option<Cursor>), StoreError> {
         let shards = try_join_all((0..SHARDS).map(|shard| self.attention_of(shard, limit, after.get(&shard)))).await?;
         let mut more = shards.iter().any(|(_, more)| *more);
@@ -171,7 +171,7 @@ impl Store {
             .zip(shards)
             .flat_map(|(shard, (entries, _))| entries.into_iter().map(move |entry| (shard, entry)))
             .collect();
-        // Stable: among equal times each shard keeps its own order, in which DynamoDB goes on.
+        // A stable sort: for equal times each shard keeps DynamoDB's order, in which the next page continues.
         entries.sort_by_key(|(_, entry)| entry.since);
         more |= entries.len() > usize::from(limit);
         entries.truncate(usize::from(limit));
@@ -181,10 +181,11 @@ impl Store {
         Ok((shown, more.then_some(cursor)))
     }
 
-    /// Counts what needs a person: all of it, as long as a page of the index holds it (some thousands in each shard).
+    /// Counts the entries of the attention list. Exact while one page of the index holds a shard (some thousand
+    /// entries).
     ///
     /// # Errors
-    /// If DynamoDB did not answer.
+    /// If DynamoDB did not respond.
     pub async fn count_needing_person(&self) -> Result<u64, StoreError> {
         let counts = try_join_all((0..SHARDS).map(|shard| async move {
             let output = self
@@ -228,7 +229,7 @@ impl Store {
 fn entries(items: Option<Vec<Item>>) -> impl Iterator<Item = Entry> {
     items.unwrap_or_default().into_iter().filter_map(|item| match read(item) {
         Ok(entry) => Some(entry),
-        // An item written by hand must not hold up the others.
+        // An item that was edited manually must not block the others.
         Err(error) => {
             tracing::error!(%error, "index entry skipped");
             None

@@ -1,6 +1,6 @@
-//! The record as a DynamoDB item.
+//! Converts an order record to and from a DynamoDB item.
 //!
-//! Attributes that this version does not know are kept as they are.
+//! Attributes that this version does not know are kept unchanged.
 
 use std::collections::BTreeMap;
 
@@ -12,27 +12,27 @@ use serde::de::DeserializeOwned;
 use crate::index::shard_of;
 use crate::{Item, StoreError, n, s};
 
-/// The names of the attributes that this version writes, beside those with a prefix.
+/// The attributes that this version writes, besides those with a prefix.
 pub const KNOWN: [&str; 31] = [
     "touched", "pk", "sk", "revision", "writer", "link", "facts", "current", "repeat", "wanted", "generation",
     "attempt", "unsettled", "quiet", "told", "submissions", "waits", "stopped", "dismissed", "waiting", "history",
     "entries", "summarised", "kept_until", "expires_at", "points_to", "attention", "since", "reasons", "unfinished",
     "look_at",
 ];
-/// The prefix of the attributes of the target.
+/// The prefix of the target's attributes.
 const TARGET: &str = "t_";
-/// The prefix of the attributes of the claim under way.
+/// The prefix of the current claim's attributes.
 const SENDING: &str = "s_";
-/// The prefix of a notification's attribute; its digest follows.
+/// The prefix of a notification's attribute. The notification's digest follows.
 pub const NOTIFICATION: &str = "n#";
 
 /// The sort key of a record.
 pub const RECORD: &str = "record";
 
-/// Reads an item.
+/// Reads a record from its item.
 ///
 /// # Errors
-/// If it is not one that this version writes.
+/// If the item is not in this version's format.
 pub fn read_record(mut item: Item) -> Result<OrderRecord, StoreError> {
     let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
     let (pk, sk) = (text("pk"), text("sk"));
@@ -54,10 +54,10 @@ pub fn read_record(mut item: Item) -> Result<OrderRecord, StoreError> {
     Ok(OrderRecord { key, target, sending, notifications, look_at, attention, foreign: unknown, ..record })
 }
 
-/// The item.
+/// Writes a record as an item.
 ///
 /// # Errors
-/// If it cannot be written as one.
+/// If the record cannot be serialised.
 pub fn write_record(record: &OrderRecord) -> Result<Item, StoreError> {
     let failed = |error: serde_dynamo::Error| StoreError::Request {
         operation: "serialising a record",
@@ -97,6 +97,6 @@ fn take_prefixed(item: &mut Item, prefix: &str) -> Vec<(String, AttributeValue)>
 
 fn read_part<T: DeserializeOwned>(item: &mut Item, prefix: &str) -> Result<Option<T>, ()> {
     let part: Item = take_prefixed(item, prefix).into_iter().collect();
-    // A claim's condition may have left attributes of a target that is gone; without its call there is none.
+    // A claim's condition may have left attributes of a target that is gone. Without `call` there is no target.
     if part.is_empty() { Ok(None) } else { serde_dynamo::from_item(part).map(Some).map_err(|_| ()) }
 }

@@ -1,9 +1,9 @@
-//! Lanes have one owner: a pointer to the record that may tell TOP about one thing.
+//! Owners of lanes. A lane has one owner: a pointer to the record that may tell TOP about one thing.
 //!
-//! The holder's record is the truth: it holds a lane while its target is there, or while it told or may have told
-//! something there. `taken_for` is the revision of the holder's record for which the lane was taken. Whoever is refused reads
-//! the holder's record: if that has moved on since and does not hold the lane, the lane is free. Nobody frees a lane;
-//! giving it up is the holder's own write of its record.
+//! The holder's record is the truth. It holds a lane while its target is there, or while it told or may have told TOP
+//! something there. `taken_for` is the revision of the holder's record for which the lane was taken. A record that is
+//! refused the lane reads the holder's record. If the holder has a newer revision and does not hold the lane, the lane
+//! is free. Nobody else frees a lane: the holder gives it up by writing its record.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use relay_types::call::Lane;
@@ -15,9 +15,9 @@ use crate::item::RECORD;
 use crate::{Store, StoreError, Updated, n, read, s, updated, written};
 
 const SK: &str = "owner";
-/// Most records that a holder wakes. The sweep finds the others.
+/// Maximum number of records that a holder wakes. The sweep finds the others.
 const MAX_WAITING: i64 = 50;
-/// How often a run tries to take a lane whose owner keeps changing.
+/// Maximum number of tries to take a lane whose owner keeps changing.
 const MAX_TRIES: usize = 4;
 
 fn pk(lane: &Lane) -> String {
@@ -31,27 +31,27 @@ struct Owner {
     token: String,
 }
 
-/// What came of taking a lane.
+/// The result of taking a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
-    /// The record may write a target there.
+    /// The record may write a target on the lane.
     Taken,
-    /// A newer run of the same record took it: this run ends.
+    /// A newer run for the same record took the lane; this run ends.
     NewerRun,
-    /// Another record has it.
+    /// Another record has the lane.
     Refused {
-        /// What was found.
+        /// The state of the lane.
         found: LaneFound,
-        /// The record that has it.
+        /// The record that has the lane.
         holder: RecordKey,
     },
 }
 
 impl Store {
-    /// Takes a lane for the record `key`, as it was at `revision`. `token` is new for each run.
+    /// Takes a lane for the record `key` at `revision`. Each run needs a new `token`.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost: then the lane may be taken, which does no harm.
+    /// If DynamoDB did not perform the write or its response was lost. The lane may then be taken, which does no harm.
     pub async fn take_lane(
         &self,
         lane: &Lane,
@@ -111,10 +111,10 @@ impl Store {
         Ok(Taken::Refused { found: LaneFound::Undecided, holder })
     }
 
-    /// The record that has a lane, if any does.
+    /// Reads the record that has a lane, if there is one.
     ///
     /// # Errors
-    /// If DynamoDB did not answer, or an item is not one of ours.
+    /// If DynamoDB did not respond, or an item is not in this version's format.
     pub async fn holder_of(&self, lane: &Lane) -> Result<Option<OrderRecord>, StoreError> {
         let Some(item) = self.get(&pk(lane), SK, "GetItem of a lane's owner").await? else { return Ok(None) };
         let owner: Owner = read(item)?;
@@ -124,10 +124,10 @@ impl Store {
         }
     }
 
-    /// Asks the holder of a lane to wake `key` when it gives the lane up. A hint: it may be lost.
+    /// Asks the holder of a lane to wake `key` when it gives up the lane. This is a hint and may be lost.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost.
+    /// If DynamoDB did not perform the write or its response was lost.
     pub async fn wait_for(&self, holder: &RecordKey, key: &RecordKey) -> Result<(), StoreError> {
         let result = self
             .update(&holder.pk(), RECORD)
@@ -140,10 +140,10 @@ impl Store {
         written(result, "UpdateItem of a lane's holder").map(drop)
     }
 
-    /// Keeps an owner for as long as its record needs it.
+    /// Extends the expiry of a lane's owner to `until`.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost.
+    /// If DynamoDB did not perform the write or its response was lost.
     pub async fn keep_lane(&self, lane: &Lane, until: EpochMillis) -> Result<(), StoreError> {
         self.keep(&pk(lane), SK, until).await
     }

@@ -1,12 +1,12 @@
-//! The table: one record an order. It carries the facts; the queues carry only keys.
+//! The DynamoDB table, with one record per order. The table holds the facts; the queues carry only keys.
 //!
 //! | item | pk | sk |
 //! |---|---|---|
 //! | an order record | `order#{partner}#{order_id}` | `record` |
-//! | a long body of a notification, a link or a request | the same | `body#{digest}` |
-//! | the owner of a lane: who may tell TOP about one thing | `lane#{call}#{business id}` | `owner` |
+//! | a long body of a notification, a link or a request | as its record | `body#{digest}` |
+//! | the owner of a lane: the record that may tell TOP about one thing | `lane#{call}#{business id}` | `owner` |
 //! | a submitted call: a record of the same kind | `submission#{call}#{id}` | `record` |
-//! | a body that could not be read | `quarantine#{partner}` | endpoint + digest |
+//! | an unreadable body | `quarantine#{partner}` | endpoint + digest |
 //!
 //! Every change of an order is one conditional write of its record, so two runs cannot race between two items.
 
@@ -30,22 +30,22 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-/// An item as DynamoDB gives it.
+/// An item as DynamoDB returns it.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// Why the table could not be read or written.
+/// A failed read or write of the table.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// DynamoDB did not do it, or its answer was lost.
+    /// DynamoDB did not perform the operation, or its response was lost.
     #[error("DynamoDB {operation} failed: {cause}")]
     Request {
-        /// Which operation.
+        /// The operation that failed.
         operation: &'static str,
-        /// What the SDK says.
+        /// The SDK's error.
         cause: String,
     },
-    /// An item is not what this version writes. The cause is not told, since it could quote the item.
-    #[error("the item {pk} / {sk} was not written by this version of ticket-relay; correct or remove it")]
+    /// An item that this version did not write. The cause is left out because it could quote the item.
+    #[error("item {pk} / {sk} is not in the format of this version of ticket-relay; correct it or remove it")]
     Foreign {
         /// Its partition key.
         pk: String,
@@ -70,7 +70,7 @@ impl From<StoreError> for Refused {
     }
 }
 
-/// The table, and how long a finished record stays in it.
+/// Access to the table.
 #[derive(Debug, Clone)]
 pub struct Store {
     client: aws_sdk_dynamodb::Client,
@@ -79,20 +79,20 @@ pub struct Store {
 }
 
 impl Store {
-    /// The table of that name. `retention` is how long a record stays after everything in it is finished; unfinished
+    /// Opens the table `name`. `retention` is how long a record stays after everything in it is finished. Unfinished
     /// records never expire.
     #[must_use]
     pub const fn new(client: aws_sdk_dynamodb::Client, name: String, retention: Duration) -> Self {
         Self { client, name, retention }
     }
 
-    /// The table of a function.
+    /// Opens the table that a function is configured with.
     #[must_use]
     pub fn open(aws: &Aws, config: TableConfig) -> Self {
         Self::new(aws_sdk_dynamodb::Client::new(aws.sdk()), config.name, config.retention)
     }
 
-    /// How long a finished record stays.
+    /// How long a finished record stays in the table.
     #[must_use]
     pub const fn retention(&self) -> Duration {
         self.retention
@@ -102,14 +102,14 @@ impl Store {
         self.client.update_item().table_name(&self.name).key("pk", s(pk)).key("sk", s(sk))
     }
 
-    /// One item, as it is now.
+    /// Reads one item with a consistent read.
     async fn get(&self, pk: &str, sk: &str, operation: &'static str) -> Result<Option<Item>, StoreError> {
         let get = self.client.get_item().table_name(&self.name).key("pk", s(pk)).key("sk", s(sk)).consistent_read(true);
         Ok(get.send().await.map_err(StoreError::of(operation))?.item)
     }
 }
 
-/// What a conditional update found: the item as it is now, or as it was where the condition failed.
+/// The result of a conditional update: the new item, or the present item if the condition failed.
 enum Updated {
     Written(Item),
     Refused(Item),
@@ -133,7 +133,7 @@ where
     }
 }
 
-/// Whether a conditional update was written.
+/// Whether a conditional update took effect.
 fn written<T, R>(result: Result<T, SdkError<UpdateItemError, R>>, operation: &'static str) -> Result<bool, StoreError>
 where
     R: std::fmt::Debug + Send + Sync + 'static,

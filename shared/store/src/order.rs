@@ -1,4 +1,4 @@
-//! Reading and writing order records: one request for each thing that happens to one.
+//! Reads and writes order records, with one request for each step.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -13,61 +13,61 @@ use relay_types::time::EpochMillis;
 use crate::item::{NOTIFICATION, RECORD, read_record, write_record};
 use crate::{Store, StoreError, Updated, attribute, index, n, s, updated, written};
 
-/// Most facts of one order that wait to be decided. Beyond that, deliveries are kept aside.
+/// Maximum number of undecided facts of one order. Further deliveries are quarantined.
 pub const MAX_UNDECIDED: i64 = 200;
-/// While no more facts than this wait, short bodies stand in the record; this bounds its size.
+/// Maximum number of undecided facts up to which short bodies are stored in the record. It limits the record's size.
 const MAX_INLINE_UNDECIDED: i64 = 16;
-/// The sort key of a body; its digest follows.
+/// The prefix of a body's sort key. The body's digest follows.
 const BODY: &str = "body#";
 
 /// One delivery of a notification.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivery<'a> {
-    /// Which order it is about.
+    /// The order's record.
     pub key: &'a RecordKey,
-    /// Its kind.
+    /// The kind of notification.
     pub kind: NotificationKind,
-    /// The digest of what it says.
+    /// The notification's digest.
     pub digest: &'a str,
-    /// Its body.
+    /// The body as JSON.
     pub body: &'a str,
-    /// Its `request_time`, where it has one.
+    /// The delivery's `request_time`, if it has one.
     pub request_time: Option<&'a str>,
-    /// Made once for this delivery: tells an SDK's repeat of one write from a delivery.
+    /// Unique to this delivery. It distinguishes another delivery from the SDK's repeat of one write.
     pub token: &'a str,
 }
 
-/// What came of a delivery.
+/// The result of recording a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivered {
-    /// It is recorded.
+    /// The delivery is recorded.
     Recorded,
-    /// Too many facts of the order wait to be decided.
+    /// The order has too many undecided facts.
     Full,
 }
 
-/// What came of putting a link.
+/// The result of putting a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Linked {
-    /// It is recorded.
+    /// The link is recorded.
     Recorded {
-        /// Whether there is anything to decide: a link without notifications only expires.
+        /// Whether there is anything to decide. A link without notifications only expires.
         decide: bool,
     },
     /// The record has changed since it was read.
     Changed,
 }
 
-/// What a claim found.
+/// The result of a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Claim {
-    /// The call is this sender's: the record as the claim left it.
+    /// This sender owns the call. Holds the record after the claim.
     Claimed(Box<OrderRecord>),
-    /// It is not: the record as it is, if there is one.
+    /// This sender does not own the call. Holds the present record, if there is one.
     Refused(Option<Box<OrderRecord>>),
 }
 
-/// What an expression sets for a fact: the fact itself, the next look, and no expiry.
+/// The part of an update expression that appends a fact and sets the next look. The caller removes the expiry.
 const FACT: &str = "facts = list_append(if_not_exists(facts, :none), :fact), \
     revision = if_not_exists(revision, :now) + :one, unfinished = :shard, look_at = :soon, touched = :now";
 
@@ -85,16 +85,16 @@ impl Store {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld))
     }
 
-    /// Records a delivery. One request, or two where the body does not stand in the record.
+    /// Records a delivery with one request, or with two if the body is a separate item.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost: then nothing must be acknowledged.
+    /// If DynamoDB did not perform the write or its response was lost. The delivery must not be acknowledged then.
     pub async fn deliver(&self, delivery: Delivery<'_>, now: EpochMillis) -> Result<Delivered, StoreError> {
         let body = Body::of(delivery.body);
         if matches!(body, Body::Inline(_)) && self.record_delivery(delivery, body, MAX_INLINE_UNDECIDED, now).await? {
             return Ok(Delivered::Recorded);
         }
-        // The digest leaves out what changes on a resend, so a repeat overwrites the same item.
+        // The digest leaves out members that change on a resend, so a repeat overwrites the same item.
         self.store(delivery.key, delivery.digest, delivery.body, now).await?;
         let body = Body::Stored(delivery.digest.to_owned());
         let recorded = self.record_delivery(delivery, body, MAX_UNDECIDED, now).await?;
@@ -126,11 +126,11 @@ impl Store {
         written(result, "UpdateItem of a delivery")
     }
 
-    /// Puts a link in the place of the one that `seen` has. While the order has no notification there is nothing to
-    /// decide, so the record is not marked as undecided, and expires.
+    /// Replaces the link that `seen` has. While the order has no notification there is nothing to decide, so the record
+    /// is not marked as unfinished and expires.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost.
+    /// If DynamoDB did not perform the write or its response was lost.
     pub async fn put_link(
         &self,
         seen: &OrderRecord,
@@ -174,7 +174,7 @@ impl Store {
         let update = update.expression_attribute_values(":link", attribute(&link)?);
         match updated(update.send().await.map(|_| None), "UpdateItem of a link")? {
             Updated::Written(_) => Ok(Linked::Recorded { decide }),
-            // Written, its answer lost, and sent again by the SDK.
+            // The write took effect, its response was lost, and the SDK repeated it.
             Updated::Refused(item) => {
                 let present = if item.is_empty() { None } else { read_record(item)?.link };
                 let is_ours = present.is_some_and(|link| link.token == token);
@@ -183,10 +183,10 @@ impl Store {
         }
     }
 
-    /// Records what a person says of the record as `seen`; `false` if it has changed since.
+    /// Records an operator's request about the record as `seen`. Returns `false` if the record has changed since.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost.
+    /// If DynamoDB did not perform the write or its response was lost.
     pub async fn say(
         &self,
         seen: &OrderRecord,
@@ -198,7 +198,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let fact = Fact::Said { word, by: by.to_owned(), note: note.to_owned(), at: now, token: token.to_owned() };
         let update = self.with_fact(&seen.key, &fact, now)?.update_expression(format!("SET {FACT} REMOVE expires_at"));
-        // The record of a redemption's key may point to a total instead.
+        // The item of a redemption's key may be a pointer to the record of a total.
         let update = if seen.revision == 0 {
             update.condition_expression("attribute_not_exists(revision) AND attribute_not_exists(points_to)")
         } else {
@@ -206,17 +206,17 @@ impl Store {
                 .condition_expression("revision = :revision")
                 .expression_attribute_values(":revision", n(seen.revision))
         };
-        match updated(update.send().await.map(|_| None), "UpdateItem of a person's word")? {
+        match updated(update.send().await.map(|_| None), "UpdateItem of an operator's request")? {
             Updated::Written(_) => Ok(true),
             Updated::Refused(item) => Ok(!item.is_empty() && read_record(item)?.has_word(token)),
         }
     }
 
-    /// Makes the record of a redemption's key point to the record of its total; `false` if the key was used for
-    /// another order, or for a redemption that counts.
+    /// Makes the item of a redemption's key point to the record of its total. Returns `false` if the key was used for
+    /// another order, or for a redemption that counts each time it is sent.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost.
+    /// If DynamoDB did not perform the write or its response was lost.
     pub async fn point(&self, key: &RecordKey, to: &RecordKey, now: EpochMillis) -> Result<bool, StoreError> {
         let result = self
             .update(&key.pk(), RECORD)
@@ -229,18 +229,18 @@ impl Store {
         written(result, "UpdateItem of a redemption's key")
     }
 
-    /// Reads a record, as it is now.
+    /// Reads a record with a consistent read.
     ///
     /// # Errors
-    /// If DynamoDB did not answer, or the item is not one of ours.
+    /// If DynamoDB did not respond, or the item is not in this version's format.
     pub async fn record(&self, key: &RecordKey) -> Result<Option<OrderRecord>, StoreError> {
         self.get(&key.pk(), RECORD, "GetItem of a record").await?.map(read_record).transpose()
     }
 
-    /// Reads a record and all its bodies, as they are now (a consistent Query, paged).
+    /// Reads a record and all its bodies with a consistent, paged Query.
     ///
     /// # Errors
-    /// If DynamoDB did not answer, or the record is not one of ours.
+    /// If DynamoDB did not respond, or the record is not in this version's format.
     pub async fn whole(&self, key: &RecordKey) -> Result<Option<(OrderRecord, Bodies)>, StoreError> {
         let (mut record, mut bodies) = (None, Bodies::new());
         let mut items = self
@@ -263,7 +263,7 @@ impl Store {
             }
         }
         let Some(record) = record else { return Ok(None) };
-        // The pages are no snapshot: a body may have come after its page was read.
+        // The pages are not a snapshot. A body may have been written after its page was read.
         for digest in
             record.stored_bodies().into_iter().filter(|digest| !bodies.contains_key(digest)).collect::<Vec<_>>()
         {
@@ -274,10 +274,10 @@ impl Store {
         Ok(Some((record, bodies)))
     }
 
-    /// The text of a body; `None` if it is lost.
+    /// Reads the JSON of a body; `None` if the body is lost.
     ///
     /// # Errors
-    /// If DynamoDB did not answer.
+    /// If DynamoDB did not respond.
     pub async fn body(&self, key: &RecordKey, body: &Body) -> Result<Option<String>, StoreError> {
         match body {
             Body::Inline(json) => Ok(Some(json.clone())),
@@ -291,10 +291,10 @@ impl Store {
         }
     }
 
-    /// Stores a long body before a record names it. Equal bodies are one item.
+    /// Stores a long body. Call it before writing a record that names the body. Equal bodies are one item.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost.
+    /// If DynamoDB did not perform the write or its response was lost.
     pub async fn store_body(&self, key: &RecordKey, json: &str, now: EpochMillis) -> Result<(), StoreError> {
         self.store(key, &digest_of(json), json, now).await
     }
@@ -324,26 +324,26 @@ impl Store {
         written(result, "UpdateItem of an expiry").map(drop)
     }
 
-    /// Keeps the pointer of a redemption's key for as long as the record of its total needs it.
+    /// Extends the expiry of a redemption key's pointer to `until`.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost.
+    /// If DynamoDB did not perform the write or its response was lost.
     pub async fn keep_pointer(&self, key: &RecordKey, until: EpochMillis) -> Result<(), StoreError> {
         self.keep(&key.pk(), RECORD, until).await
     }
 
-    /// Keeps a body for as long as its record needs it.
+    /// Extends the expiry of a body to `until`.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost.
+    /// If DynamoDB did not perform the write or its response was lost.
     pub async fn keep_body(&self, key: &RecordKey, digest: &str, until: EpochMillis) -> Result<(), StoreError> {
         self.keep(&key.pk(), &format!("{BODY}{digest}"), until).await
     }
 
-    /// Writes a decision in the place of the record that it was made from; `false` if that has changed since.
+    /// Replaces the record `read` with a decision. Returns `false` if the record has changed since it was read.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost.
+    /// If DynamoDB did not perform the write or its response was lost.
     pub async fn replace(&self, read: &OrderRecord, decided: &OrderRecord, writer: &str) -> Result<bool, StoreError> {
         let next = OrderRecord { revision: read.revision + 1, writer: Some(writer.to_owned()), ..decided.clone() };
         let result = self
@@ -360,7 +360,7 @@ impl Store {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                    // Written, its answer lost, and sent again by the SDK.
+                    // The write took effect, its response was lost, and the SDK repeated it.
                     let present = failed.item.as_ref().and_then(|item| item.get("writer")?.as_s().ok());
                     Ok(present.is_some_and(|present| present == writer))
                 }
@@ -369,11 +369,12 @@ impl Store {
         }
     }
 
-    /// Claims a record's target for a sender: if it is of this call and due, no fact is undecided, and nobody else is
-    /// sending it. The answer carries the whole record.
+    /// Claims a record's target for a sender. The claim needs a target of this call that is due, no undecided fact, and
+    /// no other owner. The result carries the whole record.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost: then the lease keeps others away until it runs out.
+    /// If DynamoDB did not perform the write or its response was lost. The lease then keeps others away until it runs
+    /// out.
     pub async fn claim(
         &self,
         key: &RecordKey,
@@ -410,17 +411,17 @@ impl Store {
             Updated::Refused(item) => {
                 let present = Box::new(read_record(item)?);
                 let is_ours = present.sending.as_ref().is_some_and(|sending| sending.owner == owner);
-                // Claimed, the answer lost, and sent again by the SDK.
+                // The claim took effect, its response was lost, and the SDK repeated it.
                 if is_ours { Claim::Claimed(present) } else { Claim::Refused(Some(present)) }
             }
         })
     }
 
-    /// Appends the outcome of an attempt to the facts, where the record has changed since it was claimed. Nothing can be
-    /// claimed until dispatch has folded it in. `false` if this sender is not the owner any more.
+    /// Appends the outcome of an attempt to the facts, for a record that has changed since the claim. Nothing can be
+    /// claimed until dispatch has folded the outcome in. Returns `false` if this sender is no longer the owner.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost: then the lease runs out.
+    /// If DynamoDB did not perform the write or its response was lost. The lease then runs out.
     pub async fn hand_in(
         &self,
         key: &RecordKey,
@@ -438,7 +439,7 @@ impl Store {
             .await;
         match updated(result.map(|_| None), "UpdateItem of an outcome")? {
             Updated::Written(_) => Ok(true),
-            // Handed in, the answer lost, and sent again by the SDK; or the lease had run out.
+            // The write took effect, its response was lost, and the SDK repeated it; or the lease had run out.
             Updated::Refused(item) => Ok(!item.is_empty() && read_record(item)?.facts.contains(&fact)),
         }
     }

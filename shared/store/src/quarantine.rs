@@ -1,5 +1,5 @@
-//! Bodies that could not be read: kept for 30 days and shown in the attention list, without the body, until somebody
-//! dismisses them. Equal bodies are one entry.
+//! Unreadable bodies. The table keeps them for 30 days. The attention list shows an entry without the body until an
+//! operator dismisses it. Equal bodies are one entry.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use relay_types::time::EpochMillis;
 use crate::index::shard_of;
 use crate::{Store, StoreError, n, s, written};
 
-/// How long such a body is kept, whether or not somebody looked.
+/// How long an unreadable body is kept, dismissed or not.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 fn pk(endpoint: NotificationKind) -> String {
@@ -25,10 +25,10 @@ fn sk(endpoint: NotificationKind, digest: &str) -> String {
 }
 
 impl Store {
-    /// Keeps a body that could not be read, with the reason, and puts it into the attention list.
+    /// Stores an unreadable body with the reason and adds it to the attention list.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost.
+    /// If DynamoDB did not perform the write or its response was lost.
     pub async fn quarantine(
         &self,
         endpoint: NotificationKind,
@@ -60,10 +60,11 @@ impl Store {
         Ok(())
     }
 
-    /// Takes an unreadable body off the attention list; the body stays until it expires. `false` if there is none.
+    /// Removes an unreadable body from the attention list. The body stays until it expires. Returns `false` if there is
+    /// no such body.
     ///
     /// # Errors
-    /// If DynamoDB did not do it or its answer was lost.
+    /// If DynamoDB did not perform the write or its response was lost.
     pub async fn dismiss_unreadable(
         &self,
         endpoint: NotificationKind,

@@ -1,4 +1,4 @@
-//! Sends a request to TOP's gateway, once, and says whether it can have arrived.
+//! Sends a request to TOP's gateway once and reports whether it may have arrived.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -14,30 +14,30 @@ use thiserror::Error;
 
 use crate::form::CONTENT_TYPE;
 
-/// Largest answer read. TOP's answers to these calls have some hundred bytes.
+/// Maximum size of a response, in bytes. TOP's responses to these calls have a few hundred bytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// TOP's answer as it came.
+/// TOP's response before it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawAnswer {
-    /// HTTP's status.
+    /// The HTTP status.
     pub status: u16,
-    /// The body.
+    /// The response body.
     pub body: Vec<u8>,
 }
 
-/// Why there is no answer.
+/// Why there is no complete response.
 #[derive(Debug, Error)]
 pub enum SendError {
-    /// The request never left: nothing can have happened at TOP.
+    /// The request was not sent, so it cannot have taken effect at TOP.
     #[error("the request was not sent: {0}")]
     NotSent(String),
-    /// It left, or may have: TOP may have acted on it.
-    #[error("the request was sent, but no whole answer came: {0}")]
+    /// The request was sent, or may have been sent, so TOP may have acted on it.
+    #[error("the request was sent, but no complete response arrived: {0}")]
     NoAnswer(String),
 }
 
-/// A client of one gateway. Connections are kept and used again.
+/// A client for one gateway. It reuses connections.
 #[derive(Debug, Clone)]
 pub struct TopClient {
     connector: SharedHttpConnector,
@@ -45,17 +45,17 @@ pub struct TopClient {
 }
 
 impl TopClient {
-    /// A client of the gateway at `url`, over `connector`.
+    /// Creates a client for the gateway at `url` that uses `connector`.
     #[must_use]
     pub const fn new(connector: SharedHttpConnector, url: String) -> Self {
         Self { connector, url }
     }
 
-    /// Sends a form and waits at most `timeout` for the whole answer. Never sends twice by itself: only the
-    /// caller knows whether that would do no harm.
+    /// Sends a form and waits at most `timeout` for the complete response. Never retries: only the caller knows whether
+    /// a retry does no harm.
     ///
     /// # Errors
-    /// Says whether the request can have arrived.
+    /// The variant says whether the request may have arrived.
     pub async fn send(&self, form: String, timeout: Duration) -> Result<RawAnswer, SendError> {
         let request = Request::post(&self.url)
             .header(header::CONTENT_TYPE, CONTENT_TYPE)
@@ -66,7 +66,7 @@ impl TopClient {
         let request = HttpRequest::try_from(request).map_err(|error| SendError::NotSent(error.to_string()))?;
         match tokio::time::timeout(timeout, self.exchange(request)).await {
             Ok(answer) => answer,
-            Err(_) => Err(SendError::NoAnswer(format!("time-out after {} ms", timeout.as_millis()))),
+            Err(_) => Err(SendError::NoAnswer(format!("timed out after {} ms", timeout.as_millis()))),
         }
     }
 
@@ -81,14 +81,14 @@ impl TopClient {
         while let Some(chunk) = chunks.next().await {
             body.extend(chunk.map_err(|error| SendError::NoAnswer(chain(&error)))?);
             if body.len() > MAX_ANSWER_BYTES {
-                return Err(SendError::NoAnswer(format!("the answer has more than {MAX_ANSWER_BYTES} bytes")));
+                return Err(SendError::NoAnswer(format!("the response is larger than {MAX_ANSWER_BYTES} bytes")));
             }
         }
         Ok(RawAnswer { status, body })
     }
 }
 
-/// Whether the error lies in making the connection, before anything could be written to it.
+/// Whether the connection failed before anything could be written to it.
 fn failed_to_connect(error: &(dyn StdError + 'static)) -> bool {
     sources(error).any(|source| source.downcast_ref::<HyperClientError>().is_some_and(HyperClientError::is_connect))
 }

@@ -1,4 +1,4 @@
-//! What requests to TOP are signed with.
+//! The credentials for TOP.
 
 use relay_types::json;
 use relay_types::redact::Redacted;
@@ -6,13 +6,14 @@ use serde::Deserialize;
 
 use crate::sign::SigningKey;
 
-/// What a call to TOP is signed with. In Secrets Manager: `{"app_key": …, "app_secret": …, "session": …}`.
+/// Credentials that sign and authorise calls to TOP. In Secrets Manager:
+/// `{"app_key": …, "app_secret": …, "session": …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Credentials {
-    /// The application's key. It is no secret.
+    /// The application's key. It is not secret.
     #[serde(deserialize_with = "json::filled_in")]
     pub app_key: String,
-    /// The application's secret, which signs.
+    /// The application's secret, which signs requests.
     #[serde(deserialize_with = "json::filled_in")]
     pub app_secret: SigningKey,
     /// The seller's authorisation, for the calls that need one.
@@ -29,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_do_not_show_themselves() {
+    fn debug_output_hides_the_secrets() {
         let credentials: Credentials =
             serde_json::from_str(r#"{"app_key":"1","app_secret":"planted","session":"planted"}"#).unwrap();
         assert!(!format!("{credentials:?}").contains("planted"));

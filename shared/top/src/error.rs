@@ -1,25 +1,25 @@
-//! TOP's errors, and what each of them means for the call: refused, not executed, misconfigured, or unknown.
+//! Classifies TOP's errors by their effect on the call: rejected, not executed, configuration fault, or unknown.
 
 use std::time::Duration;
 
 use relay_types::failure::Failure;
 
-/// What an error of TOP's means for the call.
+/// The effect of a TOP error on the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// The request is at fault: sending it again would be refused again.
+    /// The request is at fault. TOP would refuse a retry as well.
     Rejected,
-    /// TOP did not execute the call: send it again, not before the ban that TOP named is over.
+    /// TOP did not execute the call. Retry it, but not before the ban is over.
     NotExecuted {
-        /// The ban TOP named, if it named one.
+        /// The ban that TOP named, if any.
         ban: Option<Ban>,
     },
-    /// Neither the order's fault nor passing: credentials, permissions, the IP white-list. The call stays
-    /// retryable at a slow pace, and an alarm rings.
+    /// The deployment is at fault, not the order: credentials, permissions, or the IP white-list. It does not pass by
+    /// itself. The call is retried at a slow pace, and an alarm fires.
     ConfigurationFault,
-    /// The far side may have acted: the call's resend policy decides.
+    /// The service behind TOP may have acted. The call's resend policy decides.
     Unknown,
-    /// The far side may have acted, and TOP says never to send it again: a person must look.
+    /// The service behind TOP may have acted, and TOP says never to retry. The order needs attention.
     UnknownForGood,
 }
 
@@ -36,41 +36,42 @@ impl ErrorClass {
     }
 }
 
-/// How long TOP will refuse calls.
+/// How long TOP refuses calls because of its rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ban {
     /// "This ban will last for N more seconds."
     For(Duration),
-    /// The day's quota is used up and TOP named no time: it starts anew at midnight, GMT+8.
+    /// The daily quota is used up and TOP named no time. The quota resets at midnight, GMT+8.
     UntilMidnight,
 }
 
-/// No ban outlasts the day's quota; a longer one is a misprint that must not strand the call.
+/// Maximum ban. No ban outlasts the daily quota, so a longer one is an error that must not strand the call.
 const LONGEST_BAN: Duration = Duration::from_secs(24 * 3600);
 
-/// Classifies an `error_response` as TOP's page of error codes says.
+/// Classifies an `error_response` according to TOP's page of error codes.
 #[must_use]
 pub fn classify(failure: &Failure) -> ErrorClass {
     let sub_code = failure.sub_code.as_deref().unwrap_or_default();
     match failure.code {
-        // Call limits.
+        // Rate limits.
         Some(4..=8) => ErrorClass::NotExecuted { ban: ban(failure) },
-        // The time stamp: the next attempt has a fresh one.
+        // Time stamp. The next attempt has a new one.
         Some(30 | 31) => ErrorClass::NotExecuted { ban: None },
-        // Permissions and white-lists (11, 12, 13, 42, 44, 53), signature and app key (24, 25, 28, 29), session (26, 27).
+        // Permissions and white-lists (11, 12, 13, 42, 44, 53), signature and app key (24, 25, 28, 29), and session
+        // (26, 27).
         Some(11..=13 | 24..=29 | 42 | 44 | 53) => ErrorClass::ConfigurationFault,
-        // A malformed request.
+        // Malformed request.
         Some(9 | 21..=23 | 32..=34 | 40 | 41 | 43 | 47) => ErrorClass::Rejected,
-        // Service unavailable (10), of which TOP's page says that mostly an unforeseen exception is behind it; the
-        // remote service (15, 50); and codes that no page lists: the sub-code knows more.
+        // Service unavailable (10; according to TOP's page mostly an unforeseen exception), remote service (15, 50),
+        // and codes that no page lists. The sub-code says more.
         _ => classify_sub_code(sub_code, failure),
     }
 }
 
-/// Sub-codes carry suffixes after `:`, so they are matched by their beginning.
+/// Classifies by sub-code. Sub-codes may have a suffix after `:`, so only the prefix is compared.
 fn classify_sub_code(sub_code: &str, failure: &Failure) -> ErrorClass {
-    // Each of these leaves a call that may be repeated to be repeated. None of TOP's pages says that an isp error
-    // means "not executed", so a call that must not be repeated is not.
+    // No TOP page says that an isp error means "not executed". So isp errors are unknown: a call that may be repeated
+    // is retried, any other is not. TOP says never to retry after these:
     const NEVER_AGAIN: [&str; 3] = ["isp.null-pointer-exception", "isp.top-parse-error", "isp.top-mapping-parse-error"];
 
     if sub_code.starts_with("accesscontrol.") {
@@ -78,10 +79,10 @@ fn classify_sub_code(sub_code: &str, failure: &Failure) -> ErrorClass {
     } else if sub_code.starts_with("isv.") {
         ErrorClass::Rejected
     } else if NEVER_AGAIN.iter().any(|beginning| sub_code.starts_with(beginning)) {
-        // A fault while the far side worked, or while TOP read its answer: it may well have acted.
+        // The service failed while it worked, or TOP failed to read its response. The service may well have acted.
         ErrorClass::UnknownForGood
     } else {
-        // Nothing says that the far side did not act.
+        // Nothing says that the service did not act.
         ErrorClass::Unknown
     }
 }
@@ -117,7 +118,7 @@ mod tests {
     const NOT_EXECUTED: ErrorClass = ErrorClass::NotExecuted { ban: None };
 
     #[test]
-    fn every_row_of_the_error_table_is_classified_as_it_says() {
+    fn every_listed_code_has_the_class_of_its_row() {
         let rows: [(&[i64], ErrorClass); 6] = [
             (&[4, 5, 6, 7, 8], NOT_EXECUTED),
             (&[9, 21, 22, 23, 32, 33, 34, 40, 41, 43, 47], ErrorClass::Rejected),
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_service_error_is_classified_by_its_sub_code() {
+    fn remote_service_errors_are_classified_by_sub_code() {
         for (sub_code, class) in [
             ("isv.invalid-parameter", ErrorClass::Rejected),
             ("isv.invalid-parameter:order_id", ErrorClass::Rejected),
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ban_lasts_as_long_as_top_says() {
+    fn ban_lasts_as_long_as_top_says() {
         for (sub_code, message, ban) in [
             (
                 "accesscontrol.limited-by-api-access-count",

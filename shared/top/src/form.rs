@@ -1,4 +1,4 @@
-//! A TOP request as it goes over the wire: protocol parameters, the call's own, and the signature, as one form.
+//! Builds a TOP request for the wire: protocol parameters, the call's parameters and the signature in one form.
 
 use relay_types::call::{CallRequest, itinerary_postback, ship_notify};
 use relay_types::time::EpochMillis;
@@ -7,11 +7,11 @@ use crate::credentials::Credentials;
 use crate::method_spec;
 use crate::sign::{SignMethod, sign};
 
-/// How TOP is told who calls it.
+/// Identifies this program to TOP as the value of `partner_id`.
 const PARTNER_ID: &str = concat!("ticket-relay/", env!("CARGO_PKG_VERSION"));
 
-/// Builds the signed body of a request. Everything goes into the body, so that `session` and `sign` stay out of
-/// access logs. The time stamp is `now`, so a request must be built anew for every attempt.
+/// Builds the signed body of a request. Everything goes into the body, to keep `session` and `sign` out of access logs.
+/// The time stamp is `now`, so build a new body for every attempt.
 #[must_use]
 pub fn build(request: &CallRequest, credentials: &Credentials, method: SignMethod, now: EpochMillis) -> String {
     let spec = method_spec(request.kind());
@@ -34,8 +34,8 @@ pub fn build(request: &CallRequest, credentials: &Credentials, method: SignMetho
     form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).append_pair("sign", &signature).finish()
 }
 
-/// The call's own form fields: a struct is one field holding JSON, a scalar stands for itself, what is absent
-/// is left out, and `false` and `0` are sent.
+/// The form fields of the call. A struct is one field of JSON, and a scalar is one field. Absent values are left out;
+/// `false` and `0` are sent.
 fn own_parameters(request: &CallRequest) -> Vec<(&'static str, String)> {
     match request {
         CallRequest::ItineraryPostback(_) => vec![(itinerary_postback::FIELD, request.to_json())],
@@ -60,7 +60,7 @@ fn own_parameters(request: &CallRequest) -> Vec<(&'static str, String)> {
     }
 }
 
-/// The `Content-Type` that goes with [`build`]'s body.
+/// The `Content-Type` of the body that [`build`] returns.
 pub const CONTENT_TYPE: &str = "application/x-www-form-urlencoded;charset=utf-8";
 
 #[cfg(test)]
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_false_and_a_zero_are_sent() {
+    fn false_and_zero_are_sent() {
         let ship = fields(
             CallKind::ShipNotify,
             json!({"agent_order_id": "A", "alitrip_order_id": "1", "success": false, "total_price": 0}),
@@ -102,14 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_structs_is_one_field_of_json() {
+    fn list_of_structs_is_one_json_field() {
         let vouchers = json!([{"confirm_code": "2516352", "used_quantity": 1, "used_date": "2020-01-11 14:00:00"}]);
         let verify = fields(CallKind::TicketVerify, json!({"out_order_id": "1", "voucher_infos": vouchers}), 0);
         assert_eq!(verify["voucher_infos"], vouchers.to_string());
     }
 
     #[test]
-    fn every_attempt_has_its_own_stamp_and_signature() {
+    fn every_attempt_has_a_new_time_stamp_and_signature() {
         let body = || json!({"order_id": 1});
         let (first, second) = (
             fields(CallKind::TicketVerify, body(), 1_767_240_000_000),
@@ -123,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_sent_only_where_the_call_needs_one() {
+    fn session_is_sent_only_for_calls_that_need_one() {
         assert!(!fields(CallKind::TicketVerify, json!({"order_id": 1}), 0).contains_key("session"));
         let ship = json!({"agent_order_id": "A", "alitrip_order_id": "1", "success": true});
         assert_eq!(fields(CallKind::ShipNotify, ship, 0)["session"], "test");
     }
 
     #[test]
-    fn the_signed_fields_of_the_vectors_are_reproduced() {
+    fn signed_fields_of_the_vectors_are_reproduced() {
         let vectors: Vec<Value> = serde_json::from_str(include_str!("../../types/testdata/top-signing.json")).unwrap();
         for (name, kind, field) in [
             ("ship_notify_ok", CallKind::ShipNotify, "confirm_book_r_q"),

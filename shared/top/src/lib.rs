@@ -1,7 +1,7 @@
 //! TOP, the Taobao Open Platform: the protocol and the three calls.
 //!
-//! Source: the platform's protocol page and its page of error codes, the pages of the three calls, and what the
-//! official SDKs do where a page is silent.
+//! Sources: the platform's protocol page, its page of error codes, and the pages of the three calls. Where a page is
+//! silent, the official SDKs.
 
 pub mod client;
 pub mod credentials;
@@ -12,24 +12,24 @@ pub mod sign;
 
 use relay_types::call::CallKind;
 
-/// What a call's page says of its request and its answer.
+/// How a call's page names the parts of its request and response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MethodSpec {
     /// The value of `method`.
     pub method: &'static str,
     /// The root member of a successful response.
     pub response: &'static str,
-    /// The boolean inside it that says whether the business succeeded too.
+    /// The boolean member of `response` that tells a business success from a business failure.
     pub success: &'static str,
-    /// Where a business failure's code is, if the page has one.
+    /// The member with a business failure's code, if the page has one.
     pub error_code: Option<&'static str>,
-    /// Where a business failure's message is, if the page has one.
+    /// The member with a business failure's message, if the page has one.
     pub error_message: Option<&'static str>,
-    /// Whether the call is made in the name of a seller, with a session.
+    /// Whether the call needs a seller's session.
     pub needs_session: bool,
 }
 
-/// What the page of this call says.
+/// The names on the page of a call.
 #[must_use]
 pub const fn method_spec(kind: CallKind) -> MethodSpec {
     match kind {

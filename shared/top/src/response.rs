@@ -1,6 +1,6 @@
-//! What TOP answered, and what that says about the call.
+//! Reads TOP's response and derives the outcome of the call.
 //!
-//! HTTP's status says little: TOP answers 200 for errors too. A business failure comes in a success spec.
+//! The HTTP status says little: TOP also returns 200 for errors. A business failure has the format of a success.
 
 use relay_types::call::CallKind;
 use relay_types::failure::{Failure, Reply};
@@ -9,23 +9,23 @@ use serde_json::{Map, Value};
 use crate::error::{ErrorClass, classify};
 use crate::method_spec;
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It took effect.
+    /// The call took effect.
     Succeeded(Reply),
-    /// It did not, or nobody knows: the class says which, the failure what TOP said.
+    /// The call did not take effect, or the outcome is unknown. The class says which; the failure holds TOP's message.
     Failed(ErrorClass, Failure),
 }
 
-/// Longest text taken over from TOP onto a record, in characters.
+/// Maximum length of a string that is copied from TOP's response to a record, in characters.
 const MAX_TEXT: usize = 300;
 
-/// Reads TOP's answer to a call of `kind`: wrapped or simplified, success or error.
+/// Reads TOP's response to a call of `kind`: wrapped or simplified, success or error.
 #[must_use]
 pub fn read(kind: CallKind, http_status: u16, body: &[u8]) -> Outcome {
     let Some(answer) = parse_lenient(body) else {
-        let message = format!("TOP answered HTTP {http_status} with {} bytes that are not a JSON object", body.len());
+        let message = format!("TOP returned HTTP {http_status} and {} bytes that are not a JSON object", body.len());
         return Outcome::Failed(ErrorClass::Unknown, Failure::of(message));
     };
     if let Some(Value::Object(error)) = answer.get("error_response") {
@@ -49,17 +49,17 @@ pub fn read(kind: CallKind, http_status: u16, body: &[u8]) -> Outcome {
     match response.get(spec.success).and_then(boolean) {
         Some(true) => Outcome::Succeeded(Reply { code, message, request_id }),
         Some(false) => {
-            let message = message.unwrap_or_else(|| format!("TOP answered {}: false", spec.success));
+            let message = message.unwrap_or_else(|| format!("TOP returned {}: false", spec.success));
             Outcome::Failed(ErrorClass::Rejected, Failure { code: None, sub_code: code, message, request_id })
         }
         None => {
-            let message = format!("TOP's answer has neither error_response nor {}", spec.success);
+            let message = format!("TOP's response has neither error_response nor {}", spec.success);
             Outcome::Failed(ErrorClass::Unknown, Failure { message, request_id, ..Failure::default() })
         }
     }
 }
 
-/// JSON, also with raw control characters inside strings, which TOP has been seen to send.
+/// Parses JSON. Accepts raw control characters inside strings, because TOP has been seen to send them.
 fn parse_lenient(body: &[u8]) -> Option<Map<String, Value>> {
     let value = serde_json::from_slice(body).or_else(|_| {
         let spaced: Vec<u8> = body.iter().map(|byte| if byte.is_ascii_control() { b' ' } else { *byte }).collect();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn every_sample_is_read_as_what_it_is() {
+    fn every_sample_is_classified() {
         use CallKind::{ItineraryPostback, ShipNotify, TicketVerify};
         let banned = |seconds| Some(ErrorClass::NotExecuted { ban: Some(Ban::For(Duration::from_secs(seconds))) });
         for (name, kind, expected) in [
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_keeps_code_message_and_request_id() {
+    fn success_keeps_code_message_and_request_id() {
         let reply =
             Reply { code: Some("0".into()), message: Some("success".into()), request_id: Some("16f3k8q2h7a1x".into()) };
         assert_eq!(sample(CallKind::ShipNotify, "ship_ok"), Outcome::Succeeded(reply.clone()));
@@ -151,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_trace_is_never_taken_over() {
+    fn stack_trace_is_dropped() {
         let body = br#"{"alibaba_happytrip_flight_order_itinerary_postback_response":{"ht_success":false,"error_msg":"no","stack_trace":"PLANTED"}}"#;
         assert!(!format!("{:?}", read(CallKind::ItineraryPostback, 200, body)).contains("PLANTED"));
     }
 
     #[test]
-    fn an_answer_that_is_not_top_leaves_the_outcome_unknown() {
+    fn unrecognised_response_leaves_the_outcome_unknown() {
         for body in [
             &b""[..],
             b"<html>502</html>",
@@ -178,9 +178,11 @@ mod tests {
     }
 
     #[test]
-    fn raw_control_characters_inside_strings_are_read() {
+    fn raw_control_characters_inside_strings_are_accepted() {
         let body = b"{\"alitrip_ship_order_notify_response\":{\"ret_success\":true,\"ret_msg\":\"a\nb\tc\",\"request_id\":1234567890123456789}}";
-        let Outcome::Succeeded(reply) = read(CallKind::ShipNotify, 200, body) else { panic!("not read") };
+        let Outcome::Succeeded(reply) = read(CallKind::ShipNotify, 200, body) else {
+            panic!("the response was not read as a success")
+        };
         assert_eq!(
             (reply.message.as_deref(), reply.request_id.as_deref()),
             (Some("a b c"), Some("1234567890123456789"))

@@ -1,7 +1,8 @@
-//! TOP's signature.
+//! Signs requests to TOP.
 //!
-//! Every parameter but `sign` and those with an empty name or value, sorted by name in byte order, name and
-//! value strung together as raw UTF-8 (not URL-encoded), hashed with the secret, in upper-case hex.
+//! The signature covers every parameter except `sign` and those with an empty name or value. Parameters are sorted by
+//! name in byte order. Names and values are concatenated as raw UTF-8 (not URL-encoded) and hashed with the secret. The
+//! result is upper-case hex.
 
 use std::fmt;
 
@@ -12,19 +13,19 @@ use relay_types::redact::Redacted;
 use serde::Deserialize;
 use sha2::Sha256;
 
-/// How a request is signed: the value of `sign_method`.
+/// The signing method: the value of `sign_method`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignMethod {
     /// MD5 over secret + string + secret.
     Md5,
-    /// HMAC-MD5 under the secret.
+    /// HMAC-MD5 with the secret as key.
     Hmac,
-    /// HMAC-SHA256 under the secret, as the present official Java SDK does.
+    /// HMAC-SHA256 with the secret as key, as in the current official Java SDK.
     HmacSha256,
 }
 
 impl SignMethod {
-    /// The name on the wire.
+    /// The value on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,14 +35,14 @@ impl SignMethod {
         }
     }
 
-    /// The method of that name, if there is one.
+    /// The method with this name, if there is one.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         [Self::Md5, Self::Hmac, Self::HmacSha256].into_iter().find(|method| method.as_str() == name)
     }
 }
 
-/// The application's secret, made ready to sign with once, since it signs many requests: HMAC begins with hashing it.
+/// The application's secret, prepared once for many signatures: HMAC starts by hashing the key.
 #[derive(Clone, Deserialize)]
 #[serde(from = "String")]
 pub struct SigningKey {
@@ -58,7 +59,7 @@ impl From<String> for SigningKey {
 }
 
 fn keyed<M: Mac + KeyInit>(secret: &[u8]) -> M {
-    // HMAC takes a key of any length (RFC 2104), so that the other key is never used.
+    // HMAC accepts a key of any length (RFC 2104), so the fallback key is never used.
     M::new_from_slice(secret).unwrap_or_else(|_| M::new(&Key::<M>::default()))
 }
 
@@ -76,14 +77,14 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// Signs `parameters`, in whatever order they are given.
+/// Signs `parameters`, which may be in any order.
 #[must_use]
 pub fn sign<'a>(
     method: SignMethod,
     key: &SigningKey,
     parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> String {
-    // More than any call has.
+    // No call has this many parameters.
     let mut signed = Vec::with_capacity(16);
     signed.extend(
         parameters.into_iter().filter(|(name, value)| !name.is_empty() && !value.is_empty() && *name != "sign"),
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_vector_and_all_others_pass() {
+    fn all_vectors_including_the_published_one_are_reproduced() {
         let vectors = vectors();
         assert_eq!(vectors.len(), 7);
         for vector in vectors {
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_signed_does_not_change_the_signature_and_what_is_does() {
+    fn only_signed_parameters_change_the_signature() {
         let key = SigningKey::from("helloworld".to_owned());
         let plain = sign(SignMethod::Md5, &key, [("b", "2"), ("a", "1")]);
         assert_eq!(plain, sign(SignMethod::Md5, &key, [("a", "1"), ("b", "2"), ("sign", "X"), ("c", ""), ("", "d")]));

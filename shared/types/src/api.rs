@@ -1,4 +1,5 @@
-//! What the API takes and answers: one type for the JSON and for its description. A member that has no value is absent.
+//! Requests and responses of the API. Each type serves the JSON and the OpenAPI schema. A member without a value is
+//! absent.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,21 +13,21 @@ use crate::order::Partner;
 use crate::reason::Reason;
 use crate::record::{Resolution, Stopped};
 
-/// Largest note, in bytes.
+/// Maximum length of a note, in bytes.
 pub const MAX_NOTE_BYTES: usize = 1024;
 
-// What people send
+// Requests
 
 /// Replays an order.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReplayRequest {
-    /// Why: at most 1024 bytes.
+    /// Reason for the replay, at most 1024 bytes.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(length(max = 1024)))]
     pub note: String,
-    /// The revision of the order that the person saw. Default: the current one.
+    /// The revision of the order that the operator saw. Default: the current one.
     #[serde(default, deserialize_with = "json::optional_integer")]
     pub revision: Option<i64>,
 }
@@ -36,11 +37,11 @@ pub struct ReplayRequest {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OrderRequest {
-    /// Why: at most 1024 bytes.
+    /// Reason for the request, at most 1024 bytes.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 1024), regex(pattern = r"\S")))]
     #[serde(default)]
     pub note: String,
-    /// The revision of the order that the person saw. Default: the current one.
+    /// The revision of the order that the operator saw. Default: the current one.
     #[serde(default, deserialize_with = "json::optional_integer")]
     pub revision: Option<i64>,
 }
@@ -50,13 +51,13 @@ pub struct OrderRequest {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ResolveRequest {
-    /// `succeeded`: it took effect. `rejected`: it did not take effect; do not retry. `retry`: it did not; send it again.
+    /// `succeeded`: took effect. `rejected`: did not take effect; do not retry. `retry`: did not take effect; retry it.
     pub outcome: Resolution,
-    /// How the person knows: at most 1024 bytes.
+    /// How the operator knows the outcome, at most 1024 bytes.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(length(max = 1024)))]
     pub note: String,
-    /// The attempt that is meant. Default: the current one.
+    /// The attempt to resolve. Default: the current one.
     #[serde(default, deserialize_with = "json::optional_integer")]
     pub attempt: Option<i64>,
 }
@@ -66,14 +67,14 @@ pub struct ResolveRequest {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DismissRequest {
-    /// What was done: at most 1024 bytes.
+    /// How it was handled, at most 1024 bytes.
     #[cfg_attr(feature = "schema", schemars(length(max = 1024)))]
     pub note: String,
 }
 
-// What people and systems are answered
+// Responses
 
-/// A request was refused.
+/// An error response.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -81,15 +82,15 @@ pub struct DismissRequest {
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// Its name.
+    /// The name of the HTTP status.
     pub error: String,
-    /// What is wrong.
+    /// What is wrong with the request.
     pub message: String,
-    /// The field at fault, where one is.
+    /// The field that caused the error, if any.
     pub field: Option<String>,
 }
 
-/// A link was recorded.
+/// The link was recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -98,13 +99,13 @@ pub struct Linked {
     pub partner: Partner,
     /// The order's id.
     pub order_id: String,
-    /// How often the order was linked.
+    /// Number of times the order was linked.
     pub version: i64,
-    /// How many notifications the order has.
+    /// Number of notifications of the order.
     pub notifications: usize,
 }
 
-/// A person's request about an order was recorded; the order is decided next.
+/// The operator's request about an order was recorded. The order is decided next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -113,31 +114,31 @@ pub struct Accepted {
     pub partner: Partner,
     /// The order's id.
     pub order_id: String,
-    /// True.
+    /// Always true.
     pub accepted: bool,
 }
 
-/// An unreadable body was dismissed.
+/// The unreadable body was dismissed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DismissedBody {
-    /// The endpoint that the body came to.
+    /// The endpoint that received the body.
     pub endpoint: NotificationKind,
     /// The body's SHA-256.
     pub digest: String,
 }
 
-/// A call was recorded.
+/// The submitted call was recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Submitted {
-    /// Which call.
+    /// The kind of call.
     pub call: CallKind,
-    /// Its key.
+    /// The call's key.
     pub key: String,
-    /// `pending`.
+    /// Always `pending`.
     pub state: CallState,
 }
 
@@ -147,29 +148,29 @@ pub struct Submitted {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    /// Whose order it is.
+    /// The partner.
     pub partner: Partner,
-    /// Its id.
+    /// The order's id.
     pub order_id: String,
-    /// What the booking system said of it, if it has: the link, `version`, `updated_at` and `updated_by`.
+    /// The link, if there is one, with `version`, `updated_at` and `updated_by`.
     pub link: Option<Value>,
-    /// Its notifications, in the order in which they first came.
+    /// The order's notifications, by first delivery.
     pub notifications: Vec<Notification>,
-    /// Its calls.
+    /// The order's calls.
     pub calls: Vec<Call>,
-    /// Changes with each write of the record. Send it with a request that must fit what you saw.
+    /// Changes with each write of the record. Send it with a request that is valid only for the state that you saw.
     pub revision: i64,
-    /// How many facts are not decided yet.
+    /// Number of undecided facts.
     pub undecided: usize,
     /// Why the order needs attention, if it does.
     pub attention: Option<Attention>,
-    /// What the order waits for, if it waits.
+    /// Why the order waits, if it waits.
     pub waits_for: Option<ReasonText>,
-    /// The reasons that a person dismissed.
+    /// Reasons that an operator dismissed.
     pub dismissed: Vec<ReasonText>,
-    /// `withdrawn` or `closed` by a person, until a new fact comes.
+    /// `withdrawn` or `closed` by an operator, until a new fact arrives.
     pub stopped: Option<Stopped>,
-    /// Everything that happened, oldest first.
+    /// The events of the order, oldest first.
     pub timeline: Vec<Event>,
 }
 
@@ -178,128 +179,128 @@ pub struct Order {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Attention {
-    /// Since when.
+    /// When the order began to need attention.
     pub since: String,
-    /// Why.
+    /// Why the order needs attention.
     pub reasons: Vec<ReasonText>,
 }
 
-/// A reason.
+/// A reason as code and sentence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReasonText {
-    /// For programs.
+    /// The code, for programs.
     pub code: Reason,
-    /// For people.
+    /// The sentence, for operators.
     pub text: String,
 }
 
-/// A notification, and what became of it.
+/// A notification and its state.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Notification {
-    /// Its kind.
+    /// The kind of notification.
     pub kind: NotificationKind,
-    /// Its name among the order's notifications.
+    /// Identifies the notification among those of the order.
     pub digest: String,
-    /// What became of it.
+    /// The state of the notification.
     pub state: NotificationState,
     /// Why it waits, needs attention, or led to nothing.
     pub reason: Option<String>,
-    /// The same for programs.
+    /// The code of that reason.
     pub reason_code: Option<Reason>,
-    /// When the first delivery came.
+    /// When the first delivery arrived.
     pub received_at: String,
-    /// When the last delivery came.
+    /// When the last delivery arrived.
     pub last_received_at: String,
-    /// How often it was delivered.
+    /// Number of deliveries.
     pub deliveries: u32,
-    /// When it was decided last.
+    /// When its state last changed.
     pub decided_at: Option<String>,
-    /// The calls that it led to, as `call/id`.
+    /// The calls that it leads to, as `call/id`.
     pub calls: Vec<String>,
-    /// What the partner sent, masked; absent once it was summarised.
+    /// The body, with personal data masked. Absent once the notification was summarised.
     pub payload: Option<Value>,
 }
 
-/// A call, and what became of it.
+/// A call and its state.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Call {
-    /// Which call.
+    /// The kind of call.
     pub call: CallKind,
-    /// Its key.
+    /// The call's key.
     pub key: String,
-    /// What became of it.
+    /// The state of the call.
     pub state: CallState,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempt: u32,
-    /// How many of the attempts may have taken effect.
+    /// Number of attempts that may have taken effect.
     pub unsettled: Option<u32>,
-    /// Changes with each request that takes the place of another one.
+    /// Changes with each new request that replaces another one.
     pub generation: u32,
     /// Changes with each write of the record.
     pub revision: i64,
-    /// Whether it may be sent again while nobody knows whether it took effect: again or never.
+    /// Whether the call may be sent again while its outcome is unknown: again or never.
     pub may_be_sent_again: Option<Resend>,
-    /// The IAM identity that submitted it, if somebody did.
+    /// The IAM identity that submitted the call, if it was submitted.
     pub submitted_by: Option<String>,
-    /// When it was requested.
+    /// When the call was requested.
     pub created_at: Option<String>,
-    /// When it last changed.
+    /// When the call last changed.
     pub updated_at: Option<String>,
-    /// When it may be sent next.
+    /// Earliest time of the next attempt.
     pub not_before: Option<String>,
-    /// What it says, masked.
+    /// The request, with personal data masked.
     pub request: Value,
-    /// Its attempts, oldest first.
+    /// Attempts, oldest first.
     pub history: Vec<Attempt>,
-    /// Who is sending it.
+    /// The current owner, if the call is being sent.
     pub owner: Option<String>,
-    /// Until when.
+    /// When the owner's lease runs out.
     pub lease_until: Option<String>,
-    /// Why it is not done yet.
+    /// The last failure.
     pub last_error: Option<Failure>,
-    /// What TOP answered to its success.
+    /// TOP's response to a successful call.
     pub response: Option<Reply>,
 }
 
-/// One attempt, as it ended.
+/// One attempt and its outcome.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Attempt {
-    /// Its number, from 1.
+    /// The attempt number, from 1.
     pub attempt: u32,
-    /// When it ended.
+    /// When the attempt ended.
     pub at: String,
-    /// How it ended.
+    /// The outcome of the attempt.
     pub outcome: String,
-    /// Who said so, where a person did.
+    /// The operator who set the outcome, if any.
     pub owner: Option<String>,
-    /// The person's note.
+    /// The operator's note.
     pub note: Option<String>,
-    /// What TOP said, where it failed.
+    /// The details of a failure.
     pub error: Option<Failure>,
 }
 
-/// One line of a timeline.
+/// One event of a timeline.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// When.
+    /// When the event happened.
     pub at: String,
-    /// What.
+    /// The event.
     pub event: String,
-    /// More of it.
+    /// Details of the event.
     pub detail: Option<String>,
 }
 
@@ -311,7 +312,7 @@ pub struct Event {
 pub struct AttentionPage {
     /// Orders, submitted calls and unreadable bodies, oldest first.
     pub items: Vec<AttentionItem>,
-    /// Pass it as `after` to get the next page; absent on the last one.
+    /// The cursor to pass as `after` for the next page. Absent on the last page.
     pub next: Option<String>,
 }
 
@@ -321,29 +322,29 @@ pub struct AttentionPage {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AttentionItem {
-    /// What it is.
+    /// The kind of item.
     pub kind: AttentionKind,
-    /// Of an order: the partner.
+    /// For an order: the partner.
     pub partner: Option<Partner>,
-    /// Of an order: its id.
+    /// For an order: its id.
     pub order_id: Option<String>,
-    /// Of an unreadable body: the endpoint that it came to.
+    /// For an unreadable body: the endpoint that received it.
     pub endpoint: Option<NotificationKind>,
-    /// Of an unreadable body: its SHA-256.
+    /// For an unreadable body: its SHA-256.
     pub digest: Option<String>,
-    /// Why, for programs.
+    /// The codes of the reasons.
     pub reasons: Vec<Reason>,
-    /// The call that it is about, if there is one.
+    /// The kind of the call, if the item is about one.
     pub call: Option<CallKind>,
-    /// That call's key.
+    /// The key of that call.
     pub key: Option<String>,
-    /// Since when it needs attention.
+    /// When it began to need attention.
     pub since: String,
-    /// Why it needs attention.
+    /// Why it needs attention, for operators.
     pub reason: String,
 }
 
-/// What needs attention.
+/// The kinds of items in the attention list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -352,7 +353,7 @@ pub enum AttentionKind {
     Order,
     /// A submitted call.
     Call,
-    /// A body that could not be read.
+    /// An unreadable body.
     Unreadable,
 }
 
@@ -361,22 +362,22 @@ pub enum AttentionKind {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CallState {
-    /// To be sent, not before its time.
+    /// Waits to be sent, not before `not_before`.
     Pending,
-    /// Being sent by its owner, until the lease runs out.
+    /// Its owner is sending it, until the lease runs out.
     InProgress,
-    /// TOP has it.
+    /// The call took effect at TOP.
     Succeeded,
-    /// TOP refused it, or a person said that it must not be sent.
+    /// TOP refused it, or an operator said that it must not be sent.
     Refused,
-    /// Nobody knows whether it took effect, and it must not be sent again.
+    /// It is unknown whether the call took effect, and it must not be sent again.
     Unknown,
-    /// Another request took its place before it was sent.
+    /// Another request replaced it before it was sent.
     Withdrawn,
 }
 
 impl CallState {
-    /// The name in answers.
+    /// The name in responses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

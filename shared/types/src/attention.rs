@@ -1,4 +1,4 @@
-//! What needs a person: the entries of the attention list.
+//! The entries of the attention list.
 
 use std::collections::BTreeSet;
 
@@ -9,31 +9,31 @@ use crate::reason::Reason;
 use crate::record::RecordKey;
 use crate::time::EpochMillis;
 
-/// Something that a person must look at.
+/// An entry of the attention list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NeedsPerson {
-    /// What.
+    /// The record or body that needs attention.
     pub what: What,
-    /// Since when.
+    /// When it began to need attention.
     pub since: EpochMillis,
 }
 
-/// What a person must look at.
+/// A record or body that needs attention.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// A record, for these reasons; and the call that it is about, if there is one: which call, and its key.
+    /// A record with its reasons, and its call (kind and key) if there is one.
     Record(RecordKey, BTreeSet<Reason>, Option<(String, String)>),
-    /// A body that could not be read.
+    /// An unreadable body.
     Unreadable(Unreadable),
 }
 
-/// What the attention list shows of an unreadable body.
+/// The details of an unreadable body in the attention list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unreadable {
-    /// The endpoint that it came to.
+    /// The endpoint that received it.
     pub endpoint: NotificationKind,
     /// SHA-256 of the body.
     pub digest: String,
-    /// What is wrong with it.
+    /// The problem with it.
     pub problem: String,
 }

@@ -1,4 +1,4 @@
-//! Digests: what makes two bodies the same body.
+//! Digests that identify bodies.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -9,17 +9,17 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     base16ct::lower::encode_string(&Sha256::digest(bytes))
 }
 
-/// The first byte of the SHA-256 of `bytes`: spreads keys evenly, the same in every process.
+/// The first byte of the SHA-256 of `bytes`. It spreads keys evenly and is the same in every process.
 #[must_use]
 pub fn sha256_prefix(bytes: &[u8]) -> u8 {
     Sha256::digest(bytes).first().copied().unwrap_or_default()
 }
 
-/// SHA-256 over the canonical form of a JSON object: members sorted by name at every level, no white space,
-/// numbers digit for digit as they came, and without the top level's members in `but`.
+/// SHA-256 of the canonical form of a JSON object. The canonical form sorts members by name at every level, has no
+/// white space, and keeps every digit of numbers. It leaves out the top-level members in `but`.
 ///
-/// Two deliveries of one notification have one digest, though a partner may write the members in another
-/// order and must sign and stamp each delivery anew.
+/// Two deliveries of one notification have the same digest. A partner may reorder the members, and it signs and
+/// time-stamps each delivery again.
 #[must_use]
 pub fn canonical_digest(value: &Value, but: &[&str]) -> String {
     let mut text = String::new();
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resend_has_the_digest_of_the_first_delivery() {
+    fn resend_has_the_digest_of_the_first_delivery() {
         assert_eq!(
             digest(r#"{"a":1,"b":{"x":[1,2],"y":null},"sign":"A","request_time":"1"}"#),
             digest(r#"{ "sign":"B", "request_time":"2", "b":{"y":null,"x":[1,2]}, "a":1 }"#),
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_in_content_differs_in_digest() {
+    fn different_content_has_different_digests() {
         let bodies = [
             r#"{"a":1}"#,
             r#"{"a":"1"}"#,

@@ -1,5 +1,4 @@
-//! What the relay speaks of: orders, links, notifications, calls, records, and how people see them. No clients, no
-//! sockets.
+//! The domain types of the relay: orders, links, notifications, calls, records, and API bodies. No clients, no sockets.
 
 pub mod api;
 pub mod attention;

@@ -1,4 +1,4 @@
-//! What the booking system knows of an order: its link to TOP.
+//! Links: what the booking system says of an order.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,8 +7,8 @@ use crate::call::ship_notify::Passenger;
 use crate::json::{self, FieldError};
 use crate::order::{Partner, UNUSABLE_ID, is_usable_id};
 
-/// What the booking system knows of an order: which TOP call it leads to, and what that call needs and the
-/// notification lacks. Members are named as TOP names them.
+/// What the booking system says of an order: the TOP call that the order leads to, and the data that the call needs but
+/// the notification lacks. Members have TOP's names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Link {
@@ -16,7 +16,7 @@ pub enum Link {
     HappytripFlight(HappytripFlight),
     /// A ship ticket sold on Fliggy: leads to `alitrip.ship.order.notify`.
     FliggyShip(FliggyShip),
-    /// A scenic-spot ticket sold on Fliggy: its redemptions are submitted as calls of their own.
+    /// A scenic-spot ticket sold on Fliggy: its redemptions are submitted as calls.
     FliggyTicket(FliggyTicket),
 }
 
@@ -25,7 +25,7 @@ pub enum Link {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HappytripFlight {
-    /// The business trip's number.
+    /// The business trip number.
     #[serde(deserialize_with = "json::filled_text")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub tes_head_id: String,
@@ -33,17 +33,17 @@ pub struct HappytripFlight {
     #[serde(deserialize_with = "json::filled_text")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub cwt_account_no: String,
-    /// The order's number at Happytrip; the partner's order id if absent.
+    /// The order number at Happytrip. Default: the partner's order id.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub out_relation_order_id: Option<String>,
-    /// The traveller's staff number.
+    /// The traveller's employee number.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub emp_no: Option<String>,
     /// The traveller's user id.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub ht_user_id: Option<String>,
-    /// Ticket numbers; while there are none the notification waits.
+    /// Ticket numbers. The notification waits while there are none.
     #[serde(default, deserialize_with = "json::texts", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(inner(length(min = 1))))]
     pub ticket_no_list: Vec<String>,
@@ -54,7 +54,7 @@ pub struct HappytripFlight {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FliggyShip {
-    /// Fliggy's order id, on which its ship notification is idempotent.
+    /// Fliggy's order id, on which the ship notification is idempotent.
     #[serde(deserialize_with = "json::filled_text")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub alitrip_order_id: String,
@@ -65,13 +65,13 @@ pub struct FliggyShip {
     /// Taobao's order id.
     #[serde(default, deserialize_with = "json::optional_integer", skip_serializing_if = "Option::is_none")]
     pub main_biz_order_id: Option<i64>,
-    /// The order's price. TOP's page does not state its unit; it is sent as it was given.
+    /// The order's price, sent unchanged. TOP's page does not state its unit.
     #[serde(default, deserialize_with = "json::optional_integer", skip_serializing_if = "Option::is_none")]
     pub total_price: Option<i64>,
-    /// What to tell TOP as the reason when issuing failed; the deployment's default if absent.
+    /// The code that tells TOP why issuing failed. Default: the deployment's setting.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub failed_code: Option<String>,
-    /// Who travels, with which tickets. Vouchers fill the tickets in this order.
+    /// The passengers and their tickets. Vouchers fill the tickets in this order.
     #[serde(deserialize_with = "json::list")]
     #[cfg_attr(feature = "schema", schemars(extend("contains" =
         {"required": ["ticket_list"], "properties": {"ticket_list": {"minItems": 1}}})))]
@@ -92,10 +92,10 @@ pub struct FliggyTicket {
 }
 
 impl Link {
-    /// Reads what the booking system sent for an order of `partner`.
+    /// Reads the link that the booking system sent for an order of `partner`.
     ///
     /// # Errors
-    /// Names the member that is missing, not known, or of the wrong type; refuses a link that this partner's
+    /// Names the member that is missing, unknown, or of the wrong type. Rejects a link that this partner's
     /// notifications could never use, and a ship order without a ticket.
     pub fn from_json(partner: Partner, body: &Value) -> Result<Self, FieldError> {
         let members = body.as_object().filter(|members| members.len() == 1);
@@ -110,10 +110,10 @@ impl Link {
             "happytrip_flight" => Self::HappytripFlight(json::read(inner).map_err(within)?),
             "fliggy_ship" => Self::FliggyShip(json::read(inner).map_err(within)?),
             "fliggy_ticket" => Self::FliggyTicket(json::read(inner).map_err(within)?),
-            _ => return Err(FieldError::at(name, format!("is not known here: send {}", Self::of_partner(partner)))),
+            _ => return Err(FieldError::at(name, format!("is not supported: send {}", Self::of_partner(partner)))),
         };
         if link.partner() != partner {
-            let problem = format!("is no link of {partner}: send {}", Self::of_partner(partner));
+            let problem = format!("does not apply to {partner} orders: send {}", Self::of_partner(partner));
             return Err(FieldError::at(name, problem));
         }
         if let Self::FliggyShip(ship) = &link {
@@ -121,7 +121,7 @@ impl Link {
                 return Err(FieldError::at("fliggy_ship.alitrip_order_id", UNUSABLE_ID));
             }
             if ship.ticket_count() == 0 {
-                return Err(FieldError::at("fliggy_ship.passenger_list", "must hold at least one ticket"));
+                return Err(FieldError::at("fliggy_ship.passenger_list", "must contain at least one ticket"));
             }
         }
         if let Self::HappytripFlight(flight) = &link {
@@ -129,17 +129,18 @@ impl Link {
                 return Err(FieldError::at("happytrip_flight.out_relation_order_id", UNUSABLE_ID));
             }
             if flight.ticket_no_list.iter().any(String::is_empty) {
-                let problem = "must hold no empty ticket number: leave the list empty until they are known";
+                let problem =
+                    "must not contain an empty ticket number: leave the list empty until the numbers are known";
                 return Err(FieldError::at("happytrip_flight.ticket_no_list", problem));
             }
         }
         Ok(link)
     }
 
-    /// The link as JSON, as it is recorded.
+    /// The link as JSON, in the format of the record.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Serialising our own structs of strings and numbers cannot fail.
+        // Serialising these structs of strings and numbers cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
@@ -159,7 +160,7 @@ impl Link {
 }
 
 impl FliggyShip {
-    /// How many tickets the order has over all passengers.
+    /// The number of tickets of all passengers.
     #[must_use]
     pub fn ticket_count(&self) -> usize {
         self.passenger_list.iter().map(|passenger| passenger.ticket_list.len()).sum()
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_survives_being_stored_and_read_again() {
+    fn stored_link_round_trips() {
         let body = ship(
             json!([{"passenger_name": "罗", "ticket_list": [{"ticket_id": "1", "ticket_type": "1", "ticket_price": 100}]}]),
         );
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_link_is_named() {
+    fn error_names_the_member_and_the_problem() {
         let flight = |extra: Value| {
             let mut inner = json!({"tes_head_id": "1", "cwt_account_no": "2"});
             for (name, value) in extra.as_object().unwrap() {
@@ -196,13 +197,13 @@ mod tests {
         };
         let cases = [
             (Partner::Tsy, json!({}), "the body must have exactly one member: happytrip_flight"),
-            (Partner::Tsy, json!({"a": 1}), "field a is not known here: send happytrip_flight"),
+            (Partner::Tsy, json!({"a": 1}), "field a is not supported: send happytrip_flight"),
             (Partner::Tsy, json!({"happytrip_flight": {}}), "field happytrip_flight.tes_head_id is missing"),
-            (Partner::Tsy, flight(json!({"surprise": 1})), "field happytrip_flight.surprise is not known here"),
+            (Partner::Tsy, flight(json!({"surprise": 1})), "field happytrip_flight.surprise is not supported"),
             (
                 Partner::Tsy,
                 flight(json!({"ticket_no_list": ["1", ""]})),
-                "field happytrip_flight.ticket_no_list must hold no empty ticket number: leave the list empty until they are known",
+                "field happytrip_flight.ticket_no_list must not contain an empty ticket number: leave the list empty until the numbers are known",
             ),
             (
                 Partner::Tsy,
@@ -212,20 +213,20 @@ mod tests {
             (
                 Partner::Tsy,
                 json!({"fliggy_ticket": {"order_id": 1}}),
-                "field fliggy_ticket is no link of tsy: send happytrip_flight",
+                "field fliggy_ticket does not apply to tsy orders: send happytrip_flight",
             ),
             (
                 Partner::Sctt,
                 flight(json!({})),
-                "field happytrip_flight is no link of sctt: send fliggy_ship or fliggy_ticket",
+                "field happytrip_flight does not apply to sctt orders: send fliggy_ship or fliggy_ticket",
             ),
-            (Partner::Sctt, ship(json!([])), "field fliggy_ship.passenger_list must hold at least one ticket"),
+            (Partner::Sctt, ship(json!([])), "field fliggy_ship.passenger_list must contain at least one ticket"),
             (
                 Partner::Sctt,
                 ship(json!([{"ticket_list": [{"ticket_id": "1", "ticket_type": "1"}]}])),
                 "field fliggy_ship.passenger_list[0].ticket_list[0].ticket_price is missing",
             ),
-            (Partner::Sctt, ship(json!([{"odd": 1}])), "field fliggy_ship.passenger_list[0].odd is not known here"),
+            (Partner::Sctt, ship(json!([{"odd": 1}])), "field fliggy_ship.passenger_list[0].odd is not supported"),
         ];
         for (partner, body, message) in cases {
             assert_eq!(Link::from_json(partner, &body).unwrap_err().to_string(), message);

@@ -1,4 +1,4 @@
-//! A notification as the relay thinks of it: which order it is about, what it says, and what became of it.
+//! Notifications: the orders they are about, their content, and their state.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ pub enum NotificationKind {
 }
 
 impl NotificationKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 5] =
         [Self::IssueNotify, Self::ChangePricePush, Self::ChangeResultPush, Self::VoucherPush, Self::CancelPush];
 
@@ -45,13 +45,13 @@ impl NotificationKind {
         }
     }
 
-    /// The kind of that name, if there is one.
+    /// The kind with this name, if there is one.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// Who sends it.
+    /// The partner that sends this kind.
     #[must_use]
     pub const fn partner(self) -> Partner {
         match self {
@@ -60,10 +60,10 @@ impl NotificationKind {
         }
     }
 
-    /// Reads a body: whose orders it tells of, at least one; what is wrong with a part that cannot be used.
+    /// Reads the orders that a body is about, at least one. An unusable part of the body is an error in the list.
     ///
     /// # Errors
-    /// Names the field that is missing, of the wrong type, or no usable id, if nothing can be used.
+    /// If no part is usable: names the field that is missing, of the wrong type, or not a usable id.
     pub fn orders_of(self, body: &Value) -> Result<Vec<Result<OrderId, FieldError>>, FieldError> {
         let order_id = match self {
             Self::IssueNotify => IssueNotify::from_json(body)?.0,
@@ -75,7 +75,7 @@ impl NotificationKind {
         Ok(vec![Ok(order_id)])
     }
 
-    /// What of a body tells of its orders at `indices`; nothing where a body tells of one order.
+    /// The part of a body that is about its orders at `indices`; `None` if the kind has one order per body.
     #[must_use]
     pub fn part_of(self, body: &Value, indices: &[usize]) -> Option<Value> {
         (self == Self::CancelPush).then(|| Cancellation::part_of(body, indices))
@@ -88,24 +88,24 @@ impl fmt::Display for NotificationKind {
     }
 }
 
-/// What a notification says.
+/// The content of a notification.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notification {
-    /// A flight's tickets were issued, or were not.
+    /// A flight's tickets were issued, or issuing was rejected.
     Issue(IssueNotify),
-    /// What the change of a flight costs, or what became of it: nothing that TOP is told.
+    /// The price or the result of a flight change. TOP is not told about changes.
     Change,
-    /// A scenic-spot or ship order's status and vouchers.
+    /// The status and vouchers of a scenic-spot or ship order.
     Voucher(Box<VoucherPush>),
-    /// What became of the cancellation of such an order.
+    /// The result of cancelling a scenic-spot or ship order.
     Cancel(Cancellation),
 }
 
 impl Notification {
-    /// Reads a payload that was recorded.
+    /// Reads a recorded payload.
     ///
     /// # Errors
-    /// If the record was changed by hand into something that is no notification.
+    /// If a manual edit of the record left something that is not a notification.
     pub fn from_payload(kind: NotificationKind, payload: &Value) -> Result<Self, FieldError> {
         match kind {
             NotificationKind::IssueNotify => IssueNotify::from_json(payload).map(|(_, notify)| Self::Issue(notify)),
@@ -118,19 +118,19 @@ impl Notification {
     }
 }
 
-/// What a notification says of what TOP should know.
+/// What a notification implies for TOP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Says {
     /// The order is issued, rejected, booked, failed or cancelled.
     Decisive,
-    /// Nothing, and why.
+    /// Nothing, for this reason.
     Nothing(Reason),
-    /// Something that only a person can understand.
+    /// Something unexpected that needs attention.
     Odd(Reason),
 }
 
-/// What a recorded body says.
+/// Reads a recorded body and decides what it implies for TOP.
 #[must_use]
 pub fn says(kind: NotificationKind, body: &str) -> Says {
     let read = json::parse_object(body.as_bytes()).and_then(|payload| Notification::from_payload(kind, &payload));
@@ -141,7 +141,7 @@ pub fn says(kind: NotificationKind, body: &str) -> Says {
         Ok(Notification::Change) => Says::Nothing(Reason::NoCall),
         Ok(Notification::Voucher(push)) => match push.order_status {
             sctt::WAITING => Says::Nothing(Reason::NotBooked),
-            // Unreadable vouchers are decisive: what to do about them depends on the link.
+            // Unreadable vouchers are decisive, because the action depends on the link.
             sctt::BOOKED if push.vouchers().is_ok_and(|vouchers| vouchers.is_empty()) => {
                 Says::Nothing(Reason::NoVouchers)
             }
@@ -156,7 +156,7 @@ pub fn says(kind: NotificationKind, body: &str) -> Says {
     }
 }
 
-/// What became of a notification.
+/// The state of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -165,14 +165,14 @@ pub enum NotificationState {
     Received,
     /// Decided: the calls it leads to, if any, are recorded.
     Dispatched,
-    /// Nothing can be decided before the booking system says more.
+    /// Waits for more information from the booking system.
     Waiting,
-    /// A person must look.
+    /// Needs attention.
     Attention,
 }
 
 impl NotificationState {
-    /// The name on records.
+    /// The name in records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

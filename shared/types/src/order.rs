@@ -1,13 +1,14 @@
-//! An order as the partner names it.
+//! Orders and the partners that issue their tickets.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest order id or call key, in bytes. DynamoDB's sort keys hold 1,024 bytes and partition keys 2,048.
+/// Maximum length of an order id or call key, in bytes. DynamoDB allows 1,024 bytes for sort keys and 2,048 for
+/// partition keys.
 pub const MAX_ID_BYTES: usize = 256;
 
-/// Who issues the tickets of an order.
+/// The partner that issues the tickets of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -19,7 +20,7 @@ pub enum Partner {
 }
 
 impl Partner {
-    /// All of them.
+    /// All partners.
     pub const ALL: [Self; 2] = [Self::Tsy, Self::Sctt];
 
     /// The name in routes and keys.
@@ -31,7 +32,7 @@ impl Partner {
         }
     }
 
-    /// The partner of that name, if there is one.
+    /// The partner with this name, if there is one.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|partner| partner.as_str() == name)
@@ -44,16 +45,16 @@ impl fmt::Display for Partner {
     }
 }
 
-/// Whether `id` can be a key: not empty, at most [`MAX_ID_BYTES`] long, and free of control characters.
+/// Whether `id` can be a key: not empty, at most [`MAX_ID_BYTES`] long, and without control characters.
 #[must_use]
 pub fn is_usable_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= MAX_ID_BYTES && !id.chars().any(char::is_control)
 }
 
-/// What [`is_usable_id`] asks for, as the problem of a [`FieldError`].
+/// The requirements of [`is_usable_id`], as the problem of a [`FieldError`](crate::json::FieldError).
 pub const UNUSABLE_ID: &str = "must be 1 to 256 bytes long without control characters";
 
-/// An order's id: TSY's `orderId`; SCTT's `trade_number`, or `order_code` where that is empty.
+/// An order's id: TSY's `orderId`, or SCTT's `trade_number` (`order_code` if that is empty).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct OrderId(String);
@@ -86,12 +87,12 @@ impl fmt::Display for OrderId {
     }
 }
 
-/// Which order, of which partner.
+/// Identifies an order by partner and id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OrderKey {
-    /// Whose order it is.
+    /// The partner.
     pub partner: Partner,
-    /// Its id there.
+    /// The order's id at the partner.
     pub order_id: OrderId,
 }
 
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_id_is_not_empty_not_endless_and_has_no_control_characters() {
+    fn empty_long_and_control_character_ids_are_rejected() {
         for id in ["", "a\nb", "\u{0}", &"x".repeat(257)] {
             assert!(OrderId::try_from(id.to_owned()).is_err());
         }

@@ -1,4 +1,4 @@
-//! Why an order waits, needs attention, or leads to nothing: a code for programs, a sentence for people.
+//! Why an order waits, needs attention, or leads to nothing: a code for programs and a sentence for operators.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! reasons {
     ($($name:ident = $text:literal,)*) => {
-        /// A reason. Holds nothing personal.
+        /// Why an order waits, needs attention, or leads to nothing. Never holds personal data.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(rename_all = "snake_case")]
@@ -15,7 +15,7 @@ macro_rules! reasons {
         }
 
         impl Reason {
-            /// The reason as a sentence.
+            /// The sentence for operators.
             #[must_use]
             pub const fn text(self) -> &'static str {
                 match self {
@@ -27,48 +27,48 @@ macro_rules! reasons {
 }
 
 reasons! {
-    // A person must look.
-    Refused = "TOP refused the call: correct the link and replay, or dismiss",
-    Unknown = "nobody knows whether the call took effect: ask TOP, then resolve it",
-    KeepsFirst = "TOP keeps the first success it was told; correct the order at Fliggy by hand",
-    OtherLane = "TOP was or may have been told under another order number before the link changed",
-    Opposite = "TOP was or may have been told, and the facts no longer ask for it",
-    CameAgain = "an earlier notification came again after a newer one said otherwise: replay to follow it",
-    LaneTaken = "another order or submission tells TOP about the same order number",
-    Rejected = "TSY rejected the order; no TOP call tells a rejection",
-    OddStatus = "the notification's status or type is not known",
-    VouchersMismatch = "the vouchers match neither the number of tickets nor one for all",
+    // The order needs attention.
+    Refused = "TOP refused the call; correct the link and replay, or dismiss",
+    Unknown = "it is unknown whether the call took effect; ask TOP, then resolve the call",
+    KeepsFirst = "TOP keeps the first success it received; correct the order at Fliggy manually",
+    OtherLane = "TOP was told, or may have been told, under another order number before the link changed",
+    Opposite = "TOP was told, or may have been told, something that the facts no longer ask for",
+    CameAgain = "an older notification was delivered again after a newer one that differs; replay to apply the older one",
+    LaneTaken = "another order or a submitted call already uses the same order number at TOP",
+    Rejected = "TSY rejected the order; no TOP call reports a rejection",
+    OddStatus = "the notification has an unknown status or type",
+    VouchersMismatch = "the push has neither one voucher per ticket nor a single voucher for all tickets",
     VouchersUnreadable = "the order is booked, but its vouchers cannot be read",
-    WrongLink = "the order's link is of a kind that this notification does not lead to",
-    Unreadable = "a recorded notification or link cannot be read by this version",
-    TooLarge = "the request would be larger than 256 KiB",
-    // Something else must happen first.
+    WrongLink = "the order's link is of the wrong kind for this notification",
+    Unreadable = "this version cannot read a recorded notification or link",
+    TooLarge = "the request to TOP would be larger than 256 KiB",
+    // The order waits.
     NoLink = "the booking system has not linked the order yet",
     NoTickets = "the order's link has no ticket numbers yet",
-    LaneUndecided = "another order is about to decide about the same order number",
-    AttemptOpen = "an earlier call of this order is not settled yet",
-    // Nothing is to be done.
-    NotBooked = "the order waits to be booked",
-    NoVouchers = "booked without vouchers yet; the push that has them is another notification",
-    NoCall = "recorded for the timeline; no TOP call tells a change",
-    NotCancelled = "the cancellation is not done, so the order stays as it is",
+    LaneUndecided = "another order with the same order number at TOP is being decided",
+    AttemptOpen = "an earlier call of this order has no final outcome yet",
+    // The order leads to nothing.
+    NotBooked = "the order is not booked yet",
+    NoVouchers = "the order is booked but has no vouchers yet; the push with the vouchers is a separate notification",
+    NoCall = "recorded for the timeline; no TOP call reports a change",
+    NotCancelled = "the cancellation is not complete, so the order stays as it is",
     Scenic = "recorded for the timeline; redemptions are submitted as calls",
-    Superseded = "a newer notification says what TOP should know",
-    Withdrawn = "a person withdrew the call",
-    Closed = "a person closed the order",
-    Dismissed = "a person dismissed the order",
-    ToldBySubmission = "a submitted call told TOP the same",
-    NoFacts = "nothing recorded about this order asks for a call to TOP",
+    Superseded = "superseded by a newer notification",
+    Withdrawn = "an operator withdrew the call",
+    Closed = "an operator closed the order",
+    Dismissed = "an operator dismissed the order",
+    ToldBySubmission = "a submitted call already told TOP the same",
+    NoFacts = "nothing recorded for this order requires a call to TOP",
 }
 
 impl Reason {
-    /// The code, as it appears in JSON and in records.
+    /// The code in JSON and in records.
     #[must_use]
     pub fn code(self) -> String {
         serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
     }
 
-    /// The reason with that code, if there is one.
+    /// The reason with this code, if there is one.
     #[must_use]
     pub fn named(code: &str) -> Option<Self> {
         serde_json::from_value(code.into()).ok()

@@ -1,27 +1,27 @@
-//! Keeping secrets and personal data out of logs, queues, errors and metrics.
+//! Keeps secrets and personal data out of logs, queues, errors and metrics.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// What stands where something must not be shown.
+/// The placeholder for a value that must not be shown.
 pub const MASK: &str = "[redacted]";
-/// The same as a text in JSON.
+/// The placeholder as a JSON string.
 pub const QUOTED_MASK: &str = "\"[redacted]\"";
 
-/// A value that does not show itself: `Debug` and `Display` print a mask. [`Redacted::reveal`] is the one way
-/// to it, so that every use can be searched for.
+/// A value that `Debug` and `Display` print as the placeholder. [`Redacted::reveal`] is the only access, so every use
+/// can be found with a search.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Redacted<T>(T);
 
 impl<T> Redacted<T> {
-    /// Hides `value`.
+    /// Wraps `value`.
     pub const fn new(value: T) -> Self {
         Self(value)
     }
 
-    /// The value itself, for the one place that needs it.
+    /// Returns the value. Call it only where the value is needed.
     pub const fn reveal(&self) -> &T {
         &self.0
     }
@@ -51,8 +51,8 @@ impl<T> fmt::Display for Redacted<T> {
     }
 }
 
-/// Members that hold a person's data or what is as good as a ticket, in the partners' and TOP's names; and, since TSY does
-/// not publish the body of its ChangeResultPush, in names that such members usually have.
+/// Members that hold personal data or codes that are as good as a ticket, by the names of the partners and TOP. TSY
+/// does not publish the body of its ChangeResultPush, so the list also has common names of such members.
 const PERSONAL: [&str; 32] = [
     "airPnr",
     "certNo",
@@ -88,8 +88,8 @@ const PERSONAL: [&str; 32] = [
     "sign",
 ];
 
-/// Replaces personal members of `value`, at every level, by [`MASK`]. Empty ones stay, so that an operator
-/// still sees what was not sent.
+/// Replaces personal members of `value` with [`MASK`] at every level. Empty members stay, so an operator sees which
+/// values the sender left empty.
 pub fn mask_personal(value: &mut Value) {
     match value {
         Value::Object(members) => {
@@ -114,14 +114,14 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_redacted_value_does_not_show_itself() {
+    fn redacted_value_is_printed_as_placeholder() {
         let secret = Redacted::new("planted".to_owned());
         assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "[redacted] [redacted] Some([redacted])");
         assert_eq!(secret.reveal(), "planted");
     }
 
     #[test]
-    fn personal_members_are_masked_at_every_level_and_empty_ones_stay() {
+    fn personal_members_are_masked_at_every_level_and_empty_members_stay() {
         let mut value = json!({"a":[{"passengers":[{"name":"planted"}],"pnr":"planted","passenger_name":"planted","ticket_list":[{"ticket_pwd":"planted","ticket_id":"7"}]}],"ticket_no":""});
         mask_personal(&mut value);
         assert!(!value.to_string().contains("planted"));

@@ -1,14 +1,14 @@
-//! What the schemas of bodies say of texts that are more than texts.
+//! JSON schemas of strings with a special format.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// An id: 1 to 256 bytes without control characters ([`crate::order::is_usable_id`]). A schema counts characters, of which
-/// some have up to four bytes.
+/// An id: 1 to 256 bytes without control characters ([`crate::order::is_usable_id`]). A schema counts characters, and a
+/// character has up to four bytes.
 pub fn id(_: &mut SchemaGenerator) -> Schema {
     without_control_characters(256)
 }
 
-/// A call's key: 1 to 512 bytes without control characters ([`crate::schema::call_key`]).
+/// A call's key: 1 to 512 bytes without control characters.
 #[must_use]
 pub fn call_key() -> Schema {
     without_control_characters(512)
@@ -19,7 +19,7 @@ fn without_control_characters(max_length: u32) -> Schema {
         "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"})
 }
 
-/// A time as TOP writes it, in GMT+8.
+/// A time in TOP's format, in GMT+8.
 pub fn china_time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "pattern": "^2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]) ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$",
         "examples": ["2026-01-01 12:00:00"]})

@@ -1,4 +1,4 @@
-//! Records as the company's people and systems see them: times to read, personal data masked.
+//! Converts records to API responses: readable times, personal data masked.
 
 use std::collections::BTreeSet;
 
@@ -20,10 +20,10 @@ use crate::record::{
 use crate::redact::mask_personal;
 use crate::time::EpochMillis;
 
-/// How much of a digest tells the notifications of one order apart.
+/// How many digits of a digest identify a notification in the timeline of an order.
 const SHOWN_OF_DIGEST: usize = 8;
 
-/// The state of a record's target.
+/// The call state of a record's target.
 #[must_use]
 pub fn state_of_target(record: &OrderRecord, target: &Target) -> CallState {
     match target.end {
@@ -47,20 +47,21 @@ pub fn state_of_submission(record: &OrderRecord, one: &Submission) -> CallState 
         }
         (None, _, Some(target)) if one.asks_for(target) => state_of_target(record, target),
         (None, true, _) => CallState::Refused,
-        // Another record told TOP the same.
+        // Another record already told TOP the same.
         (None, false, _) if record.wanted == Some(Wanted::Nothing(Reason::ToldBySubmission)) => CallState::Succeeded,
         (None, false, _) if is_replaced(record, one) => CallState::Withdrawn,
         (None, false, _) => CallState::Pending,
     }
 }
 
-/// Redemptions are sent one after the other; of other calls only the newest submission counts.
+/// Whether a newer submission replaced this one. Redemptions are sent one after another; for other calls only the
+/// newest submission counts.
 fn is_replaced(record: &OrderRecord, one: &Submission) -> bool {
     let is_decided = record.submissions.contains(one);
     record.stopped.is_some() || (!record.key.is_redemption() && is_decided && record.submissions.last() != Some(one))
 }
 
-/// A submitted call; nothing if the record is an order's.
+/// A submitted call; `None` if the record belongs to an order.
 #[must_use]
 pub fn submission(record: &OrderRecord, bodies: &Bodies, one: &Submission) -> Option<Call> {
     let RecordKey::Submission(lane) = &record.key else { return None };
@@ -76,7 +77,7 @@ pub fn submission(record: &OrderRecord, bodies: &Bodies, one: &Submission) -> Op
     })
 }
 
-/// The calls that a record has led to.
+/// All calls of a record.
 #[must_use]
 pub fn calls(record: &OrderRecord, bodies: &Bodies) -> Vec<Call> {
     let nothing = Body::Inline(String::new());
@@ -150,7 +151,7 @@ fn attempt(entry: &Entry) -> Attempt {
     }
 }
 
-/// An entry of the attention list.
+/// Converts an entry of the attention list.
 #[must_use]
 pub fn attention_item(needs: &NeedsPerson) -> AttentionItem {
     let mut item = AttentionItem {
@@ -192,7 +193,7 @@ pub fn attention_item(needs: &NeedsPerson) -> AttentionItem {
     item
 }
 
-/// A link.
+/// Converts a link.
 fn link(link: &LinkFact, bodies: &Bodies) -> Value {
     let mut view = masked(&link.body, bodies);
     view["version"] = json!(link.version);
@@ -220,7 +221,7 @@ fn notification(digest: &str, one: &Recorded, undecided: u32, bodies: &Bodies) -
     }
 }
 
-/// How many deliveries of a notification wait to be decided.
+/// The number of undecided deliveries of a notification.
 fn undecided_deliveries(record: &OrderRecord, digest: &str) -> u32 {
     let of_it = |fact: &&Fact| matches!(fact, Fact::Delivery { digest: delivered, .. } if delivered == digest);
     u32::try_from(record.facts.iter().filter(of_it).count()).unwrap_or(u32::MAX)
@@ -230,7 +231,7 @@ fn reason_text(reason: Reason) -> ReasonText {
     ReasonText { code: reason, text: reason.text().to_owned() }
 }
 
-/// An order: its link, its notifications, its calls, why it waits or needs attention, and its timeline.
+/// Converts an order: link, notifications, calls, why it waits or needs attention, and timeline.
 #[must_use]
 pub fn order(order: &OrderKey, record: &OrderRecord, bodies: &Bodies) -> Order {
     let mut notifications: Vec<_> = record.notifications.iter().collect();
@@ -257,7 +258,7 @@ pub fn order(order: &OrderKey, record: &OrderRecord, bodies: &Bodies) -> Order {
     }
 }
 
-/// Everything that happened to an order, oldest first.
+/// The events of an order, oldest first.
 fn timeline(record: &OrderRecord) -> Vec<Event> {
     let mut events: Vec<(EpochMillis, String, Option<String>)> = Vec::new();
     if let Some(link) = &record.link {
@@ -269,7 +270,7 @@ fn timeline(record: &OrderRecord) -> Vec<Event> {
         events.push((one.first, format!("{name} received"), None));
         if deliveries > 1 {
             let last = one.last.unwrap_or(one.first);
-            events.push((last, format!("{name} received again"), Some(format!("{deliveries} deliveries in all"))));
+            events.push((last, format!("{name} received again"), Some(format!("{deliveries} deliveries in total"))));
         }
         if let (Some(at), Some(state)) = (one.decided, one.state) {
             let reason = one.reason.as_deref().and_then(Reason::named);

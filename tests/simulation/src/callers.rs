@@ -1,5 +1,5 @@
-//! Who calls the relay: partners, the booking system and operators. What they were told stays with them, and the judge
-//! holds the relay to it.
+//! The callers of the relay: partners, the booking system and operators. They remember every answer that they got, and
+//! the judge checks the relay against it.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,16 +14,16 @@ use crate::world::lock;
 /// An answer: status and body. `None` if the caller got none.
 pub type Answer = Option<(u16, String)>;
 
-/// Whose order it is, and its id there.
+/// Identifies an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderName {
-    /// Whose.
+    /// The partner.
     pub partner: Partner,
-    /// The id.
+    /// The partner's id of it.
     pub id: String,
 }
 
-/// A notification or a link, and whether its sender got a success for it.
+/// A notification or a link, and whether its sender got a success.
 #[derive(Debug, Clone)]
 pub struct Told {
     /// The order.
@@ -32,21 +32,22 @@ pub struct Told {
     pub body: String,
     /// Whether it was acknowledged.
     pub acknowledged: bool,
-    /// When it was sent first, and when its sender got an answer or gave up: steps of the callers' common count.
+    /// When it was first sent, and when its sender got an answer or gave up. The unit is a step of the callers' shared
+    /// counter.
     pub during: (usize, usize),
 }
 
 impl Told {
-    /// Whether the body names an order at Alitrip.
+    /// Whether the body contains this Alitrip order id.
     pub fn names(&self, alitrip_order_id: &str) -> bool {
         self.body.contains(&format!("\"alitrip_order_id\":\"{alitrip_order_id}\""))
     }
 }
 
-/// A call that somebody submitted.
+/// A submitted call.
 #[derive(Debug, Clone)]
 pub struct Submitted {
-    /// The partition key of the record that the call belongs in.
+    /// The partition key of the call's record.
     pub pk: String,
     /// Its key.
     pub key: String,
@@ -54,24 +55,24 @@ pub struct Submitted {
     pub acknowledged: bool,
 }
 
-/// What callers know in the end.
+/// Everything that the callers know at the end of a run.
 #[derive(Debug, Default)]
 pub struct Knowledge {
     /// Notifications.
     pub notifications: Vec<Told>,
-    /// Links, in the order in which the booking system put them.
+    /// Links, in the order of their first PUT.
     pub links: Vec<Told>,
     /// Submitted calls.
     pub submitted: Vec<Submitted>,
     step: usize,
 }
 
-/// The partition key of the record that a redemption of one total of an order belongs in.
+/// The partition key of the record that holds an order's totals.
 pub fn pk_of_totals(order: usize) -> String {
     format!("submission#ticket-verify#total#{order}")
 }
 
-/// The partition key of the record that a redemption that counts each time belongs in.
+/// The partition key of the record of a redemption that counts each time.
 pub fn pk_of_redemption(key: &str) -> String {
     format!("submission#ticket-verify#key#{key}")
 }
@@ -82,7 +83,7 @@ impl Knowledge {
         self.step
     }
 
-    /// Whether an order other than `order`, or a submitted call, was linked to a lane (`call/id`).
+    /// Whether the link of an order other than `order`, or a submitted call, names a lane (`call/id`).
     pub fn shares(&self, order: &OrderName, lane: &str) -> bool {
         let (call, id) = lane.split_once('/').unwrap_or(("", lane));
         self.links.iter().any(|told| told.order != *order && told.names(id))
@@ -90,24 +91,24 @@ impl Knowledge {
     }
 }
 
-/// What an operator says of an order.
+/// An operator's request about an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
     /// Decide it again.
     Replay,
-    /// It needs no person.
+    /// Take it off the attention list.
     Dismiss,
-    /// Send nothing of it that is not sent yet.
+    /// Withdraw every call that was not sent yet.
     Withdraw,
-    /// It is finished: stop working on it.
+    /// Finish it and stop working on it.
     Close,
 }
 
-/// Callers of one relay.
+/// The callers of one relay.
 pub struct Callers {
-    /// What they call.
+    /// The functions that they call.
     pub lambda: Arc<Lambda>,
-    /// What they know.
+    /// Everything that they know.
     pub knowledge: Mutex<Knowledge>,
 }
 
@@ -117,12 +118,12 @@ fn about(order: &OrderName, method: &str, path: &str, body: Body<'_>) -> Request
 }
 
 impl Callers {
-    /// Callers that did nothing yet.
+    /// Callers that sent nothing yet.
     pub fn new(lambda: Arc<Lambda>) -> Self {
         Self { lambda, knowledge: Mutex::default() }
     }
 
-    /// A partner delivers a notification once.
+    /// Delivers a notification once, as a partner.
     pub async fn notify(&self, order: &OrderName, body: &str) -> Answer {
         let (function, path) = match order.partner {
             Partner::Tsy => ("tsy-issue-notify", "/tsy/{token}/issue-notify"),
@@ -134,18 +135,19 @@ impl Callers {
         if let Some((200, answer)) = &answer
             && *answer != order.partner.acknowledgement()
         {
-            self.lambda.world.violated(format!("{} was answered 200 with {answer}", order.partner));
+            self.lambda.world.violated(format!("{} got 200 without an acknowledgement: {answer}", order.partner));
         }
         answer
     }
 
-    /// Remembers a notification, and whether one of its deliveries was acknowledged.
+    /// Records a notification, and whether one of its deliveries was acknowledged.
     pub fn notified(&self, order: &OrderName, body: String, acknowledged: bool) {
         let during = (0, 0);
         lock(&self.knowledge).notifications.push(Told { order: order.clone(), body, acknowledged, during });
     }
 
-    /// The booking system links an order: it puts the link until that succeeds, at most so often, with a pause between.
+    /// Links an order, as the booking system. Sends the PUT up to `tries` times until it succeeds, with a pause in
+    /// between.
     pub async fn link(&self, order: &OrderName, link: &str, tries: usize, pause: impl AsyncFn()) {
         let index = {
             let knowledge = &mut *lock(&self.knowledge);
@@ -155,7 +157,7 @@ impl Callers {
         };
         let mut acknowledged = false;
         for _ in 0..tries {
-            self.lambda.world.note(|| format!("booking system links {}: {link}", order.id));
+            self.lambda.world.note(|| format!("booking system: link {}: {link}", order.id));
             let request = about(order, "PUT", "/orders/{partner}/{order_id}", Body::Text(link));
             if let Some((200, _)) = self.lambda.request("order-link", request).await {
                 acknowledged = true;
@@ -169,13 +171,13 @@ impl Callers {
         (told.acknowledged, told.during.1) = (acknowledged, step);
     }
 
-    /// Somebody looks at an order.
+    /// Reads an order.
     pub async fn look(&self, order: &OrderName) -> Answer {
         let request = about(order, "GET", "/orders/{partner}/{order_id}", Body::None);
         self.lambda.request("order-link", request).await
     }
 
-    /// An operator says something of an order.
+    /// Sends an operator's request about an order.
     pub async fn say(&self, order: &OrderName, word: Word) -> Answer {
         self.lambda.world.note(|| format!("operator: {word:?} {}", order.id));
         let (path, body) = match word {
@@ -187,21 +189,21 @@ impl Callers {
         self.lambda.request("order-link", about(order, "POST", path, body)).await
     }
 
-    /// Somebody submits a call once.
+    /// Submits a call once.
     pub async fn submit(&self, call: &str, key: Option<&str>, body: &str) -> Answer {
         let headers = key.map_or_else(|| json!({}), |key| json!({"Idempotency-Key": key}));
         let request = api_request("POST", "/calls/{call}", json!({"call": call}), headers, Body::Text(body));
         self.lambda.request("submit-call", request).await
     }
 
-    /// Remembers a submitted call.
+    /// Records a submitted call.
     pub fn submitted(&self, pk: String, key: &str, acknowledged: bool) {
         lock(&self.knowledge).submitted.push(Submitted { pk, key: key.to_owned(), acknowledged });
     }
 
-    /// An operator says how a call ended.
+    /// Resolves a call, as an operator.
     pub async fn resolve(&self, call: &str, key: &str, outcome: &str, attempt: Option<i64>) -> Answer {
-        self.lambda.world.note(|| format!("operator resolves {call}/{key} as {outcome}"));
+        self.lambda.world.note(|| format!("operator: resolve {call}/{key} as {outcome}"));
         let mut body = json!({"outcome": outcome, "note": "asked TOP"});
         if let Some(attempt) = attempt {
             body["attempt"] = json!(attempt);

@@ -1,27 +1,27 @@
-//! What was exercised how often: each fault at each request of each function, and the rest.
+//! Counts how often runs exercised each fault at each request of each function, and each other event.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::network::Fault;
 
-/// What must happen in a long enough soak besides the faults of requests, each by its name.
+/// The names of the events that a long enough soak must produce, besides the faults of requests.
 pub const EVENTS: &[&str] = &[
-    "a function ran into its time-out",
-    "a message came twice",
-    "a message came again after it was handled",
+    "a function timed out",
+    "a message was delivered twice",
+    "a message was delivered after its deletion",
     "a message was lost",
-    "a message went to the dead letters",
-    "a message was no key",
-    "a batch had more than one message",
-    "a sweep enqueued something",
-    "two sweeps ran at once",
-    "a partner sent again",
+    "a message moved to the dead-letter queue",
+    "a message was not a key",
+    "a batch had several messages",
+    "a sweep enqueued keys",
+    "two sweeps overlapped",
+    "a partner retried",
     "a partner gave up",
     "an answer to a caller was lost",
-    "a link came before every notification",
+    "a link came before all notifications",
     "a link came between notifications",
-    "a link came after every notification",
+    "a link came after all notifications",
     "a link was replaced",
     "a call was submitted",
     "an operator replayed an order",
@@ -29,21 +29,21 @@ pub const EVENTS: &[&str] = &[
     "TOP banned an API for seconds",
     "TOP banned an API for the day",
     "TOP refused a call",
-    "TOP acted and did not answer",
-    "TOP did neither",
-    "TOP found the credentials wrong",
+    "TOP executed a call and did not answer",
+    "TOP neither executed a call nor answered",
+    "TOP rejected the credentials",
     "a request arrived after its sender had given up",
     "an operator dismissed an order",
     "an operator withdrew or closed an order",
-    "two orders were linked to one lane",
+    "two orders were linked to the same lane",
     "an order was linked to another lane",
     "a request arrived minutes after its sender had died",
-    "a read saw the table as it was",
-    "a notification waited to the end",
-    "a notification was for a person",
+    "a read returned stale data",
+    "an order still waited at rest",
+    "an order needed attention",
 ];
 
-/// Counts.
+/// Counters of requests, faults and events.
 #[derive(Debug, Clone, Default)]
 pub struct Coverage {
     /// Requests, by function and operation.
@@ -62,7 +62,7 @@ impl Coverage {
         }
     }
 
-    /// Counts something else.
+    /// Counts an event.
     pub fn saw(&mut self, what: &'static str) {
         *self.events.entry(what).or_default() += 1;
     }
@@ -80,12 +80,12 @@ impl Coverage {
         }
     }
 
-    /// How many requests there were.
+    /// The number of requests.
     pub fn requests(&self) -> u64 {
         self.requests.values().sum()
     }
 
-    /// What was never exercised: faults of requests that occur, and events.
+    /// Lists everything that was never exercised: faults of requests that occurred, and events.
     pub fn gaps(&self) -> Vec<String> {
         let faults = self.requests.keys().flat_map(|(function, operation)| {
             Fault::of(operation).filter_map(move |fault| {
@@ -97,7 +97,7 @@ impl Coverage {
         faults.chain(events).collect()
     }
 
-    /// A table of it all.
+    /// Formats all counters as a table.
     pub fn table(&self) -> String {
         let mut text = format!("{:<20} {:<32} {:>9}", "function", "request", "sent");
         for fault in Fault::ALL {

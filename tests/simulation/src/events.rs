@@ -1,4 +1,5 @@
-//! What subscribers must hear of a run: each thing that happened, recognisable by its id however often it comes.
+//! Checks the events that subscribers get from a run. Each change is published, and its id identifies it however often
+//! it comes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +13,8 @@ use crate::world::{Change, World, lock};
 /// The `source` of a run's events.
 pub const SOURCE: &str = "simulation";
 
-/// Hands the changes over as Lambda does: in batches of any size, each again until it was published whole, and now and
-/// then once more.
+/// Passes the changes on as Lambda does, in batches of any size. Each batch is repeated until it was published whole,
+/// and sometimes once more.
 async fn follow(lambda: &Lambda, changes: &[Value]) {
     let world = &lambda.world;
     let mut rest = changes;
@@ -39,17 +40,17 @@ fn record_of((before, after): &Change) -> Value {
     change
 }
 
-/// Publishes what happened in a run that is at rest, if somebody follows it, and judges what subscribers got.
+/// Publishes the events of a run that is at rest, if its stream is followed, and judges what subscribers got.
 pub async fn judge(lambda: &Lambda) {
     let world: &World = &lambda.world;
     let Some(changes) = lock(&world.stream).take() else { return };
     let changes: Vec<Value> = changes.iter().map(record_of).collect();
     let mut expected = BTreeSet::new();
     for change in &changes {
-        let change: StreamRecord = serde_json::from_value(change.clone()).expect("a change of a stream");
+        let change: StreamRecord = serde_json::from_value(change.clone()).expect("a valid stream record");
         for event in change.events(SOURCE) {
             if !expected.insert(event.id.clone()) {
-                world.violated(format!("an event was published of two changes: {event:?}"));
+                world.violated(format!("two changes led to the same event: {event:?}"));
             }
         }
     }
@@ -59,11 +60,11 @@ pub async fn judge(lambda: &Lambda) {
         let id = event["id"].as_str().unwrap_or_default().to_owned();
         let known = by_id.entry(id).or_insert_with(|| event.clone());
         if *known != event {
-            world.violated(format!("two events have one id: {known} and {event}"));
+            world.violated(format!("two events share an id: {known} and {event}"));
         }
     }
     for missing in expected.iter().filter(|id| !by_id.contains_key(*id)) {
-        world.violated(format!("event {missing} was not published"));
+        world.violated(format!("an event was not published: {missing}"));
     }
     let outcome = |event: &&Value, outcome: &str| event["data"]["outcome"] == outcome;
     let succeeded: BTreeSet<_> = by_id
@@ -74,11 +75,11 @@ pub async fn judge(lambda: &Lambda) {
         .collect();
     let with_effect = lanes_with_effect(world);
     for lane in succeeded.difference(&with_effect) {
-        world.violated(format!("subscribers were told that {lane} succeeded, and it had no effect"));
+        world.violated(format!("an event says that a call succeeded, but it had no effect: {lane}"));
     }
     let received = by_id.values().filter(|event| outcome(event, "received")).count();
     let notifications: usize = crate::table::notifications(world);
     if received != notifications {
-        world.violated(format!("{received} notifications were published, and {notifications} are in the table"));
+        world.violated(format!("{received} notifications were published, but {notifications} are in the table"));
     }
 }

@@ -1,27 +1,27 @@
-//! Every interleaving of small scenarios on the real code.
+//! Explores every interleaving of small scenarios on the real code.
 //!
 //! A scenario prepares an order, then starts two or three runs of functions together. Each of their requests stops at
-//! the gate; once no run can make a step, the explorer chooses which request is performed next. It enumerates the
-//! choices depth first, and runs the scenario from its start for each schedule. After the runs have ended, the rest of
-//! the world runs to rest, and the specification judges.
+//! the gate. When no run can make a step, the explorer chooses the request to perform next. It enumerates the choices
+//! depth first, and runs the scenario from its start for each schedule. After the runs have ended, the rest of the
+//! world comes to rest, and the judge decides.
 //!
-//! # Which interleavings are left out, and why that hides nothing
-//! Two requests commute if they conflict in no resource (see `gate`): performed in either order, both get the same
-//! answers and leave the same state. Schedules that differ only in the order of such requests end the same, so one of
-//! them is enough. The explorer uses source sets and sleep sets (Abdulla, Aronis, Jonsson, Sagonas, "Optimal dynamic
-//! partial order reduction", 2014): wherever two conflicting requests of a schedule could be reversed, the reversal is
-//! explored; a request whose alternatives were all explored sleeps until something conflicts with it. Footprints are
-//! what requests really read and changed, observed when they are performed. A sleeping request keeps the footprint
-//! that it had in the state where it fell asleep, which still holds, since nothing that conflicts with it came between.
+//! # Which interleavings are skipped, and why this hides nothing
+//! Two requests commute if they conflict in no resource (see `gate`). In either order, both get the same answers and
+//! leave the same state. Schedules that differ only in the order of such requests end the same, so one of them is
+//! enough. The explorer uses source sets and sleep sets (Abdulla, Aronis, Jonsson, Sagonas, "Optimal dynamic partial
+//! order reduction", 2014). Wherever two conflicting requests of a schedule could be reversed, the explorer tries the
+//! reversal. A request whose alternatives were all explored sleeps until something conflicts with it. A footprint is
+//! what a request really read and changed, observed when it is performed. A sleeping request keeps the footprint of the
+//! state in which it fell asleep. The footprint still holds, because nothing that conflicts with it came in between.
 //!
 //! Two choices keep this simple. A request comes after every request of its run that was performed before it was sent.
-//! And virtual time passes only while nothing waits at the gate, so what comes after a pause comes after everything
+//! Virtual time passes only while nothing waits at the gate, so everything after a pause comes after everything
 //! performed before it. Pauses between the SDK's retries take no time, so retries interleave with the other runs.
 //!
 //! # Faults
-//! A fault plan says which requests meet which fault. A plan is fixed while its schedules are enumerated, so a request
-//! does the same wherever it is performed, and the reduction stays sound. The plans with one more fault come from the
-//! requests that the schedules of a plan performed.
+//! A fault plan says which requests meet which fault. A plan is fixed while its schedules are enumerated. A request
+//! therefore does the same wherever it is performed, and the reduction stays sound. The requests that the schedules of
+//! a plan performed lead to the plans with one more fault.
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -46,53 +46,53 @@ use crate::story::audit_attention;
 use crate::table::{self, sorted};
 use crate::world::{Weather, World, lock};
 
-/// The most schedules of one fault plan.
+/// The maximum number of schedules of one fault plan.
 const MOST_SCHEDULES: u64 = 100_000;
 
-/// How often others run until a request that was released has certainly been performed.
+/// How often other tasks run until a released request has certainly been performed.
 const YIELDS: usize = 20;
 
-/// Which requests meet which fault, in the order of the requests' names.
+/// A fault plan: which requests meet which fault, in the order of the requests' names.
 type Plan = Vec<(EventId, GateFault)>;
 
-/// What to explore.
+/// The options of an exploration.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Only the scenarios whose names contain this.
+    /// Part of the names of the scenarios to explore. `None`: all scenarios.
     pub scenario: Option<String>,
-    /// At most this many faults in one schedule.
+    /// Maximum faults in one schedule.
     pub faults: usize,
-    /// Stop after this time.
+    /// Time limit.
     pub within: Option<Duration>,
-    /// How many schedules run at the same time.
+    /// Number of schedules that run at the same time.
     pub threads: usize,
-    /// Also give the steps of the first schedule of a scenario that does not fail.
+    /// For a scenario that does not fail, also return the steps of its first schedule.
     pub verbose: bool,
     /// Stop at the first schedule that fails.
     pub stop_at_failure: bool,
 }
 
-/// What came of one scenario.
+/// The result of exploring one scenario.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// Its name.
     pub name: &'static str,
-    /// Schedules by the number of faults in them.
+    /// The number of schedules, by the number of faults in them.
     pub schedules: Vec<u64>,
-    /// Whether some schedules were left out for lack of time.
+    /// Whether a limit of time or schedules left some schedules unexplored.
     pub is_cut_off: bool,
-    /// How many schedules failed.
+    /// The number of failed schedules.
     pub failed: u64,
-    /// What failed, and how often.
+    /// How often each kind of failure occurred.
     pub kinds: BTreeMap<String, u64>,
-    /// The first failing schedule with the fewest faults: its steps, then what is wrong.
+    /// The first failing schedule with the fewest faults: its steps, then its problems.
     pub first: Vec<String>,
     /// CPU time spent.
     pub spent: Duration,
 }
 
 impl Outcome {
-    /// One line of the table of results.
+    /// Formats one line of the result table.
     pub fn line(&self) -> String {
         let mut line = format!("{:<48}", self.name);
         for schedules in &self.schedules {
@@ -114,13 +114,13 @@ struct FirstFailure {
 struct Progress {
     outcome: Outcome,
     first: Option<FirstFailure>,
-    /// Verdicts by the state in which the runs ended. What follows depends on nothing else.
+    /// Verdicts by the state in which the runs ended. The rest of a run depends on nothing else.
     verdicts: HashMap<u64, Vec<String>>,
     plans: HashSet<Plan>,
 }
 
-/// A plan to explore. The one comes first before which its scenario has had the fewest schedules: so a scenario with
-/// many schedules does not hold up the others when time is limited.
+/// A plan to explore. The plan whose scenario has had the fewest schedules comes first. A scenario with many schedules
+/// therefore does not hold up the others when time is limited.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Job {
     schedules_before: u64,
@@ -140,7 +140,7 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    /// Says every ten seconds how far the exploration has come.
+    /// Prints the progress every ten seconds.
     fn report(&self) {
         let reported = &mut *lock(&self.reported);
         if self.options.stop_at_failure || reported.elapsed() < Duration::from_secs(10) {
@@ -227,7 +227,7 @@ fn work(shared: &Shared<'_>) {
     }
 }
 
-/// Enumerates the schedules of one plan, and plans the next fault.
+/// Enumerates the schedules of one plan, and queues the plans with one more fault.
 fn explore_plan(shared: &Shared<'_>, job: &Job) {
     let scenario = &shared.scenarios[job.scenario];
     let progress = &shared.progress[job.scenario];
@@ -287,12 +287,12 @@ fn explore_plan(shared: &Shared<'_>, job: &Job) {
     }
 }
 
-/// What kind of failure a problem is: what comes before its details.
+/// Returns the kind of a failure: the part of the message before the details.
 fn kind_of(problem: &str) -> String {
     problem.split(':').next().unwrap_or_default().to_owned()
 }
 
-/// The steps of a failing schedule, and what is wrong at its end.
+/// Returns the steps of a schedule, and the problems at its end.
 fn tell(scenario: &Scenario, first: &FirstFailure) -> Vec<String> {
     let mut search = Search::new(&first.plan);
     search.replay.clone_from(&first.choices);
@@ -300,9 +300,9 @@ fn tell(scenario: &Scenario, first: &FirstFailure) -> Vec<String> {
     let again = execution.verdict.map(|(_, problems)| problems);
     let mut lines = execution.trace;
     if again.as_ref() != Some(&first.problems) {
-        lines.push(format!("run again, it ends otherwise: {again:?}"));
+        lines.push(format!("a second execution ended differently: {again:?}"));
     }
-    lines.extend(first.problems.iter().map(|problem| format!("FAILS {problem}")));
+    lines.extend(first.problems.iter().map(|problem| format!("FAILED {problem}")));
     lines
 }
 
@@ -311,7 +311,7 @@ struct Node {
     chosen: EventId,
     operation: &'static str,
     came_after: usize,
-    /// How many requests had been performed when time last passed before it was sent.
+    /// The number of requests performed when time last passed before this one was sent.
     paused_after: usize,
     footprint: Footprint,
     waiting: Vec<EventId>,
@@ -324,11 +324,11 @@ struct Node {
 struct Search<'a> {
     plan: &'a Plan,
     nodes: Vec<Node>,
-    /// How many of the nodes are as they were in the execution before.
+    /// How many of the nodes are the same as in the previous execution.
     unchanged: usize,
-    /// A schedule to repeat, instead of a search.
+    /// A schedule to repeat instead of searching.
     replay: Vec<EventId>,
-    /// Whether every order of requests is explored, also where it cannot matter.
+    /// Whether to explore every order of requests, even where it cannot matter.
     unreduced: bool,
 }
 
@@ -345,7 +345,7 @@ impl<'a> Search<'a> {
         self.plan.iter().find(|(planned, _)| *planned == id).map(|(_, fault)| *fault)
     }
 
-    /// Chooses the request to perform at this step. `None`: every one that waits leads to schedules that were explored.
+    /// Chooses the request to perform at this step. Returns `None` if every waiting one leads to explored schedules.
     fn choose(&mut self, step: usize, world: &World) -> Option<EventId> {
         type Described = (EventId, &'static str, usize, usize);
         let waiting: Vec<Described> = world.gate.waiting(|waiting| {
@@ -381,17 +381,17 @@ impl<'a> Search<'a> {
         Some(chosen)
     }
 
-    /// Whether request `earlier` was performed before `later` was sent, and may have led to it.
+    /// Whether request `earlier` was performed before `later` was sent and may have caused it.
     fn leads_to(&self, earlier: usize, later: usize) -> bool {
         let (first, second) = (&self.nodes[earlier], &self.nodes[later]);
         earlier < second.paused_after || (first.chosen.run == second.chosen.run && earlier < second.came_after)
     }
 
-    /// Finds the conflicting requests that could be performed the other way round, and plans to do so.
+    /// Finds conflicting requests that could be performed in reverse order, and adds the reversals as alternatives.
     fn plan_reversals(&mut self) {
         let count = self.nodes.len();
-        assert!(count <= 128, "a schedule has at most 128 requests");
-        // For each request, those that happen before it.
+        assert!(count <= 128, "a schedule has {count} requests; the limit is 128");
+        // For each request, the requests that happen before it.
         let mut before = vec![0_u128; count];
         let mut reversals: Vec<(usize, Vec<EventId>)> = Vec::new();
         for later in 0..count {
@@ -410,8 +410,8 @@ impl<'a> Search<'a> {
                 if between.into_iter().any(|other| before[*other] & (1 << earlier) != 0) {
                     continue;
                 }
-                // What does not depend on the earlier one, up to the later one. Its first requests can begin a
-                // schedule in which the two are reversed.
+                // The requests up to the later one that do not depend on the earlier one. The first of them can begin a
+                // schedule that reverses the two.
                 let independent: Vec<usize> =
                     (earlier + 1..=later).filter(|one| *one == later || before[*one] & (1 << earlier) == 0).collect();
                 let firsts = independent
@@ -430,13 +430,13 @@ impl<'a> Search<'a> {
                 Some(first) => {
                     node.alternatives.insert(*first);
                 }
-                // It was not sent yet: everything that waits may lead to it.
+                // None of them was sent yet: every waiting request may lead to one.
                 None => node.alternatives.extend(node.waiting.iter().copied()),
             }
         }
     }
 
-    /// Goes back to the last step that has an alternative left. `false`: there is none.
+    /// Goes back to the last step that has an alternative left. Returns `false` if there is none.
     fn go_back(&mut self) -> bool {
         while let Some(node) = self.nodes.last_mut() {
             let footprint = std::mem::take(&mut node.footprint);
@@ -453,14 +453,15 @@ impl<'a> Search<'a> {
     }
 }
 
-/// What came of one execution.
+/// The result of one execution.
 struct Execution {
-    /// A digest of the state in which the runs ended, and what is wrong at rest. `None`: it led to nothing new.
+    /// A digest of the state in which the runs ended, and the problems at rest. `None` if the execution led to nothing
+    /// new.
     verdict: Option<(u64, Vec<String>)>,
     trace: Vec<String>,
 }
 
-/// Runs a scenario from its start, with the choices of the search.
+/// Runs a scenario from its start, following the choices of the search.
 fn execute(
     scenario: &Scenario,
     search: &mut Search<'_>,
@@ -468,8 +469,11 @@ fn execute(
     known: &dyn Fn(u64) -> Option<Vec<String>>,
 ) -> Execution {
     fastrand::seed(1);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("the runtime starts");
     let local = LocalSet::new();
     let database = take_database();
     let (world, verdict) = local.block_on(&runtime, async {
@@ -498,7 +502,7 @@ async fn play(
     for step in &scenario.setup {
         actors.step(step).await;
     }
-    world.note(|| "--- together:".to_owned());
+    world.note(|| "--- the runs start together".to_owned());
     world.gate.close();
     let runs = scenario.together.iter().map(|action| actors.clone().start(action)).collect();
     let is_new = together(world, runs, search).await;
@@ -535,7 +539,7 @@ async fn play(
     Some((state, world.violations()))
 }
 
-/// A digest of everything that the rest of a run depends on.
+/// Hashes everything that the rest of a run depends on.
 fn state_of(actors: &Actors, on_their_way: usize) -> u64 {
     let world = &actors.lambda.world;
     let mut items: Vec<_> = table::items(&world.database).iter().map(|item| sorted(item).to_string()).collect();
@@ -550,7 +554,7 @@ fn state_of(actors: &Actors, on_their_way: usize) -> u64 {
 
 type Run = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Whether a run can make a step, and whom to wake when it can.
+/// Whether a run can make a step, and the task to wake when it can.
 #[derive(Default)]
 struct Flag {
     is_set: AtomicBool,
@@ -566,7 +570,7 @@ impl Wake for Flag {
     }
 }
 
-/// Runs all of them to their ends, one request after the other. `false`: the search has seen how this ends.
+/// Runs all runs to their ends, one request after the other. Returns `false` if the search already knows the end.
 async fn together(world: &World, mut runs: Vec<Run>, search: &mut Search<'_>) -> bool {
     let flags: Vec<Arc<Flag>> = runs.iter().map(|_| Arc::default()).collect();
     flags.iter().for_each(|flag| flag.is_set.store(true, Ordering::Relaxed));
@@ -574,7 +578,7 @@ async fn together(world: &World, mut runs: Vec<Run>, search: &mut Search<'_>) ->
     let mut step = 0;
     loop {
         let mut waited = false;
-        // All runs make their steps in one poll, so the budget of a task does not apply to them.
+        // All runs make their steps in one poll, so the budget of a task must not limit them.
         let all_ended = tokio::task::unconstrained(poll_fn(|context| {
             if std::mem::take(&mut waited) {
                 world.gate.time_passed();
@@ -600,14 +604,14 @@ async fn together(world: &World, mut runs: Vec<Run>, search: &mut Search<'_>) ->
             Poll::Ready(false)
         }))
         .await;
-        // A request whose sender has died is performed by a task of its own.
+        // A separate task performs a request whose sender has died.
         for _ in 0..YIELDS {
             if step == 0 || world.gate.footprint() != Footprint::default() {
                 break;
             }
             tokio::task::yield_now().await;
         }
-        // The request that was released last has been performed by now.
+        // The last released request has been performed by now.
         if step > 0 {
             search.nodes[step - 1].footprint = world.gate.footprint();
         }
@@ -624,12 +628,12 @@ async fn together(world: &World, mut runs: Vec<Run>, search: &mut Search<'_>) ->
             let fault = fault.map(|fault| format!(" [{}]", fault.name())).unwrap_or_default();
             format!("=> run {}: {description}{fault}", chosen.run + 1)
         });
-        assert!(world.gate.release(chosen, fault), "a request that was chosen waits");
+        assert!(world.gate.release(chosen, fault), "the chosen request does not wait at the gate");
         step += 1;
     }
 }
 
-/// Those who act in a scenario.
+/// Performs the actions of a scenario.
 struct Actors {
     callers: Callers,
     lambda: Arc<Lambda>,
@@ -637,7 +641,7 @@ struct Actors {
 
 impl Actors {
     fn start(self: Arc<Self>, action: &Action) -> Run {
-        // What a run begins with, it receives before any run makes a step.
+        // A run receives its first messages before any run makes a step.
         let action = action.clone();
         let messages = match &action {
             Action::Dispatch => self.receive("notifications"),
@@ -657,7 +661,7 @@ impl Actors {
         match step {
             Step::Do(action) => self.clone().start(action).await,
             Step::Top(fault) => {
-                let fault = serde_json::from_value(fault.clone()).expect("a fault that the simulator knows");
+                let fault = serde_json::from_value(fault.clone()).expect("a fault of the simulator");
                 lock(&world.top).add_faults(vec![fault]);
             }
             Step::Copy(queue) => world.queues.copy_all(world, queue),
@@ -672,7 +676,7 @@ impl Actors {
                 }
             }
         }
-        // Steps come one after the other for everybody's clock.
+        // One step follows the other on everybody's clock.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 
@@ -722,13 +726,13 @@ impl Actors {
 mod tests {
     use super::*;
 
-    /// All states in which the runs of a scenario end, and how many schedules led there.
+    /// Returns all states in which the runs of a scenario end, how many schedules led there, and their requests.
     fn ends(name: &str, plan: &Plan, unreduced: bool) -> (BTreeSet<u64>, usize, BTreeMap<EventId, &'static str>) {
         let scenario = scenarios::all().into_iter().find(|scenario| scenario.name == name).unwrap();
         let mut search = Search { unreduced, ..Search::new(plan) };
         let (mut states, mut schedules, mut requests) = (BTreeSet::new(), 0, BTreeMap::new());
         loop {
-            // What follows the runs is no matter here.
+            // The steps after the runs do not matter here.
             let execution = execute(&scenario, &mut search, false, &|_| Some(Vec::new()));
             requests.extend(search.nodes.iter().map(|node| (node.chosen, node.operation)));
             search.plan_reversals();
@@ -743,15 +747,15 @@ mod tests {
     }
 
     #[test]
-    fn the_reduction_reaches_every_state_that_all_interleavings_reach() {
+    fn reduced_search_reaches_every_end_state() {
         let names = ["two-pushes", "booked-and-cancelled", "two-senders"];
         for name in names {
             let none = Vec::new();
             let (reduced, few, _) = ends(name, &none, false);
             let (all, many, requests) = ends(name, &none, true);
             assert_eq!(reduced, all, "{name}");
-            assert!(few < many, "{name}: {few} of {many} schedules");
-            // The same with a fault at each request of one run.
+            assert!(few < many, "{name}: the reduction skips nothing: {few} of {many} schedules");
+            // Repeat it with a fault at each request of one run.
             for id in requests.keys().filter(|id| name == "two-senders" && id.run == 0) {
                 let plan = vec![(*id, GateFault::AnswerLost)];
                 assert_eq!(ends(name, &plan, false).0, ends(name, &plan, true).0, "{name} with a lost answer");

@@ -1,17 +1,17 @@
-//! What reached the table, in the order in which the table took it: read off the wire, past the relay. The judge derives
-//! from it what TOP may know, without any code of the relay.
+//! The facts that reached the table, in the order in which the table took them. They are read off the wire, without the
+//! relay. The judge derives from them what TOP may know, without any code of the relay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 
-/// One fact about an order, or about a call that somebody submitted.
+/// One fact about an order or a submitted call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
     /// A partner delivered a notification.
     Delivery {
-        /// What tells notifications of one order apart.
+        /// The digest that distinguishes the notifications of one order.
         digest: String,
         /// The body.
         body: Value,
@@ -20,20 +20,20 @@ pub enum Fact {
     },
     /// The booking system put a link.
     Link(Value),
-    /// A person said something: the word, and what goes with it.
+    /// An operator's request: its name, and its arguments.
     Said(String, Value),
-    /// Somebody submitted a call: its key and its request.
+    /// A submitted call: its key and its request.
     Submitted(String, Value),
 }
 
 /// A call that a sender claimed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
-    /// How many facts of the record the table had taken by then.
+    /// The number of the record's facts that the table had taken by then.
     pub facts: usize,
-    /// Which of the record's targets it is.
+    /// The generation of the record's target.
     pub generation: String,
-    /// What it says, where that is short enough to be in the record.
+    /// The request, if it is short enough to be in the record.
     pub request: Value,
 }
 
@@ -65,7 +65,7 @@ impl Facts {
         self.claims.get(pk).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Takes a write down that the table performed. `image`: the item as the write left it.
+    /// Records a write that the table performed. `image` is the item after the write.
     pub fn performed(&mut self, operation: &str, request: &Value, image: impl FnOnce() -> Arc<Value>) {
         if operation == "PutItem" {
             let item = &request["Item"];

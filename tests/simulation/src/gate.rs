@@ -1,7 +1,7 @@
-//! The gate at which the requests of running functions stop, so that a scheduler chooses which is performed next.
+//! The gate at which the requests of running functions stop. A scheduler chooses which of them is performed next.
 //!
-//! While the gate is open, requests pass. While it is closed, each request waits for the scheduler's decision, and
-//! leaves its footprint: what it read and what it changed. Two requests whose footprints do not conflict commute.
+//! While the gate is open, requests pass. While it is closed, each request waits for the scheduler's decision. It
+//! leaves its footprint: everything that it read and changed. Two requests whose footprints do not conflict commute.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -14,23 +14,23 @@ use crate::network::Far;
 use crate::world::lock;
 use crate::{lambda, table};
 
-/// What a request meets at the gate.
+/// A fault that the scheduler gives to a request at the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GateFault {
-    /// It is not performed. The sender gets an error that it does not retry; of TOP, the sender gets no answer.
+    /// The request is not performed. The sender gets an error that it does not retry; from TOP, it gets no answer.
     NotPerformed,
-    /// It is performed, and its answer is lost. The SDK sends it again.
+    /// The request is performed, and its answer is lost. The SDK retries it.
     AnswerLost,
-    /// Its sender gets no answer, and it is performed after all runs have ended.
+    /// The sender gets no answer, and the request is performed after all runs have ended.
     Late,
-    /// It is performed, and the function is killed before the answer.
+    /// The request is performed, and the function is killed before the answer.
     Killed,
     /// The function is killed after it sent the request, which is performed a minute later.
     KilledAndLate,
 }
 
 impl GateFault {
-    /// Its name in lists of steps.
+    /// The name in lists of steps.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotPerformed => "not performed",
@@ -41,11 +41,11 @@ impl GateFault {
         }
     }
 
-    /// Those that make a difference to a request of this operation.
+    /// The faults that make a difference to a request of this operation.
     ///
-    /// A read changes nothing, so only its failure counts. A process that dies before a request has done what it would
-    /// have done had it died after its write before; so deaths after writes are all deaths. A message that a queue gets
-    /// late is like one whose sender is slow, which is an interleaving without a fault.
+    /// A read changes nothing, so only its failure counts. A death before a request is the same as a death after the
+    /// previous write, so deaths after writes cover all deaths. A message that reaches its queue late is like one whose
+    /// sender is slow. That is an interleaving without a fault.
     pub fn of(operation: &str) -> &'static [Self] {
         match operation {
             "dynamodb GetItem" | "dynamodb Query" | "dynamodb BatchGetItem" => &[Self::NotPerformed],
@@ -57,11 +57,11 @@ impl GateFault {
     }
 }
 
-/// What stands at the gate in a request's place where time is to pass.
+/// The operation that waits at the gate in place of a request when time must pass.
 pub const TIME: &str = "time";
 
-/// Names a request the same in every interleaving: which run sends it, what it is for, and the how-manieth such request
-/// of this run it is.
+/// Identifies a request in every interleaving: the run that sends it, its subject, and its number among the run's
+/// requests of that subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
     /// The run.
@@ -73,15 +73,15 @@ pub struct EventId {
 /// How a request uses a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// It reads it.
+    /// Reads it.
     Read,
-    /// It changes a part of it that other parts do not depend on: an item of a partition.
+    /// Changes a part that other parts do not depend on: an item of a partition.
     Touch,
-    /// It changes it.
+    /// Changes it.
     Write,
 }
 
-/// What a request read and changed.
+/// Everything that a request read and changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Footprint(Vec<(u64, Access)>);
 
@@ -91,7 +91,7 @@ impl Footprint {
         self.0.push((hash_of(resource), access));
     }
 
-    /// That time passes, which matters to everything.
+    /// The footprint of passing time, which conflicts with everything.
     pub fn of_time() -> Self {
         let mut footprint = Self::default();
         footprint.add(TIME, Access::Write);
@@ -109,24 +109,24 @@ impl Footprint {
     }
 }
 
-/// A stable hash.
+/// Hashes a value, with the same result in every run.
 pub fn hash_of(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
 }
 
-/// A request that waits.
+/// A request that waits at the gate.
 pub struct Waiting {
-    /// Its name.
+    /// Its id.
     pub id: EventId,
     /// Its operation.
     pub operation: &'static str,
-    /// What it is about, for people.
+    /// A readable description.
     pub description: String,
-    /// How many requests had been performed when it came.
+    /// The number of requests performed before it came.
     pub came_after: usize,
-    /// How many requests had been performed when time last passed before it came.
+    /// The number of requests performed when time last passed before it came.
     pub paused_after: usize,
     go: oneshot::Sender<Option<GateFault>>,
 }
@@ -150,52 +150,53 @@ struct Inner {
 pub struct Gate(Mutex<Inner>);
 
 impl Gate {
-    /// Closes it: requests wait from now on.
+    /// Closes the gate: requests wait from now on.
     pub fn close(&self) {
         lambda::skip_pauses(true);
         *lock(&self.0) = Inner { closed: true, ..Inner::default() };
     }
 
-    /// Opens it, and gives back the requests that arrive late: those for now, and those for a minute later.
+    /// Opens the gate and returns the late requests: those that arrive now, and those that arrive a minute later.
     pub fn open(&self) -> (Vec<Far>, Vec<Far>) {
         lambda::skip_pauses(false);
         let inner = std::mem::take(&mut *lock(&self.0));
         (inner.late, inner.later)
     }
 
-    /// Says which run makes its steps from now on.
+    /// Sets the run that makes its steps from now on.
     pub fn runs(&self, run: usize) {
         lock(&self.0).running = run;
     }
 
-    /// Whether requests wait.
+    /// Whether the gate is closed.
     pub fn is_closed(&self) -> bool {
         lock(&self.0).closed
     }
 
-    /// Lets time pass although requests wait, since that was chosen. Their senders may give up or die meanwhile.
+    /// Lets time pass although requests wait, because the scheduler chose it. Their senders may give up or die
+    /// meanwhile.
     pub fn begin_passing_time(&self) {
         let inner = &mut *lock(&self.0);
         (inner.time_passes, inner.footprint) = (true, Footprint::of_time());
     }
 
-    /// Says that the time which was to pass has passed.
+    /// Ends the period that [`Self::begin_passing_time`] began.
     pub fn end_passing_time(&self) {
         lock(&self.0).time_passes = false;
     }
 
-    /// Whether time is to pass although requests wait.
+    /// Whether time must pass although requests wait.
     pub fn time_passes(&self) -> bool {
         lock(&self.0).time_passes
     }
 
-    /// Says that time has passed since the request that was released last.
+    /// Records that time has passed since the last released request.
     pub fn time_passed(&self) {
         let inner = &mut *lock(&self.0);
         inner.paused_after = inner.performed;
     }
 
-    /// Takes a request in; the answer is the scheduler's decision.
+    /// Adds a request. The receiver gets the scheduler's decision. Returns `None` if the gate is open.
     pub fn arrive(
         &self,
         operation: &'static str,
@@ -217,16 +218,16 @@ impl Gate {
         Some(decision)
     }
 
-    /// The requests that wait, in the order of their names: the order in which runs are polled must not matter.
+    /// Shows the waiting requests in the order of their ids: the order in which runs are polled must not matter.
     pub fn waiting<T>(&self, look: impl FnOnce(&[Waiting]) -> T) -> T {
         let inner = &mut *lock(&self.0);
-        // Those of a run that was killed wait for nothing.
+        // The requests of a killed run wait for nothing.
         inner.waiting.retain(|waiting| !waiting.go.is_closed());
         inner.waiting.sort_by_key(|waiting| waiting.id);
         look(&inner.waiting)
     }
 
-    /// Lets the request of that name be performed. `false`: it does not wait.
+    /// Releases the request with that id. Returns `false` if it does not wait.
     pub fn release(&self, id: EventId, fault: Option<GateFault>) -> bool {
         let inner = &mut *lock(&self.0);
         let Some(position) = inner.waiting.iter().position(|waiting| waiting.id == id) else { return false };
@@ -236,28 +237,28 @@ impl Gate {
         waiting.go.send(fault).is_ok()
     }
 
-    /// Records what the request that was released last read and changed.
+    /// Records the footprint of the last released request.
     pub fn leave_footprint(&self, mut footprint: Footprint) {
         footprint.add(TIME, Access::Read);
         lock(&self.0).footprint = footprint;
     }
 
-    /// What the request that was released last read and changed.
+    /// The footprint of the last released request.
     pub fn footprint(&self) -> Footprint {
         lock(&self.0).footprint.clone()
     }
 
-    /// Keeps a request that is performed after all runs have ended, or a minute after that.
+    /// Keeps a request to perform after all runs have ended, or a minute after that.
     pub fn keep_late(&self, far: Far, a_minute_later: bool) {
         let inner = &mut *lock(&self.0);
         if a_minute_later { inner.later.push(far) } else { inner.late.push(far) }
     }
 }
 
-/// What a request to DynamoDB uses. `before` and `after`: the item that it may have written, before it and after it.
+/// Returns the footprint of a request to DynamoDB. `before` and `after` are the item that it may have written.
 ///
-/// A Query reads every item of its partition, or of its partition of the index. All strings among its values count as
-/// partitions: one too many makes requests conflict that commute, which costs time and hides nothing. A write whose
+/// A Query reads every item of its partition of the table or the index. All strings among its values count as
+/// partitions. A wrong one makes requests conflict that commute, which costs time and hides nothing. A write whose
 /// condition failed only read the item.
 pub fn footprint_of_dynamodb(body: &Value, before: &Value, after: &Value, succeeded: bool) -> Footprint {
     let mut footprint = Footprint::default();
@@ -266,7 +267,7 @@ pub fn footprint_of_dynamodb(body: &Value, before: &Value, after: &Value, succee
     if let Some(condition) = body["KeyConditionExpression"].as_str() {
         let index = body["IndexName"].as_str().unwrap_or_default();
         let texts: Vec<_> = values().filter_map(|value| value["S"].as_str()).collect();
-        assert!(!texts.is_empty(), "a Query without a partition: {condition}");
+        assert!(!texts.is_empty(), "Query without a partition: {condition}");
         for text in texts {
             footprint.add(("partition", index, text), Access::Read);
         }
@@ -294,7 +295,7 @@ pub fn footprint_of_dynamodb(body: &Value, before: &Value, after: &Value, succee
     footprint
 }
 
-/// What a request to DynamoDB is about, the same in every interleaving: neither times nor tokens.
+/// Returns the subject of a request to DynamoDB. It is the same in every interleaving, so it has no times or tokens.
 pub fn subject_of_dynamodb(body: &Value) -> String {
     let name = |key: &Value| format!("{} {}", key["pk"]["S"], key["sk"]["S"]);
     if let Some(tables) = body["RequestItems"].as_object() {

@@ -1,5 +1,5 @@
-//! What must hold when a run has come to rest. From the facts that the table took, in its order, the judge derives what
-//! TOP may know, and which orders need a person or wait, and why. It uses no code of the relay.
+//! Checks a run that has come to rest. The judge takes the facts in the table's order. From them it derives what TOP
+//! may know, which orders wait or need attention, and why. It uses no code of the relay.
 
 use std::collections::BTreeSet;
 
@@ -11,20 +11,20 @@ use crate::facts::Fact;
 use crate::table::{Record, Snapshot};
 use crate::world::{World, lock};
 
-/// What an order's facts want TOP to know.
+/// The target that follows from an order's facts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Desire {
-    /// This, on this lane (`call/id`).
+    /// Tell TOP this, on this lane (`call/id`).
     Tell(String, Value),
-    /// Nothing before the booking system says more.
+    /// Nothing until the booking system says more.
     Wait,
-    /// Nothing; a person must look, for this reason.
+    /// Nothing; the order needs attention, for this reason.
     Person(&'static str),
     /// Nothing.
     Nothing,
 }
 
-/// What the facts of an order come to.
+/// The state of an order that its facts lead to.
 #[derive(Debug, Clone, Default)]
 struct State {
     seen: BTreeSet<String>,
@@ -36,7 +36,7 @@ struct State {
     is_stopped: bool,
 }
 
-/// What a notification says: whether it decides anything, or is odd.
+/// Whether a notification is decisive, and whether it is odd.
 fn says(body: &Value) -> (bool, bool) {
     let vouchers = body["vouchers"][0]["voucherlist"].as_array().map_or(0, Vec::len);
     if let Some(kind) = body["type"].as_str() {
@@ -151,7 +151,7 @@ impl State {
     }
 }
 
-/// What a request to TOP says, in the same words, and on which lane.
+/// Returns the lane and the content of a request to TOP, in the terms of [`Desire::Tell`].
 fn told(entry: &LedgerEntry) -> Option<(String, Value)> {
     let parameter = |name: &str| -> Option<Value> { serde_json::from_str(entry.params.get(name)?).ok() };
     said(parameter("confirm_book_r_q"), parameter("flight_itinerary_request"), parameter("voucher_infos"))
@@ -178,7 +178,7 @@ fn said(ship: Option<Value>, itinerary: Option<Value>, vouchers: Option<Value>) 
     Some(("ticket-verify".to_owned(), voucher[0]["confirm_code"].clone()))
 }
 
-/// What the request of an order's call says, and on which lane.
+/// Returns the lane and the content of the request of an order's call.
 fn said_by(request: &Value) -> Option<(String, Value)> {
     let is_ship = !request["alitrip_order_id"].is_null();
     let request = Some(request.clone());
@@ -197,7 +197,7 @@ pub fn lanes_with_effect(world: &World) -> BTreeSet<String> {
     top.ledger().iter().filter(|entry| entry.effect).filter_map(told).map(|(lane, _)| lane).collect()
 }
 
-/// How often a submitted call took effect: a redemption, whose confirmation code is its key, or a call on a lane.
+/// Counts the effects of a submitted call: a redemption, whose confirmation code is its key, or a call on a lane.
 pub fn effects_of(world: &World, pk: &str, key: &str) -> usize {
     let is_its = |entry: &&LedgerEntry| {
         entry.effect
@@ -208,8 +208,8 @@ pub fn effects_of(world: &World, pk: &str, key: &str) -> usize {
     lock(&world.top).ledger().iter().filter(is_its).count()
 }
 
-/// Judges a run that has come to rest. `repaired`: operators have resolved and replayed everything since nothing goes wrong
-/// any more.
+/// Judges a run that has come to rest. `repaired` means that operators resolved and replayed everything after the
+/// faults had ended.
 pub fn judge(world: &World, orders: &[OrderName], knowledge: &Knowledge, repaired: bool) {
     let judge = Judge { world, orders, knowledge, table: Snapshot::of(world), repaired };
     judge.acknowledged();
@@ -243,7 +243,8 @@ impl Judge<'_> {
         self.world.violated(format!("{when}{}", what.into()));
     }
 
-    /// What was acknowledged is among the facts; the last link of those is the last one acknowledged, or a later one.
+    /// Everything acknowledged is among the facts. The last link among them is the last acknowledged one, or a later
+    /// one.
     fn acknowledged(&self) {
         let facts = lock(&self.world.facts);
         let knowledge = self.knowledge;
@@ -252,7 +253,7 @@ impl Judge<'_> {
             let pk = order_pk(&told.order);
             let is_it = |fact: &Fact| matches!(fact, Fact::Delivery { body: delivered, .. } if same(delivered, &body));
             if !facts.of(&pk).iter().any(is_it) {
-                self.violated(format!("an acknowledged notification of {pk} is lost: {}", told.body));
+                self.violated(format!("an acknowledged notification of {pk} was lost: {}", told.body));
             }
         }
         for order in self.orders {
@@ -269,12 +270,13 @@ impl Judge<'_> {
                 |told: &&&Told| !put.iter().any(|other| other.acknowledged && other.during.0 > told.during.1);
             let of = |told: &&Told| serde_json::from_str(&told.body).unwrap_or_default();
             if !put.iter().filter(is_latest).any(|told| contains(&link, &of(told))) {
-                self.violated(format!("the link of {} is none that was put last: {link}", order.id));
+                self.violated(format!("the link of {} is older than the last acknowledged one: {link}", order.id));
             }
         }
     }
 
-    /// A submitted call that counts is told at most once; one that was acknowledged is told, or a person knows why not.
+    /// A redemption that counts each time takes effect at most once. An acknowledged call took effect, or it is
+    /// refused, or it needs attention.
     fn submissions(&self) {
         for submitted in &self.knowledge.submitted {
             let (pk, key) = (&submitted.pk, &submitted.key);
@@ -286,30 +288,30 @@ impl Judge<'_> {
             }
             let Some((record, (_, outcome, refused))) = record.zip(one) else {
                 if submitted.acknowledged {
-                    self.violated(format!("an acknowledged call is lost: {pk} {key}"));
+                    self.violated(format!("an acknowledged call was lost: {pk} {key}"));
                 }
                 continue;
             };
             let is_for_a_person = record.attention.is_some() || !record.dismissed.is_empty();
             match outcome.as_str() {
                 "succeeded" | "resolved_succeeded" if effects == 0 => {
-                    self.violated(format!("call {key} is {outcome}, and had no effect"));
+                    self.violated(format!("call {key} is {outcome}, but had no effect"));
                 }
                 "resolved_rejected" if effects > 0 => {
-                    self.violated(format!("call {key} was rejected by a person, and took effect"));
+                    self.violated(format!("call {key} was resolved as rejected, but took effect"));
                 }
                 "" if *refused && effects > 0 => {
-                    self.violated(format!("call {key} is refused, and took effect"));
+                    self.violated(format!("call {key} is refused, but took effect"));
                 }
                 "" if *refused => {}
-                "" if !is_for_a_person => self.violated(format!("call {key} is neither told nor for a person")),
+                "" if !is_for_a_person => self.violated(format!("call {key} did not end, and does not need attention")),
                 "" => self.person_is_needed(&record.pk, record),
                 _ => {}
             }
         }
     }
 
-    /// The totals of an order are told in the order in which they were submitted.
+    /// The totals of an order take effect in the order in which they were submitted.
     fn totals(&self) {
         let of_total = |pk: &&String| pk.contains("#total#");
         let pks: BTreeSet<_> =
@@ -333,12 +335,12 @@ impl Judge<'_> {
                 .filter_map(|(_, code)| place(&code))
                 .collect();
             if !places.is_sorted() {
-                self.violated(format!("the totals of {pk} were told out of order: {places:?}"));
+                self.violated(format!("the totals of {pk} took effect out of order: {places:?}"));
             }
         }
     }
 
-    /// A person is needed only where TOP refused, or nobody can know.
+    /// A submitted call needs attention only if TOP refused it, its outcome cannot be known, or its lane is taken.
     fn person_is_needed(&self, pk: &str, record: &Record) {
         let reasons = record.attention.clone().unwrap_or_default();
         let never_again = record.failures.iter().any(|failure| failure.contains("null-pointer"));
@@ -358,11 +360,11 @@ impl Judge<'_> {
                 _ => false,
             };
             if !right {
-                self.violated(format!("{pk} needs a person for no reason: {reason} {:?}", record.failures));
+                self.violated(format!("{pk} needs attention for a false reason: {reason} {:?}", record.failures));
             }
         }
         if self.repaired && reasons.iter().any(|reason| reason == "unknown") {
-            self.violated(format!("{pk} is still unknown"));
+            self.violated(format!("the call of {pk} is still unknown"));
         }
     }
 
@@ -371,33 +373,36 @@ impl Judge<'_> {
         lock(&self.world.top).ledger().iter().any(refused)
     }
 
-    /// A record is in an index exactly while somebody must look, and expires exactly when nobody must.
+    /// A record expires exactly if it neither waits nor needs attention. The sweep looks at every waiting record.
     fn index(&self, record: &Record) {
         if record.pk.contains("#key#") && record.revision == 0 {
             return;
         }
         if record.undecided > 0 || record.is_sending || (record.target.is_some() && record.end.is_none()) {
-            self.violated(format!("{} has come to rest with something to do: {record:?}", record.pk));
+            self.violated(format!("{} came to rest with its work undone: {record:?}", record.pk));
         }
         let waits = record.waits.is_some()
             || record.attention.as_ref().is_some_and(|reasons| reasons.contains(&"lane_taken".to_owned()));
         let is_finished = !waits && record.attention.is_none();
         if record.expires != is_finished {
-            self.violated(format!("{} expires: {}, waits: {waits}, {:?}", record.pk, record.expires, record.attention));
+            self.violated(format!(
+                "{} has the wrong expiry: {}, waits {waits}, attention {:?}",
+                record.pk, record.expires, record.attention
+            ));
         }
         let soon = self.world.now().0 + 13 * 3_600_000;
         if waits && record.look_at.is_none_or(|look_at| look_at > soon) {
-            self.violated(format!("{} is looked at far too late: {:?}", record.pk, record.look_at));
+            self.violated(format!("the sweep looks at {} far too late: {:?}", record.pk, record.look_at));
         }
     }
 
-    /// A record that told, or may tell, TOP something on a lane is the lane's owner. So it is the only one.
+    /// A record that told TOP something on a lane, or may do so, owns the lane. It is therefore the only such record.
     fn owner(&self, record: &Record) {
         let lanes = record.told.iter().chain(&record.target).filter(|lane| !lane.starts_with("ticket-verify/"));
         for lane in lanes {
             let owner = self.table.owners.get(lane);
             if owner != Some(&record.pk) {
-                self.violated(format!("{} uses {lane}, which {owner:?} owns", record.pk));
+                self.violated(format!("{} uses {lane}, but the owner is {owner:?}", record.pk));
             }
         }
     }
@@ -407,7 +412,7 @@ impl Judge<'_> {
         let Some(record) = self.table.record(&pk) else { return };
         let facts = lock(&self.world.facts).of(&pk).to_vec();
         let mut state = State::default();
-        // What TOP could be told at each time.
+        // What the facts wanted TOP to know at each time.
         let mut desires = Vec::new();
         for fact in &facts {
             state.take(fact);
@@ -426,10 +431,10 @@ impl Judge<'_> {
             })
             .collect();
         let shared = |lane: &String| self.knowledge.shares(order, lane);
-        // Nothing was told that the facts never wanted.
+        // TOP was told nothing that the facts never wanted.
         for (lane, said) in effects.iter().filter(|(lane, _)| own.contains(lane) && !shared(lane)) {
             if !desires.contains(&Desire::Tell(lane.clone(), said.clone())) {
-                self.violated(format!("TOP was told of {} what no fact wanted: {said}", order.id));
+                self.violated(format!("TOP was told something of {} that no fact wanted: {said}", order.id));
             }
         }
         let on = |lane: &str| {
@@ -438,36 +443,39 @@ impl Judge<'_> {
         let tried = |lane: &str| ledger.iter().filter_map(told).any(|(told, _)| told == lane);
         let lanes_told: Vec<_> = own.iter().filter(|lane| !on(lane).is_empty() && !shared(lane)).cloned().collect();
         if lanes_told.len() > 1 {
-            self.violated(format!("TOP was told of {} under {lanes_told:?}", order.id));
+            self.violated(format!("TOP was told of {} on several lanes: {lanes_told:?}", order.id));
         }
         let reasons = record.attention.clone().unwrap_or_default();
         let named = |reason: &str| reasons.iter().chain(&record.dismissed).any(|named| named == reason);
         self.reasons_are_true(order, record, &state, &desire, &own, &on, &tried);
-        // What is new undoes what a person dismissed before.
+        // A new fact undoes an earlier dismissal.
         for reason in record.dismissed.iter().filter(|reason| !state.dismissed.contains(*reason)) {
-            self.violated(format!("{} hides {reason}, which nobody dismissed since", order.id));
+            self.violated(format!("{} hides {reason}, although a new fact undid the dismissal", order.id));
         }
         if state.odd && !named("odd_status") {
-            self.violated(format!("{} had an odd push, and nobody is told", order.id));
+            self.violated(format!("{} had an odd push, but does not need attention", order.id));
         }
         if state.repeat.is_some() && !named("came_again") {
-            self.violated(format!("{} was told again what had changed, and nobody is told", order.id));
+            self.violated(format!("{} had a repeat of an older notification, but does not need attention", order.id));
         }
         match &desire {
             Desire::Nothing => {
                 if let Some(lane) = lanes_told.first().filter(|_| !named("opposite")) {
-                    self.violated(format!("{} wants nothing, {lane} was told, and nobody is told", order.id));
+                    self.violated(format!(
+                        "{} wants nothing, but TOP was told on {lane}, and it does not need attention",
+                        order.id
+                    ));
                 }
             }
             Desire::Wait => {
-                self.world.saw("a notification waited to the end");
+                self.world.saw("an order still waited at rest");
                 if record.waits.is_none() {
-                    self.violated(format!("{} should wait: {record:?}", order.id));
+                    self.violated(format!("{} does not wait: {record:?}", order.id));
                 }
             }
             Desire::Person(reason) => {
                 if !named(reason) {
-                    self.violated(format!("{} needs a person ({reason}): {:?}", order.id, reasons));
+                    self.violated(format!("{} does not need attention for {reason}: {:?}", order.id, reasons));
                 }
             }
             Desire::Tell(lane, said) => {
@@ -485,33 +493,33 @@ impl Judge<'_> {
                     self.violated(format!("{} wants {said} on {lane}; TOP knows {heard:?}; {record:?}", order.id));
                 }
                 if knows && record.end.as_deref() == Some("refused") && !shared(lane) {
-                    self.violated(format!("the call of {} is refused, and TOP knows it", order.id));
+                    self.violated(format!("the call of {} is refused, but took effect", order.id));
                 }
                 if knows
                     && reasons.iter().any(|reason| ["keeps_first", "opposite"].contains(&reason.as_str()))
                     && !shared(lane)
                 {
-                    self.violated(format!("TOP knows what {} wants, and a person is asked: {reasons:?}", order.id));
+                    self.violated(format!("TOP knows what {} wants, but it needs attention: {reasons:?}", order.id));
                 }
             }
         }
         if record.waits.is_some() && desire != Desire::Wait {
-            self.violated(format!("{} waits for {:?}, and wants {desire:?}", order.id, record.waits));
+            self.violated(format!("{} waits for {:?}, but wants {desire:?}", order.id, record.waits));
         }
     }
 
-    /// Each delivery counts once, however often the write of it was performed.
+    /// Each delivery counts once, however often its write was performed.
     fn deliveries(&self, order: &OrderName, record: &Record, facts: &[Fact]) {
         for (digest, counted) in &record.deliveries {
             let came = facts.iter().filter(|fact| matches!(fact, Fact::Delivery { digest: of, .. } if of == digest));
             let came = came.count();
             if i64::try_from(came) != Ok(*counted) {
-                self.violated(format!("{} counts {counted} deliveries of {digest}, and {came} came", order.id));
+                self.violated(format!("{} counts {counted} deliveries of {digest}, but {came} came", order.id));
             }
         }
     }
 
-    /// A call that is claimed for the first time says what all facts want that the table had taken by then.
+    /// The first claim of a call matches the facts that the table had taken by then.
     fn claims(&self, order: &OrderName, desires: &[Desire]) {
         let mut claimed = BTreeSet::new();
         for claim in lock(&self.world.facts).claims_of(&order_pk(order)) {
@@ -521,15 +529,15 @@ impl Judge<'_> {
             let desire = claim.facts.checked_sub(1).and_then(|newest| desires.get(newest));
             if desire != Some(&Desire::Tell(lane.clone(), says.clone())) {
                 self.violated(format!(
-                    "a call of {} was claimed: {says} on {lane}; its facts want {desire:?}",
+                    "a call of {} was claimed against its facts: {says} on {lane}; the facts want {desire:?}",
                     order.id
                 ));
             }
         }
     }
 
-    /// A person is asked only where one is needed, and told the true reason.
-    #[expect(clippy::too_many_arguments, reason = "what is known of the order")]
+    /// An order needs attention only for true reasons.
+    #[expect(clippy::too_many_arguments, reason = "everything known about the order")]
     fn reasons_are_true(
         &self,
         order: &OrderName,
@@ -545,7 +553,7 @@ impl Judge<'_> {
             _ => String::new(),
         };
         for reason in record.attention.iter().flatten() {
-            self.world.saw("a notification was for a person");
+            self.world.saw("an order needed attention");
             let right = match reason.as_str() {
                 "odd_status" => state.odd,
                 "came_again" => state.repeat.is_some(),
@@ -554,14 +562,14 @@ impl Judge<'_> {
                 "other_lane" => own.iter().any(|lane| *lane != wanted && tried(lane)),
                 "lane_taken" => self.knowledge.shares(order, &wanted),
                 "keeps_first" => on(&wanted).iter().any(|said| said["success"] == true),
-                // What was refused is sent again by a replay, and nothing refuses it any more.
+                // A replay sends a refused call again, and nothing refuses it after the faults have ended.
                 "refused" => !self.repaired && record.failures.iter().any(|failure| failure.starts_with("refused")),
                 "unknown" => !self.repaired && record.failures.iter().any(|failure| failure.starts_with("unknown")),
                 _ => false,
             };
             if !right {
                 self.violated(format!(
-                    "{} needs a person for no reason: {reason}; wants {desire:?}; {record:?}",
+                    "{} needs attention for a false reason: {reason}; wants {desire:?}; {record:?}",
                     order.id
                 ));
             }
@@ -573,7 +581,7 @@ fn reason_of(reason: &str) -> &'static str {
     ["rejected", "wrong_link", "vouchers_mismatch"].into_iter().find(|known| *known == reason).unwrap_or_default()
 }
 
-/// Whether two bodies are the same notification: all but what changes when it is sent again.
+/// Whether two bodies are the same notification, apart from the members that change in each delivery.
 fn same(one: &Value, other: &Value) -> bool {
     let mut bodies = [one.clone(), other.clone()];
     for body in &mut bodies {

@@ -1,5 +1,5 @@
-//! Lambda: instances of the functions as they are shipped, invoked one event at a time, frozen in between, stopped at
-//! their time-out or wherever the seed kills them; and what polls the queues for them.
+//! A model of AWS Lambda and its queue pollers. An instance runs a production handler, one event at a time, and is
+//! frozen in between. It ends at its time-out, or where the seed kills it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ use crate::queues::Message;
 use crate::world::{SkewedClock, World, lock};
 use crate::{events, table};
 
-/// The functions' time-out, as the template has it.
+/// The functions' time-out, the same as in the template.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The token of both endpoints.
 pub const TOKEN: &str = "token";
@@ -50,8 +50,8 @@ pub const TOKEN: &str = "token";
 pub const TABLE: &str = "relay";
 const RETENTION: Duration = Duration::from_secs(180 * 24 * 3600);
 
-/// The clients of one instance, and the line they speak over. Building them takes longer than what a run does with
-/// them, and they keep nothing of a run, so they go from one to the next.
+/// The clients of one instance, and the line that they use. Building them takes longer than a run uses them. They keep
+/// no state of a run, so later runs reuse them.
 struct Clients {
     line: Arc<Line>,
     dynamodb: aws_sdk_dynamodb::Client,
@@ -69,12 +69,12 @@ thread_local! {
     static PAUSES_ARE_SKIPPED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Has the pauses between the SDK's retries take no time from now on, or their time.
+/// Sets whether the pauses between the SDK's retries take no time from now on.
 pub fn skip_pauses(skip: bool) {
     PAUSES_ARE_SKIPPED.set(skip);
 }
 
-/// The SDK's timer. Its time-outs are whole seconds; its pauses between retries are drawn, and never are.
+/// The SDK's timer. Time-outs are whole seconds. Pauses between retries are random and never whole seconds.
 #[derive(Debug)]
 struct Timer(TokioSleep);
 
@@ -90,7 +90,8 @@ impl AsyncSleep for Timer {
 impl Clients {
     fn take() -> Self {
         IDLE_CLIENTS.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
-            // Building draws from the generator that a run's pauses come from, and not every run builds.
+            // Building draws from the generator of the retry pauses. Restore its state, because not every run builds
+            // clients.
             let seed = fastrand::get_seed();
             let clients = Self::build();
             fastrand::seed(seed);
@@ -98,13 +99,12 @@ impl Clients {
         })
     }
 
-    /// As `relay_runtime::aws` builds them, but for where they lead.
+    /// Builds the clients as `relay_runtime::aws` does, except for the destination.
     fn build() -> Self {
         let line = Arc::new(Line::default());
         let sdk = relay_tests::relay::sdk_config(SharedHttpClient::new(Aws(line.clone())));
         let sdk = sdk.to_builder().sleep_impl(Timer(TokioSleep::new())).build();
-        // The tokens that the SDK saves up for retries are shared by all of a process: what one run does would
-        // change another.
+        // By default, all clients of a process share the SDK's retry tokens, so one run would change another.
         let partition = || RetryPartition::custom("simulation").token_bucket(TokenBucket::unlimited()).build();
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(&sdk).retry_partition(partition()).build();
         let sqs = aws_sdk_sqs::config::Builder::from(&sdk).retry_partition(partition()).build();
@@ -130,7 +130,7 @@ impl Drop for Instance {
     }
 }
 
-/// What an instance runs.
+/// The handler that an instance runs.
 enum Handler {
     Receiver(Receiver),
     OrderLink(OrderLink),
@@ -142,7 +142,7 @@ enum Handler {
     Call(Box<Sender>, BatchRunner),
 }
 
-/// One instance of a function: what it has read and built stays between invocations.
+/// One instance of a function. It keeps everything that it read and built between invocations.
 struct Instance {
     function: &'static str,
     number: u64,
@@ -170,7 +170,7 @@ impl Instance {
         let queue = |name: &str| Queue::new(clients.sqs.clone(), url(name));
         let receiver = |kind| Receiver {
             kind,
-            tokens: TokenHashes::parse(&sha256_hex(TOKEN.as_bytes())).expect("a digest"),
+            tokens: TokenHashes::parse(&sha256_hex(TOKEN.as_bytes())).expect("a valid digest"),
             checks: ScttChecks::default(),
             secret: None,
             store: store.clone(),
@@ -213,7 +213,7 @@ impl Instance {
             }
             call => {
                 let sender = Sender {
-                    kind: CallKind::named(call).expect("a function of the template's"),
+                    kind: CallKind::named(call).expect("a function of the template"),
                     store,
                     notifications: queue("notifications"),
                     settings,
@@ -239,7 +239,7 @@ impl Instance {
 
 /// All instances of all functions.
 pub struct Lambda {
-    /// Where they run.
+    /// The world that they run in.
     pub world: Arc<World>,
     idle: Mutex<BTreeMap<&'static str, Vec<Instance>>>,
     instances: AtomicU64,
@@ -247,23 +247,23 @@ pub struct Lambda {
 }
 
 impl Lambda {
-    /// No instance runs yet.
+    /// A model without instances.
     pub fn new(world: Arc<World>) -> Arc<Self> {
         Arc::new(Self { world, idle: Mutex::default(), instances: AtomicU64::new(0), running: AtomicUsize::new(0) })
     }
 
-    /// Whether no invocation is under way.
+    /// Whether no invocation is running.
     pub fn is_idle(&self) -> bool {
         self.running.load(Ordering::Relaxed) == 0
     }
 
-    /// Ends all instances, so that their clients can serve another run.
+    /// Ends all instances, so their clients can serve another run.
     pub fn stop(&self) {
         lock(&self.idle).clear();
     }
 
     fn instance(&self, function: &'static str) -> Instance {
-        // Now and then a cold one, though a warm one is there.
+        // Sometimes a cold instance starts although a warm one is idle.
         if !self.world.happens(0.05)
             && let Some(instance) = lock(&self.idle).get_mut(function).and_then(Vec::pop)
         {
@@ -272,7 +272,7 @@ impl Lambda {
         Instance::start(&self.world, function, self.instances.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Invokes a function, unless it is killed or runs out of time: then `None`, and its instance is gone.
+    /// Invokes a function. Returns `None` if it is killed or times out; its instance is gone then.
     async fn invoke<T>(&self, function: &'static str, work: impl AsyncFnOnce(&Instance, Context) -> T) -> Option<T> {
         self.running.fetch_add(1, Ordering::Relaxed);
         let instance = self.instance(function);
@@ -282,8 +282,8 @@ impl Lambda {
         context.deadline = u64::try_from(self.world.now().plus(TIMEOUT).0).unwrap_or_default();
         let deadline = tokio::time::Instant::now() + TIMEOUT;
         let out_of_time = || {
-            self.world.saw("a function ran into its time-out");
-            self.world.note(|| format!("{function}#{}: out of time", instance.number));
+            self.world.saw("a function timed out");
+            self.world.note(|| format!("{function}#{}: timed out", instance.number));
         };
         let done = {
             let work = std::pin::pin!(work(&instance, context));
@@ -312,7 +312,7 @@ impl Lambda {
         done
     }
 
-    /// API Gateway asks a function. `None` if the caller gets no answer, or one that says nothing (502, 504).
+    /// Sends a request through API Gateway. Returns `None` if the caller gets no answer, or only a 502 or 504.
     pub async fn request(&self, function: &'static str, request: Request) -> Option<(u16, String)> {
         let answer: Option<Response<Body>> = self
             .invoke(function, async |instance: &Instance, _| match &instance.handler {
@@ -332,28 +332,28 @@ impl Lambda {
         Some(answer)
     }
 
-    /// The schedule invokes the sweep.
+    /// Invokes the sweep as the schedule does.
     pub async fn sweep(&self) -> Option<Swept> {
         let swept = self
             .invoke("sweep", async |instance: &Instance, context| {
-                let Handler::Sweep(sweep) = &instance.handler else { unreachable!("the sweep sweeps") };
+                let Handler::Sweep(sweep) = &instance.handler else { unreachable!("sweep has the sweep handler") };
                 sweep.handle(&Invocation::new(&context, instance.clock.now())).await
             })
             .await?
             .ok()?;
         if swept != Swept::default() {
-            self.world.saw("a sweep enqueued something");
+            self.world.saw("a sweep enqueued keys");
             self.world.note(|| format!("swept: {swept:?}"));
         }
         Some(swept)
     }
 
-    /// The table's stream hands changes over. `false`: Lambda hands them over again.
+    /// Passes changes from the table's stream to order-events. Returns `false` if Lambda must pass them again.
     pub async fn follow(&self, changes: &[Value]) -> bool {
         let records = changes.to_vec();
         let published = self.invoke("order-events", async |instance: &Instance, _| {
             let Handler::OrderEvents(events) = &instance.handler else {
-                unreachable!("order-events follows the stream")
+                unreachable!("order-events has the stream handler")
             };
             events.handle(StreamEvent { records }).await.is_ok()
         });
@@ -372,7 +372,7 @@ impl Lambda {
             })
         };
         let records: Vec<_> = messages.iter().map(record).collect();
-        let event: SqsEvent = serde_json::from_value(json!({"Records": records})).expect("an event of SQS's");
+        let event: SqsEvent = serde_json::from_value(json!({"Records": records})).expect("a valid SQS event");
         self.invoke(function, async |instance: &Instance, context| {
             let event = LambdaEvent::new(event, context);
             match &instance.handler {
@@ -384,7 +384,7 @@ impl Lambda {
         .await
     }
 
-    /// Polls a queue for as long as the run lasts, and has its function handle what comes, several batches at once.
+    /// Polls a queue until the run ends. The queue's function handles several batches at once.
     pub async fn poll(self: Arc<Self>, queue: &'static str) {
         let function = if queue == "notifications" { "dispatch" } else { queue };
         loop {
@@ -404,7 +404,7 @@ impl Lambda {
                     let most = world.draw(|chance| chance.usize(1..=10));
                     let messages = world.queues.receive(world, queue, most);
                     if messages.len() > 1 {
-                        world.saw("a batch had more than one message");
+                        world.saw("a batch had several messages");
                     }
                     if !messages.is_empty() {
                         let lambda = self.clone();
@@ -415,7 +415,7 @@ impl Lambda {
         }
     }
 
-    /// Has a function handle messages, and deletes those that it is done with.
+    /// Invokes a function with messages, and deletes those that it does not report as failed.
     pub async fn handle(&self, queue: &'static str, function: &'static str, messages: &[Message]) {
         let writes = |message: &Message| table::pk_in(&message.body).map(|pk| self.world.writes_of(&pk));
         let before: Vec<_> = messages.iter().map(writes).collect();
@@ -423,13 +423,14 @@ impl Lambda {
         let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         for (message, before) in messages.iter().zip(before) {
             if !failed.contains(&message.id.to_string()) {
-                // Whoever reports success for a record that is still to be worked on must have done something to it.
+                // A function that reports success for a record with work left must have written to that record.
                 let is_left = || {
                     let item = table::named_by(&self.world, &message.body);
                     item.is_some_and(|item| table::is_to_be_worked_on(&item, queue))
                 };
                 if before == writes(message) && is_left() {
-                    self.world.violated(format!("{queue}: a message was given up without a reason: {}", message.body));
+                    self.world
+                        .violated(format!("a message of {queue} was deleted with its work undone: {}", message.body));
                 }
                 self.world.queues.delete(&self.world, queue, message.id);
             }
@@ -437,7 +438,7 @@ impl Lambda {
     }
 }
 
-/// Runs something beside the rest of the run.
+/// Spawns a task that runs concurrently with the rest of the run.
 pub fn spawn(work: impl Future<Output = ()> + 'static) {
     drop(tokio::task::spawn_local(work));
 }

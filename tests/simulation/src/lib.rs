@@ -1,10 +1,10 @@
-//! The whole relay in one process on a virtual clock: the handlers as they are shipped and real AWS SDK clients, over
-//! an embedded DynamoDB, a model of SQS and the TOP simulator. One seed decides what is pushed, linked, submitted and
-//! replayed, and what goes wrong: any request may be dropped, performed without an answer, delayed, throttled, refused,
-//! or be the last that its function lived to send. When everything has come to rest, a judge that knows nothing of the
-//! relay's code says whether what is promised holds.
+//! The whole relay in one process on a virtual clock. Production handlers and real AWS SDK clients run over an embedded
+//! DynamoDB, a model of SQS and the TOP simulator. One seed decides what is pushed, linked, submitted and replayed, and
+//! which faults occur. Any request may be dropped, performed without an answer, delayed, throttled or refused, or be
+//! the last one before its function dies. When everything has come to rest, a judge without any code of the relay
+//! decides whether the promise holds.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a run stops where the simulation itself is wrong")]
+#![allow(clippy::expect_used, clippy::panic, reason = "an error in the simulation itself ends the run")]
 
 mod callers;
 pub mod coverage;

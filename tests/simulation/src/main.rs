@@ -1,6 +1,6 @@
-//! Runs many seeds, or one and tells what happened in it.
+//! Runs many seeds or one seed with its trace, or explores the scenarios.
 
-#![allow(clippy::print_stdout, reason = "it is what the program is for")]
+#![allow(clippy::print_stdout, reason = "the program prints its results")]
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,31 +12,31 @@ use relay_simulation::coverage::Coverage;
 use relay_simulation::explore::{self, Options};
 use relay_simulation::run::{Report, run};
 
-/// A run is mostly small allocations.
+/// A fast allocator, because a run mostly makes small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Simulates ticket-relay under everything that can go wrong.
+/// Simulate ticket-relay under every fault that can occur.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
     mode: Option<Mode>,
-    /// How many seeds to run.
+    /// Number of seeds.
     #[arg(long, default_value_t = 20_000)]
     seeds: u64,
-    /// The first seed.
+    /// First seed.
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Run this seed alone, and print everything that happens in it.
+    /// Single seed to run; its full trace is printed.
     #[arg(long)]
     seed: Option<u64>,
-    /// How many seeds run at the same time; as many as there are cores unless told.
+    /// Number of threads [default: number of cores].
     #[arg(long)]
     threads: Option<usize>,
-    /// Print what was exercised how often, and fail if something never was.
+    /// Print how often each fault and event was exercised, and fail if one never was.
     #[arg(long)]
     coverage: bool,
-    /// Print nothing but the first failing seed, and stop there.
+    /// Stop at the first failing seed, and print only that.
     #[arg(long)]
     quiet: bool,
 }
@@ -49,27 +49,27 @@ enum Mode {
 
 #[derive(Args)]
 struct Explore {
-    /// Only the scenarios whose names contain this.
+    /// Part of the names of the scenarios to explore [default: all scenarios].
     #[arg(long)]
     scenario: Option<String>,
     /// Maximum faults in one schedule.
     #[arg(long, default_value_t = 1)]
     faults: usize,
-    /// Stop after this many seconds.
+    /// Time limit in seconds [default: none].
     #[arg(long)]
     seconds: Option<u64>,
     /// Number of threads [default: number of cores].
     #[arg(long)]
     threads: Option<usize>,
-    /// Print a schedule of every scenario: the first that fails, or the first of all.
+    /// Print one schedule of every scenario: the first that fails, or else the first.
     #[arg(long)]
     verbose: bool,
-    /// Print nothing but the first failure, and stop there.
+    /// Stop at the first failure, and print only that.
     #[arg(long)]
     quiet: bool,
 }
 
-/// How many failing seeds are shown whole.
+/// Maximum number of failing seeds; each is shown with its trace.
 const SHOWN: usize = 3;
 
 fn main() -> ExitCode {
@@ -100,7 +100,7 @@ fn explore(arguments: &Explore) -> ExitCode {
         let failed = outcomes.iter().find(|outcome| outcome.failed > 0);
         match failed {
             Some(outcome) => println!("caught by scenario {} after {schedules} schedules", outcome.name),
-            None => println!("not found in {schedules} schedules"),
+            None => println!("no failure in {schedules} schedules"),
         }
         return if failed.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
@@ -122,7 +122,8 @@ fn explore(arguments: &Explore) -> ExitCode {
     let broken = outcomes.iter().filter(|outcome| outcome.failed > 0).count();
     let seconds = begun.elapsed().as_secs_f64();
     println!(
-        "{schedules} schedules of {} scenarios in {seconds:.0} s, {:.0} a second; {cut_off} scenarios cut off, {broken} failed",
+        "{schedules} schedules of {} scenarios in {seconds:.0} s, {:.0} per second; \
+         {cut_off} scenarios cut off, {broken} failed",
         outcomes.len(),
         schedules as f64 / seconds
     );
@@ -135,7 +136,7 @@ fn one(seed: u64) -> ExitCode {
     let again = run(seed, false);
 
     let same = again.digest == report.digest;
-    println!("seed {seed}: {} violations; the same when run again: {same}", report.violations.len());
+    println!("seed {seed}: {} violations; same result when repeated: {same}", report.violations.len());
     if report.violations.is_empty() && same { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -168,7 +169,7 @@ fn many(arguments: &Arguments) -> ExitCode {
                         break;
                     }
                     let report = std::panic::catch_unwind(|| run(seed, false));
-                    // Now and then a seed runs twice: a run that cannot be repeated cannot be looked into.
+                    // Some seeds run twice: a failure in a run that cannot be repeated cannot be investigated.
                     let repeated = seed.is_multiple_of(500)
                         && report.as_ref().is_ok_and(|report| run(seed, false).digest != report.digest);
                     let bad = repeated || report.as_ref().map_or(true, |report| !report.violations.is_empty());
@@ -199,15 +200,15 @@ fn many(arguments: &Arguments) -> ExitCode {
     if arguments.quiet {
         match failed.first() {
             Some(seed) => println!("caught by seed {seed} after {done} seeds"),
-            None => println!("not found in {done} seeds"),
+            None => println!("no failure in {done} seeds"),
         }
         return if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     for seed in &failed {
-        println!("\n--- seed {seed} fails; run it alone with: make simulate SEED={seed}");
+        println!("\n--- seed {seed} failed; to repeat it: make simulate SEED={seed}");
         match std::panic::catch_unwind(|| run(*seed, true)) {
             Ok(report) => show(&report),
-            Err(_) => println!("it panics"),
+            Err(_) => println!("the run panicked"),
         }
     }
     if arguments.coverage {
@@ -216,7 +217,8 @@ fn many(arguments: &Arguments) -> ExitCode {
     let gaps = total.gaps();
     let rate = done as f64 / seconds;
     println!(
-        "{done} seeds in {seconds:.0} s on {threads} threads: {rate:.0} a second, {} requests, {} failed, {} gaps",
+        "{done} seeds in {seconds:.0} s on {threads} threads: {rate:.0} per second, {} requests, \
+         {} failed, {} coverage gaps",
         total.requests(),
         failed.len(),
         gaps.len()
@@ -232,7 +234,7 @@ fn many(arguments: &Arguments) -> ExitCode {
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A line every ten seconds.
+/// Prints the progress every ten seconds.
 fn progress(done: &AtomicU64, of: u64, begun: Instant, stop: &AtomicBool) {
     let mut reported = Instant::now();
     loop {
@@ -244,7 +246,7 @@ fn progress(done: &AtomicU64, of: u64, begun: Instant, stop: &AtomicBool) {
         if reported.elapsed() >= Duration::from_secs(10) {
             reported = Instant::now();
             let rate = count as f64 / begun.elapsed().as_secs_f64();
-            println!("{count} of {of} seeds, {rate:.0} a second");
+            println!("{count} of {of} seeds, {rate:.0} per second");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The network between a function and the services: each request meets what the seed has for it.
+//! The network between the functions and the services. The seed decides which fault each request meets.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -23,35 +23,36 @@ use crate::gate::{self, Access, Footprint, GateFault};
 use crate::world::{World, lock};
 use crate::{queues, table};
 
-/// What goes wrong with one request.
+/// A fault of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// It gets nowhere, and the connection breaks.
+    /// The request is lost, and the connection breaks.
     Dropped,
-    /// It is performed, and the connection breaks before the answer.
+    /// The request is performed, and the connection breaks before the answer.
     AnswerLost,
-    /// It arrives late, perhaps after its sender has given up.
+    /// The request arrives late, perhaps after its sender has given up.
     Late,
-    /// It is performed, and its answer comes late.
+    /// The request is performed, and its answer comes late.
     AnswerLate,
-    /// It is refused for being one too many (of TOP: one of TOP's own errors).
+    /// The service throttles the request. TOP answers with one of its own errors.
     Throttled,
-    /// It is answered 500, without being performed.
+    /// The service answers 500 and does not perform the request.
     ServerError,
-    /// Some of its entries are refused.
+    /// The service refuses some entries of the batch.
     Partial,
-    /// It is performed, and the function makes no step any more until its time is up.
+    /// The request is performed, and the function makes no more progress until its time-out.
     Stalled,
-    /// The function is killed before it is sent.
+    /// The function is killed before it sends the request.
     KilledBefore,
-    /// The function is killed when it was performed.
+    /// The function is killed after the request was performed.
     KilledAfter,
-    /// The function is killed when it was sent, and it is performed minutes later, perhaps after a later run's end.
+    /// The function is killed after it sent the request. It is performed minutes later, perhaps after a later run has
+    /// ended.
     KilledAndLate,
 }
 
 impl Fault {
-    /// All of them.
+    /// All faults.
     pub const ALL: &[Self] = &[
         Self::Dropped,
         Self::AnswerLost,
@@ -66,7 +67,7 @@ impl Fault {
         Self::KilledAndLate,
     ];
 
-    /// Its name in tables and traces.
+    /// The name in tables and traces.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Dropped => "dropped",
@@ -83,14 +84,14 @@ impl Fault {
         }
     }
 
-    /// Those that a request of that operation can meet.
+    /// The faults that a request of that operation can meet.
     pub fn of(operation: &str) -> impl Iterator<Item = Self> {
         let batch = operation.ends_with("Batch");
         Self::ALL.iter().copied().filter(move |fault| batch || *fault != Self::Partial)
     }
 }
 
-/// The line on which one function instance reaches the services.
+/// The connection of one function instance to the services.
 #[derive(Debug, Default)]
 pub struct Line {
     end: Mutex<Option<End>>,
@@ -100,7 +101,7 @@ pub struct Line {
     instance: AtomicU64,
 }
 
-/// Who is at a line's near end.
+/// The function at the near end of a line.
 #[derive(Debug, Clone)]
 struct End {
     world: Arc<World>,
@@ -116,7 +117,7 @@ impl Line {
         self.instance.store(instance, Ordering::Relaxed);
     }
 
-    /// Forgets the instance, and with it its world.
+    /// Disconnects the instance and releases its world.
     pub fn disconnect(&self) {
         *lock(&self.end) = None;
     }
@@ -147,17 +148,17 @@ impl Line {
     }
 }
 
-/// A request, as the far side gets it.
+/// A request, as the service receives it.
 struct Request {
     service: &'static str,
     operation: String,
-    /// `dynamodb UpdateItem`, as coverage and trace name it.
+    /// The name in coverage and trace, such as `dynamodb UpdateItem`.
     name: &'static str,
     body: Vec<u8>,
     content_type: Option<String>,
 }
 
-/// The operations that the relay uses, so that each has a static name.
+/// The operations that the relay uses. The list gives each a static name.
 const OPERATIONS: &[&str] = &[
     "dynamodb PutItem",
     "dynamodb GetItem",
@@ -172,7 +173,7 @@ const OPERATIONS: &[&str] = &[
 
 fn read(request: &HttpRequest) -> Request {
     let target = request.headers().get("x-amz-target").unwrap_or_default();
-    // SNS is spoken to in forms.
+    // Requests to SNS are form-encoded and have no target header.
     let (family, operation) = target.split_once('.').unwrap_or(("", "PublishBatch"));
     let service = match family {
         "DynamoDB_20120810" => "dynamodb",
@@ -185,7 +186,7 @@ fn read(request: &HttpRequest) -> Request {
     let body = request.body().bytes().unwrap_or_default().to_vec();
     let name = match service {
         "top" => top_name(&body),
-        _ => name.unwrap_or_else(|| panic!("the relay does not use {service} {operation}")),
+        _ => name.unwrap_or_else(|| panic!("unexpected operation: {service} {operation}")),
     };
     let content_type = request.headers().get("content-type").map(str::to_owned);
     Request { service, operation: operation.to_owned(), name, body, content_type }
@@ -205,10 +206,10 @@ fn broken() -> ConnectorError {
 }
 
 fn respond(status: u16, body: impl Into<SdkBody>) -> HttpResponse {
-    HttpResponse::new(status.try_into().expect("a status"), body.into())
+    HttpResponse::new(status.try_into().expect("a valid status"), body.into())
 }
 
-/// Something of a request that tells it from others, for the trace.
+/// Returns the details that identify a request in the trace.
 fn subject(request: &Request) -> String {
     let text = String::from_utf8_lossy(&request.body);
     match serde_json::from_str::<Value>(&text) {
@@ -224,7 +225,7 @@ fn subject(request: &Request) -> String {
     }
 }
 
-/// The far side of all AWS services.
+/// The connector to all AWS services.
 #[derive(Debug, Clone)]
 pub struct Aws(pub Arc<Line>);
 
@@ -240,7 +241,7 @@ impl HttpConnector for Aws {
     }
 }
 
-/// The far side of TOP.
+/// The connector to TOP.
 #[derive(Debug, Clone)]
 pub struct Top(pub Arc<Line>);
 
@@ -268,7 +269,8 @@ fn draw_fault(world: &World, function: &'static str, name: &'static str) -> Opti
     Some(possible[world.draw(|chance| chance.usize(..possible.len()))])
 }
 
-/// How late: mostly within what a client waits, sometimes beyond, and now and then beyond the sender's lease.
+/// Draws a delay: mostly shorter than a client waits, sometimes longer, and occasionally longer than the sender's
+/// lease.
 fn lateness(world: &World) -> Duration {
     if world.happens(0.05) {
         world.between(25_000, 90_000)
@@ -291,7 +293,7 @@ fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
         let fault = fault.map(|fault| format!(" [{}]", fault.name())).unwrap_or_default();
         format!("{function}#{instance} -> {}{fault} {}", request.name, subject(&request))
     });
-    // What a secret holds does not change, so nothing depends on when it is read.
+    // A secret's value never changes, so nothing depends on the time of reading it.
     let at_gate = match request.service {
         "secretsmanager" => None,
         _ => world.gate.arrive(request.name, || gate_subject(&request), || subject(&request)),
@@ -321,8 +323,7 @@ fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
     })
 }
 
-/// A request that waits at the gate. A write that was sent is performed some time, even if its sender does not live to
-/// see it.
+/// A request that waits at the gate. A write that was sent is performed eventually, even if its sender dies first.
 struct AtGate(Option<(oneshot::Receiver<Option<GateFault>>, Far)>);
 
 impl AtGate {
@@ -346,7 +347,7 @@ impl Drop for AtGate {
         tokio::task::spawn(async move {
             if let Ok(decision) = decision.await {
                 far.world.note(|| format!("late: {} {}", far.request.name, subject(&far.request)));
-                // Nobody hears of a fault.
+                // Nobody waits for the answer, so no other fault makes a difference.
                 if decision != Some(GateFault::NotPerformed) {
                     let _ = far.perform_at_gate().await;
                 }
@@ -361,7 +362,7 @@ impl Drop for AtGate {
     }
 }
 
-/// What a request is about, the same in every interleaving.
+/// Returns the subject of a request. It is the same in every interleaving.
 fn gate_subject(request: &Request) -> String {
     match request.service {
         "dynamodb" => gate::subject_of_dynamodb(&serde_json::from_slice(&request.body).unwrap_or_default()),
@@ -375,11 +376,11 @@ fn gate_subject(request: &Request) -> String {
     }
 }
 
-/// Performs a request that the scheduler released, or has it meet a fault.
+/// Performs a request that the scheduler released, or applies its fault.
 async fn meet_at_gate(fault: Option<GateFault>, far: Far, line: &Line) -> Result<HttpResponse, ConnectorError> {
     let world = far.world.clone();
     if let Some(fault) = fault {
-        world.note(|| format!("  meets: {}", fault.name()));
+        world.note(|| format!("  fault: {}", fault.name()));
     }
     match fault {
         None => far.perform_at_gate().await,
@@ -409,7 +410,7 @@ async fn meet_at_gate(fault: Option<GateFault>, far: Far, line: &Line) -> Result
     }
 }
 
-/// What becomes of a request that meets this fault.
+/// Performs a request, or applies its fault.
 async fn meet(fault: Option<Fault>, far: Far, line: &Line) -> Result<HttpResponse, ConnectorError> {
     match fault {
         None => {
@@ -426,7 +427,7 @@ async fn meet(fault: Option<Fault>, far: Far, line: &Line) -> Result<HttpRespons
         }
         Some(Fault::Late) => {
             let late = lateness(&far.world);
-            // It goes on even if its sender stops waiting, or is no more.
+            // A task of its own, because the request arrives even if its sender stops waiting or dies.
             let (tell, told) = oneshot::channel();
             tokio::task::spawn(async move {
                 tokio::time::sleep(late).await;
@@ -439,7 +440,7 @@ async fn meet(fault: Option<Fault>, far: Far, line: &Line) -> Result<HttpRespons
             told.await.unwrap_or_else(|_| Err(broken()))
         }
         Some(Fault::KilledAndLate) => {
-            // TOP's gateway gives a cut-off request up sooner than a write of the SDK may be on its way.
+            // TOP's gateway drops a cut-off request sooner. A write of the SDK can be in flight for longer.
             let most = if far.request.service == "top" { 110_000 } else { 240_000 };
             let late = far.world.delay(60_000, most);
             let world = far.world.clone();
@@ -479,7 +480,7 @@ async fn meet(fault: Option<Fault>, far: Far, line: &Line) -> Result<HttpRespons
     }
 }
 
-/// A request to TOP on its way. Two of one call at once, from senders who are both alive, must never be.
+/// A request to TOP in flight. Two living senders must never send the same call at the same time.
 struct Sending {
     world: Arc<World>,
     what: String,
@@ -503,11 +504,11 @@ impl Sending {
             *count
         };
         if at_once > 1 {
-            world.violated(format!("{} was on its way {at_once} times at once", request.name));
+            world.violated(format!("{} was in flight {at_once} times at once", request.name));
         }
         let banned = lock(&world.bans).get(&(instance, request.name.to_owned())).copied();
         if banned.is_some_and(|until| until > world.now()) {
-            world.violated(format!("{} was sent by instance {instance} while TOP had banned it", request.name));
+            world.violated(format!("{} was sent during a ban: instance {instance}", request.name));
         }
         Self { world: world.clone(), what }
     }
@@ -522,20 +523,20 @@ impl Drop for Sending {
     }
 }
 
-/// A request and its far side.
+/// A request and the services that perform it.
 pub struct Far {
     world: Arc<World>,
     request: Request,
 }
 
 impl Far {
-    /// Performs it after its sender has stopped waiting for it.
+    /// Performs the request after its sender has stopped waiting.
     pub async fn arrive_late(self) {
         self.world.note(|| format!("late: {} {}", self.request.name, subject(&self.request)));
         self.perform_whatever().await;
     }
 
-    /// Performs it and leaves its footprint at the gate.
+    /// Performs the request and leaves its footprint at the gate.
     async fn perform_at_gate(&self) -> Result<HttpResponse, ConnectorError> {
         let mut footprint = Footprint::default();
         match self.request.service {
@@ -549,9 +550,9 @@ impl Far {
                 self.world.gate.leave_footprint(footprint);
                 return answer;
             }
-            // Which message came first may decide which is received first.
+            // The order of arrival may decide which message is received first.
             "sqs" => footprint.add(("queue", gate_queue(&self.request)), Access::Write),
-            // TOP's bans and the faults that were ordered are those of one API.
+            // TOP's bans and the injected faults apply to one API.
             _ => footprint.add(("top", self.request.name), Access::Write),
         }
         self.world.gate.leave_footprint(footprint);
@@ -572,7 +573,7 @@ impl Far {
         })
     }
 
-    /// Performs a request to DynamoDB, on the table or on what a read may see instead.
+    /// Performs a request to DynamoDB, on the table or, for some reads, on the stale replica.
     fn dynamodb(&self, body: &str) -> (u16, String) {
         let world = &self.world;
         let operation = self.request.operation.as_str();
@@ -604,14 +605,14 @@ impl Far {
         if is_consistent || !world.is_delayed(1.0) {
             return dynamodb(&world.database, operation, body);
         }
-        world.saw("a read saw the table as it was");
+        world.saw("a read returned stale data");
         let behind = i64::try_from(world.delay(100, 8_000).as_millis()).unwrap_or_default();
         replica.catch_up(EpochMillis(world.now().0 - behind));
-        world.note(|| format!("  sees the table as it was {behind} ms ago, or later"));
+        world.note(|| format!("  reads the table as of {behind} ms ago, or later"));
         dynamodb(&replica.database, operation, body)
     }
 
-    /// Performs it, and does not wait for an answer that never comes.
+    /// Performs the request without waiting for an answer that never comes.
     async fn perform_whatever(&self) {
         let performed = std::pin::pin!(self.perform());
         let mut performed = performed;
@@ -670,7 +671,7 @@ impl Far {
     }
 }
 
-/// Takes down until when an instance has been told not to call an API, when it has been told.
+/// Records the end of a ban, if the answer told the instance of one.
 fn note_ban(world: &World, instance: u64, name: &str, answer: &HttpResponse) {
     let text = String::from_utf8_lossy(answer.body().bytes().unwrap_or_default());
     let now = world.now();
@@ -679,7 +680,7 @@ fn note_ban(world: &World, instance: u64, name: &str, answer: &HttpResponse) {
             let seconds = rest.split(' ').next().and_then(|seconds| seconds.parse::<i64>().ok()).unwrap_or(0);
             EpochMillis(now.0 + seconds * 1000)
         }
-        // By a clock that may be half a minute fast.
+        // The instance's clock may be half a minute fast.
         None if text.contains(crate::top_says::DAY_QUOTA) => EpochMillis(now.next_china_midnight().0 - 31_000),
         None => return,
     };
@@ -696,8 +697,8 @@ fn secret() -> String {
 }
 
 fn sqs(world: &World, operation: &str, body: &str, refuse: &dyn Fn(usize) -> bool) -> HttpResponse {
-    let body: Value = serde_json::from_str(body).expect("a request of the SDK's");
-    let queue = body["QueueUrl"].as_str().and_then(queues::named).expect("a queue of the relay's");
+    let body: Value = serde_json::from_str(body).expect("a valid SDK request");
+    let queue = body["QueueUrl"].as_str().and_then(queues::named).expect("a queue of the relay");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let send = |message: &Value| world.queues.send(world, queue, &text(&message["MessageBody"]));
     let answer = match operation {
@@ -720,7 +721,7 @@ fn sqs(world: &World, operation: &str, body: &str, refuse: &dyn Fn(usize) -> boo
             }
             json!({"Successful": successful, "Failed": failed})
         }
-        other => panic!("the relay does not use {other}"),
+        other => panic!("unexpected operation: sqs {other}"),
     };
     respond(200, answer.to_string())
 }

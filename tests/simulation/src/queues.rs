@@ -1,4 +1,4 @@
-//! SQS as it may behave: at least once, in any order, with visibility time-outs and redrive to dead letters.
+//! A model of SQS: delivery at least once, in any order, with visibility time-outs and dead-letter queues.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -10,28 +10,29 @@ use tokio::sync::Notify;
 use crate::table;
 use crate::world::{World, lock};
 
-/// The queues' visibility time-out, in milliseconds, as the template has it.
+/// The queues' visibility time-out in milliseconds, the same as in the template.
 const VISIBILITY_MS: i64 = 180_000;
-/// How often a message is received before it goes to the dead letters. Far less than the template's, so that it happens.
+/// The number of receives before a message moves to the dead-letter queue. Far lower than in the template, so it
+/// happens.
 const MAX_RECEIVES: u32 = 6;
 
-/// The names of the queues, which are the last part of their URLs.
+/// The names of the queues: the last parts of their URLs.
 pub const NAMES: [&str; 4] = ["notifications", "itinerary-postback", "ticket-verify", "ship-notify"];
 
 /// One message.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// SQS's id of it.
+    /// The message id of SQS.
     pub id: u64,
     /// Its body.
     pub body: String,
-    /// Whether it was sent when nothing went wrong any more.
+    /// Whether it was sent while there were no faults.
     pub fair: bool,
-    /// How often it was received.
+    /// The number of times that it was received.
     pub received: u32,
-    /// When it may be received next.
+    /// The time from which it may be received again.
     pub visible_at: EpochMillis,
-    /// The handle of its latest receipt.
+    /// The latest receipt handle.
     pub receipt: u64,
 }
 
@@ -49,7 +50,7 @@ pub struct Queues {
     changed: [Notify; NAMES.len()],
 }
 
-/// The queue of that URL.
+/// Returns the name of the queue with that URL.
 pub fn named(url: &str) -> Option<&'static str> {
     let name = url.rsplit('/').next()?;
     NAMES.into_iter().find(|known| *known == name)
@@ -62,7 +63,7 @@ impl Queues {
         *numbers
     }
 
-    /// Takes a message in.
+    /// Adds a message to a queue, and returns its id.
     pub fn send(&self, world: &World, queue: &'static str, body: &str) -> u64 {
         let id = self.number();
         let fair = world.weather().is_fair() && !world.faults_are_planned.load(Ordering::Relaxed);
@@ -72,18 +73,18 @@ impl Queues {
         id
     }
 
-    /// Waits for a message to come in.
+    /// Notifies when a message arrives or its visibility changes.
     pub fn changed(&self, queue: &'static str) -> &Notify {
         let index = NAMES.iter().position(|name| *name == queue).unwrap_or_default();
         &self.changed[index]
     }
 
-    /// When the next message is visible, if there is one.
+    /// The time at which the next message is visible, if there is one.
     pub fn next_visible(&self, queue: &'static str) -> Option<EpochMillis> {
         lock(&self.queues).get(queue)?.messages.iter().map(|message| message.visible_at).min()
     }
 
-    /// Gives up to `most` visible messages, in any order.
+    /// Receives up to `most` visible messages, in any order.
     pub fn receive(&self, world: &World, queue: &'static str, most: usize) -> Vec<Message> {
         let now = world.now();
         let weather = world.weather();
@@ -102,24 +103,27 @@ impl Queues {
             message.received += 1;
             if message.received > MAX_RECEIVES {
                 gone.push(index);
-                world.saw("a message went to the dead letters");
-                // An itinerary may have to wait for an older one, so notifications may come in vain for long.
+                world.saw("a message moved to the dead-letter queue");
+                // An itinerary may have to wait for an older one, so a notification may be received in vain for long.
                 let is_key = table::named_by(world, &message.body).is_some();
                 if message.fair && is_key && name != "notifications" {
-                    world.violated(format!("{name}: nothing was wrong, and nobody handled {}", message.body));
+                    world.violated(format!(
+                        "a message of {name} was not handled although there were no faults: {}",
+                        message.body
+                    ));
                 }
-                world.note(|| format!("sqs: message {} goes to the dead letters: {}", message.id, message.body));
+                world.note(|| format!("sqs: message {} moved to the dead-letter queue: {}", message.id, message.body));
                 continue;
             }
             if world.happens(weather.queue / 4.0) {
                 gone.push(index);
                 world.saw("a message was lost");
-                world.note(|| format!("sqs: message {} is lost: {}", message.id, message.body));
+                world.note(|| format!("sqs: message {} lost: {}", message.id, message.body));
                 continue;
             }
             message.receipt = self.number();
             message.visible_at = if world.happens(weather.queue) {
-                world.saw("a message came twice");
+                world.saw("a message was delivered twice");
                 now
             } else {
                 EpochMillis(now.0 + VISIBILITY_MS)
@@ -134,10 +138,10 @@ impl Queues {
         given
     }
 
-    /// Forgets a message that was handled; or it is among those that come again nevertheless.
+    /// Deletes a message that was handled. Sometimes the deletion is forgotten, and the message comes again.
     pub fn delete(&self, world: &World, queue: &'static str, id: u64) {
         if world.happens(world.weather().queue) {
-            world.saw("a message came again after it was handled");
+            world.saw("a message was delivered after its deletion");
             return;
         }
         if let Some(queue) = lock(&self.queues).get_mut(queue) {
@@ -145,7 +149,7 @@ impl Queues {
         }
     }
 
-    /// Sets when a received message is visible again.
+    /// Sets the visibility time-out of a received message, in seconds from now.
     pub fn change_visibility(&self, world: &World, queue: &'static str, receipt: u64, seconds: i64) {
         if let Some(entry) = lock(&self.queues).get_mut(queue)
             && let Some(message) = entry.messages.iter_mut().find(|message| message.receipt == receipt)
@@ -155,7 +159,7 @@ impl Queues {
         self.changed(queue).notify_waiters();
     }
 
-    /// Has every message of a queue come once more.
+    /// Sends a copy of every message of a queue.
     pub fn copy_all(&self, world: &World, queue: &'static str) {
         let bodies: Vec<_> =
             lock(&self.queues).entry(queue).or_default().messages.iter().map(|one| one.body.clone()).collect();
@@ -164,7 +168,7 @@ impl Queues {
         }
     }
 
-    /// What is in the queues, whatever order it came in.
+    /// Lists the messages of all queues, sorted independently of their order of arrival.
     pub fn summary(&self) -> Vec<(&'static str, String, u32, i64)> {
         let queues = lock(&self.queues);
         let messages = queues.iter().flat_map(|(name, queue)| {
@@ -175,7 +179,7 @@ impl Queues {
         messages
     }
 
-    /// Whether there is no message left in any queue.
+    /// Whether all queues are empty.
     pub fn are_empty(&self) -> bool {
         lock(&self.queues).values().all(|queue| queue.messages.is_empty())
     }

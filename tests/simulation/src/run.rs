@@ -1,4 +1,4 @@
-//! One run, from its seed to its verdict.
+//! Runs one seed, from its start to its verdict.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -21,34 +21,35 @@ use crate::table::{Record, Replica, Snapshot};
 use crate::world::{Weather, World, lock};
 use crate::{events, queues};
 
-/// No run takes longer, on its own clock, to come to rest: a day's ban, then six hours to the next look at what waits.
+/// The longest time, on the virtual clock, for a run to come to rest. It covers a ban of a day, then six hours until
+/// the sweep looks at a waiting record.
 const LONGEST: Duration = Duration::from_secs(5 * 24 * 3600);
 
-/// Nor does it need more sweeps: what waits is looked at every quarter of an hour at most.
+/// The maximum number of sweeps of a run. The sweep looks at a waiting record at most every quarter of an hour.
 const MOST_SWEEPS: usize = 1_000;
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Report {
     /// Its seed.
     pub seed: u64,
-    /// What must never happen, and did.
+    /// The violations.
     pub violations: Vec<String>,
-    /// What was exercised.
+    /// Counts of everything exercised.
     pub coverage: Coverage,
-    /// Everything that happened, if it was asked for.
+    /// The trace, if it was requested.
     pub trace: Vec<String>,
-    /// A digest of everything that happened: two runs of one seed have the same.
+    /// A digest of everything that happened. Two runs of one seed have the same digest.
     pub digest: u64,
 }
 
-/// What requests to TOP are signed with.
+/// The credentials that sign requests to TOP.
 pub fn credentials() -> Credentials {
     Credentials { app_key: "12345678".to_owned(), app_secret: "secret".to_owned(), session: "session".to_owned() }
 }
 
 thread_local! {
-    /// The table of the runs before, emptied: making one takes longer than emptying it.
+    /// The tables of earlier runs. Creating a table takes longer than emptying one.
     static DATABASES: RefCell<Vec<Database>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -57,10 +58,10 @@ pub(crate) fn keep_database(database: Database) {
     DATABASES.with_borrow_mut(|databases| databases.push(database));
 }
 
-/// An empty table, as the template has it.
+/// Returns an empty table with the schema of the template.
 pub(crate) fn take_database() -> Database {
     let database = DATABASES.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
-        let database = Database::memory().expect("an embedded database");
+        let database = Database::memory().expect("the embedded database opens");
         let index = |name: &str, sorted_by: &str, projects: &[&str]| {
             json!({
                 "IndexName": name,
@@ -88,34 +89,38 @@ pub(crate) fn take_database() -> Database {
                 index(ATTENTION, "since", &ATTENTION_PROJECTS),
             ],
         });
-        database.create_table(serde_json::from_value(create).expect("a request")).expect("a table");
+        database.create_table(serde_json::from_value(create).expect("a valid request")).expect("the table is created");
         database
     });
-    let scan = serde_json::from_value(json!({"TableName": TABLE})).expect("a request");
-    let left = serde_json::to_value(database.scan(scan).expect("a scan")).expect("an answer");
+    let scan = serde_json::from_value(json!({"TableName": TABLE})).expect("a valid request");
+    let left = serde_json::to_value(database.scan(scan).expect("the scan succeeds")).expect("a valid response");
     for item in left["Items"].as_array().into_iter().flatten() {
         let delete = json!({"TableName": TABLE, "Key": {"pk": item["pk"], "sk": item["sk"]}});
-        database.delete_item(serde_json::from_value(delete).expect("a request")).expect("a deletion");
+        database.delete_item(serde_json::from_value(delete).expect("a valid request")).expect("the deletion succeeds");
     }
     database
 }
 
-/// Whether reads of a seed may see the table as it was: in two of five.
+/// Whether reads of a seed may return stale data: true for two seeds of five.
 const fn has_delays(seed: u64) -> bool {
     matches!(seed % 5, 0 | 2)
 }
 
-/// Whether order events of a seed are judged: in one of five. In these and the former, requests may arrive minutes late.
+/// Whether the order events of a seed are judged: true for one seed of five. In these seeds, and in those of
+/// [`has_delays`], requests may arrive minutes late.
 const fn has_events(seed: u64) -> bool {
     seed % 5 == 1
 }
 
-/// Runs a seed. `traced`: takes down everything that happens.
+/// Runs a seed. `traced` records everything that happens.
 pub fn run(seed: u64, traced: bool) -> Report {
-    // What the SDK draws for its pauses comes from here.
+    // The SDK draws its pauses from this generator.
     fastrand::seed(seed);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("the runtime starts");
     let local = LocalSet::new();
     let database = take_database();
     let world = local.block_on(&runtime, async {
@@ -129,7 +134,7 @@ pub fn run(seed: u64, traced: bool) -> Report {
         live(&world).await;
         world
     });
-    // What is left behind ends with its runtime.
+    // Remaining tasks end with their runtime.
     drop(local);
     drop(runtime);
     keep_database(database);
@@ -174,13 +179,13 @@ async fn live(world: &Arc<World>) {
         tokio::time::sleep(world.between(120_000, 900_000)).await;
         let twice = world.happens(0.1);
         if twice {
-            world.saw("two sweeps ran at once");
+            world.saw("two sweeps overlapped");
             tokio::join!(lambda.sweep(), lambda.sweep());
         } else {
             lambda.sweep().await;
         }
     }
-    world.note(|| "nothing goes wrong any more".to_owned());
+    world.note(|| "--- faults have ended".to_owned());
     world.set_weather(if calm { Weather::CALM } else { Weather::FAIR });
     lock(&world.top).clear_faults();
     let orders: Vec<_> = story.orders.iter().map(Order::name).collect();
@@ -188,8 +193,8 @@ async fn live(world: &Arc<World>) {
     judge(world, &orders, &lock(&story.callers.knowledge), false);
     audit_attention(&lambda).await;
     if world.happens(0.5) {
-        world.note(|| "operators repair everything".to_owned());
-        // Nothing of an unknown call may be on its way any more when TOP is asked about it.
+        world.note(|| "--- operators repair everything".to_owned());
+        // No request of an unknown call may be in flight when an operator asks TOP about it.
         tokio::time::sleep(Duration::from_secs(180)).await;
         story.settle_unknown().await;
         for order in &orders {
@@ -205,11 +210,11 @@ async fn live(world: &Arc<World>) {
     lambda.stop();
 }
 
-/// Lets everything come to rest: the schedule sweeps, the queues deliver, and time passes until nothing is left but
-/// what waits for the booking system or for a person.
+/// Lets everything come to rest. The schedule sweeps, the queues deliver, and time passes. At the end, every unfinished
+/// record waits for the booking system or needs attention.
 pub(crate) async fn rest(world: &World, lambda: &Lambda, is_over: impl Fn() -> bool) {
     let begun = world.now();
-    // Until what was late has arrived.
+    // Wait until late requests have arrived.
     tokio::time::sleep(Duration::from_secs(150)).await;
     while world.on_their_way.load(Ordering::Relaxed) > 0 {
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -219,7 +224,7 @@ pub(crate) async fn rest(world: &World, lambda: &Lambda, is_over: impl Fn() -> b
     let mut seen = (u64::MAX, Vec::new());
     loop {
         if begun.until(world.now()) > LONGEST || sweeps > MOST_SWEEPS {
-            world.violated("it never comes to rest".to_owned());
+            world.violated("the run never came to rest".to_owned());
             return;
         }
         if !(is_over() && lambda.is_idle()) {
@@ -238,10 +243,10 @@ pub(crate) async fn rest(world: &World, lambda: &Lambda, is_over: impl Fn() -> b
             record.waits.as_deref() == Some("lane_undecided")
                 || record.attention.as_ref().is_some_and(|reasons| reasons.iter().any(|reason| reason == "lane_taken"))
         };
-        // A clock may be half a minute slow.
+        // An instance's clock may be half a minute slow.
         let look_at = |record: &Record| record.look_at.map(|look_at| EpochMillis(look_at + 31_000));
         let overdue = if world.queues.are_empty() && records.iter().all(is_still) {
-            // What waits for another record is looked at once more after the last change of any.
+            // The sweep looks once more at records that wait for another one, after the last change of any record.
             let slow = records.iter().filter(depends_on_others).filter_map(look_at).max();
             if slow.is_none() || looked_at.as_ref() == Some(&revisions) {
                 return;

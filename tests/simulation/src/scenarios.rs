@@ -1,7 +1,7 @@
-//! What the explorer explores. A scenario prepares something step by step, starts a few runs together, and perhaps goes
-//! on afterwards; then everything comes to rest.
+//! The scenarios of the explorer. A scenario prepares a state step by step, starts a few runs together, and may add
+//! steps afterwards. Then everything comes to rest.
 //!
-//! To add one: write it into the table of [`all`], from the words below it.
+//! To add one, write it into the table of [`all`] with the helper functions below it.
 
 use relay_tests::bodies;
 use relay_types::order::Partner;
@@ -9,69 +9,69 @@ use serde_json::{Value, json};
 
 use crate::callers::{OrderName, Word, pk_of_redemption, pk_of_totals};
 
-/// What somebody does, or a function is invoked for.
+/// An action of a caller, or an invocation of a function.
 #[derive(Debug, Clone)]
 pub enum Action {
-    /// A partner delivers a notification.
+    /// Deliver a notification, as a partner.
     Push {
         /// The order.
         order: OrderName,
         /// The body.
         body: String,
     },
-    /// The booking system links an order.
+    /// Link an order, as the booking system.
     Link {
         /// The order.
         order: OrderName,
         /// The link.
         body: String,
     },
-    /// Somebody submits a call.
+    /// Submit a call.
     Submit {
-        /// Which call.
+        /// The call.
         call: &'static str,
-        /// The partition key of the record that the call belongs in.
+        /// The partition key of the call's record.
         pk: String,
         /// The call's key.
         key: &'static str,
         /// The body.
         body: String,
     },
-    /// An operator says something of an order.
+    /// Send an operator's request about an order.
     Say(OrderName, Word),
-    /// An operator says how a call ended.
+    /// Resolve a call, as an operator.
     Resolve {
-        /// Which call.
+        /// The call.
         call: &'static str,
         /// Its key.
         key: &'static str,
-        /// How it ended.
+        /// The outcome.
         outcome: &'static str,
     },
-    /// One action after the other.
+    /// Perform one action after the other.
     Chain(Vec<Self>),
-    /// Seconds pass, for everybody, though requests are on their way.
+    /// Let this many seconds pass for everybody, although requests are in flight.
     Wait(u64),
-    /// Dispatch receives one message.
+    /// Let dispatch receive one message.
     Dispatch,
-    /// The function of this call's queue receives one message.
+    /// Let the function of this call's queue receive one message.
     Send(&'static str),
-    /// The schedule invokes the sweep.
+    /// Run the sweep.
     Sweep,
 }
 
-/// A step of the preparation, or of what follows.
+/// A step before or after the runs.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// Somebody acts, and nobody else does meanwhile.
+    /// Perform an action alone.
     Do(Action),
-    /// TOP answers its next request this way.
+    /// Set TOP's answer to its next request.
     Top(Value),
-    /// Every message of a queue comes once more.
+    /// Copy every message of a queue.
     Copy(&'static str),
-    /// Seconds pass.
+    /// Let this many seconds pass.
     Wait(u64),
-    /// The queues deliver until no message is visible.
+    /// Deliver messages until none is visible.
     Deliver,
 }
 
@@ -84,18 +84,18 @@ impl From<Action> for Step {
 /// A scenario.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// Its name: what runs together, or the case of the design.
+    /// Its name: the concurrent runs, or the case of the design.
     pub name: &'static str,
-    /// What comes first, step by step.
+    /// The steps before the runs.
     pub setup: Vec<Step>,
-    /// The runs that are started together.
+    /// The runs that start together.
     pub together: Vec<Action>,
-    /// What comes after those runs, before everything comes to rest.
+    /// The steps after the runs, before everything comes to rest.
     pub afterwards: Vec<Step>,
 }
 
 impl Scenario {
-    /// The orders that it is about.
+    /// The orders of the scenario.
     pub fn orders(&self) -> Vec<OrderName> {
         fn named(action: &Action, orders: &mut Vec<OrderName>) {
             match action {
@@ -127,8 +127,10 @@ macro_rules! scenarios {
     };
 }
 
-/// All scenarios. `A` and `B` are orders; `38` and `39` their ids at Alitrip; prices and ticket numbers tell one link
-/// from another; the words `first` and `second` tell vouchers from others; the last number of a push is the hour of its
+/// Returns all scenarios.
+///
+/// `A`, `B` and `C` are orders, and `38` and `39` are Alitrip order ids. Prices and ticket numbers distinguish links.
+/// The strings `first`, `second` and `third` distinguish vouchers. The last number of a push is the hour of its
 /// `request_time`.
 pub fn all() -> Vec<Scenario> {
     use Action::{Chain, Dispatch, Send, Sweep};
@@ -218,7 +220,7 @@ pub fn all() -> Vec<Scenario> {
         "resolve-twice": [counted("k1"), unanswered_redemption(), Deliver, Wait(180)]
             together [resolve("ticket-verify", "k1", "retry"), resolve("ticket-verify", "k1", "retry")];
 
-        // People and the sweep.
+        // Operators and the sweep.
         "sweep-and-dispatch": [ship("A", "38", 1), booked("A", "first", 1), Wait(400)] together [Sweep, Dispatch];
         "sweep-and-sender": [ship("A", "38", 1), booked("A", "first", 1), Dispatch, Wait(400)]
             together [Sweep, Send("ship-notify")];
@@ -289,7 +291,7 @@ pub fn all() -> Vec<Scenario> {
         "case-k-counted-redemption-and-submission": [counted("k1"), Dispatch]
             together [Send("ticket-verify"), counted("k1"), Sweep];
 
-        // Requests on their way for longer than their senders live.
+        // Requests that outlive their senders.
         "late-finish-and-next-sender": [ship("A", "38", 1), booked("A", "first", 1), Dispatch,
             top("alitrip.ship.order.notify", json!({"fault": "business_failure"}))]
             together [Send("ship-notify"), Chain(vec![Action::Wait(200), Send("ship-notify")])];
@@ -303,7 +305,7 @@ pub fn all() -> Vec<Scenario> {
         "late-owner-and-next-dispatch": [ship("A", "38", 1), ship("B", "38", 2), booked("A", "first", 1), booked("B", "second", 1)]
             together [Dispatch, Chain(vec![Action::Wait(200), ship("A", "39", 1), Dispatch])];
 
-        // The other words of people.
+        // The operators' other requests.
         "withdraw-and-dispatch": [ship("A", "38", 1), booked("A", "first", 1)] together [withdraw("A"), Dispatch];
         "withdraw-and-sender": [ship("A", "38", 1), booked("A", "first", 1), Dispatch]
             together [withdraw("A"), Send("ship-notify")];
@@ -316,7 +318,7 @@ pub fn all() -> Vec<Scenario> {
         "close-and-corrected-link": [ship("A", "38", 1), booked("A", "first", 1), cancelled("A", 2)]
             together [close("A"), ship("A", "39", 1)];
 
-        // The one with the most schedules.
+        // The scenario with the most schedules.
         "two-orders-and-a-slow-run": [ship("A", "38", 1), booked("A", "first", 1)]
             together [Dispatch, Chain(vec![booked("A", "second", 2), Dispatch]),
                 Chain(vec![ship("B", "38", 2), booked("B", "third", 1), Dispatch])];
@@ -336,85 +338,85 @@ fn voucher_push(id: &str, hour: u8, mut body: Value) -> Action {
     Action::Push { order: sctt(id), body: body.to_string() }
 }
 
-/// SCTT says: booked, with one voucher.
+/// SCTT pushes "booked" with one voucher.
 fn booked(id: &str, voucher: &str, hour: u8) -> Action {
     let mut body = bodies::sctt(id, 2, 1);
     body["vouchers"][0]["voucherlist"][0]["voucher_confirmation"] = json!(voucher);
     voucher_push(id, hour, body)
 }
 
-/// SCTT says: booked, in a body that does not fit the record.
+/// SCTT pushes "booked" in a body that does not fit the record.
 fn long(id: &str, hour: u8) -> Action {
     let mut body = bodies::sctt(id, 2, 1);
     body["remark"] = json!("long ".repeat(400));
     voucher_push(id, hour, body)
 }
 
-/// SCTT says: booked, with three vouchers, which match no link here.
+/// SCTT pushes "booked" with three vouchers, which match no link here.
 fn mismatched(id: &str, hour: u8) -> Action {
     voucher_push(id, hour, bodies::sctt(id, 2, 3))
 }
 
-/// SCTT says: booked, with a voucher that has a number and no password.
+/// SCTT pushes "booked" with a voucher that has a number and no password.
 fn half_voucher(id: &str, hour: u8) -> Action {
     let mut body = bodies::sctt(id, 2, 1);
     body["vouchers"][0]["voucherlist"][0]["voucher_verification"] = json!("");
     voucher_push(id, hour, body)
 }
 
-/// SCTT says: booking failed.
+/// SCTT pushes "booking failed".
 fn failed(id: &str, hour: u8) -> Action {
     voucher_push(id, hour, bodies::sctt(id, 3, 0))
 }
 
-/// SCTT says: cancelled.
+/// SCTT pushes "cancelled".
 fn cancelled(id: &str, hour: u8) -> Action {
     let mut body = parsed(&bodies::cancel(&[(id, 3)]));
     body["request_time"] = json!(format!("2026-01-01 {hour:02}:00:00"));
     Action::Push { order: sctt(id), body: body.to_string() }
 }
 
-/// TSY says: issued.
+/// TSY pushes "issued".
 fn issued(id: &str, message: &str) -> Action {
     let body = bodies::tsy(id, "issued").replace("\"msg\":\"\"", &format!("\"msg\":\"{message}\""));
     Action::Push { order: tsy(id), body }
 }
 
-/// TSY says: rejected.
+/// TSY pushes "rejected".
 fn rejected(id: &str) -> Action {
     Action::Push { order: tsy(id), body: bodies::tsy(id, "rejected") }
 }
 
-/// A link to a ship order with one ticket.
+/// The booking system links a ship order with one ticket.
 fn ship(id: &str, alitrip_order_id: &str, price: i64) -> Action {
     let body = bodies::ship(alitrip_order_id, 1).replace("23000", &price.to_string());
     Action::Link { order: sctt(id), body }
 }
 
-/// A link to a ship order whose ticket has a password of its own.
+/// The booking system links a ship order whose ticket already has a password.
 fn ship_with_password(id: &str, alitrip_order_id: &str) -> Action {
     let mut body = parsed(&bodies::ship(alitrip_order_id, 1));
     body["fliggy_ship"]["passenger_list"][0]["ticket_list"][0]["ticket_pwd"] = json!("own");
     Action::Link { order: sctt(id), body: body.to_string() }
 }
 
-/// A link to a scenic-spot order.
+/// The booking system links a scenic-spot order.
 fn scenic(id: &str) -> Action {
     Action::Link { order: sctt(id), body: json!({"fliggy_ticket": {"order_id": 1}}).to_string() }
 }
 
-/// A link to a flight with one ticket number.
+/// The booking system links a flight with one ticket number.
 fn flight(id: &str, ticket: &str) -> Action {
     Action::Link { order: tsy(id), body: bodies::flight().replace("23142134", ticket) }
 }
 
-/// A person submits that a ship order was issued, without vouchers.
+/// An operator submits the call that reports a ship order as issued, without vouchers.
 fn submit_ship(alitrip_order_id: &'static str) -> Action {
     let pk = format!("submission#ship-notify#{alitrip_order_id}");
     Action::Submit { call: "ship-notify", pk, key: alitrip_order_id, body: bodies::ship_call(alitrip_order_id, true) }
 }
 
-/// The booking system submits a total. The confirmation code is the key, so the ledger tells one from another.
+/// The booking system submits a total. The confirmation code is the key, which distinguishes it in the ledger.
 fn total(key: &'static str, quantity: i64) -> Action {
     let mut body = parsed(&bodies::redemption(1, 1));
     body["voucher_infos"][0]["used_quantity"] = json!(quantity);
@@ -428,7 +430,7 @@ fn counted(key: &'static str) -> Action {
     counted_of(key, 1)
 }
 
-/// The same, of that many tickets.
+/// The booking system submits a redemption of that many tickets that counts each time.
 fn counted_of(key: &'static str, quantity: i64) -> Action {
     let mut body = parsed(&bodies::redemption(1, 0));
     body["voucher_infos"][0]["used_quantity"] = json!(quantity);
@@ -461,7 +463,7 @@ fn resolve(call: &'static str, key: &'static str, outcome: &'static str) -> Acti
     Action::Resolve { call, key, outcome }
 }
 
-/// TOP's next answer to this method.
+/// Sets TOP's next answer to this method.
 fn top(method: &str, mut fault: Value) -> Step {
     fault["method"] = json!(method);
     fault["times"] = json!(1);
@@ -475,12 +477,12 @@ fn ban(method: &str) -> Step {
     top(method, json!({"fault": "error", "code": 7, "msg": "banned", "sub_code": limit, "sub_msg": message}))
 }
 
-/// TOP carries out the next redemption and does not answer.
+/// TOP executes the next redemption and does not answer.
 fn lost_redemption() -> Step {
     top("taobao.travel.ticket.order.verify", json!({"fault": "timeout_after_effect"}))
 }
 
-/// TOP neither carries out the next redemption nor says so.
+/// TOP does not execute the next redemption and answers 500.
 fn unanswered_redemption() -> Step {
     top("taobao.travel.ticket.order.verify", json!({"fault": "http_500", "after_effect": false}))
 }

@@ -1,5 +1,5 @@
-//! What happens in a run: partners push, the booking system links and submits, operators look and mend. All of it is
-//! drawn from the seed.
+//! The story of a run: partners push, the booking system links and submits, operators look and repair. The seed decides
+//! all of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,35 +18,35 @@ use crate::lambda::{Lambda, spawn};
 use crate::table::Snapshot;
 use crate::world::World;
 
-/// How often a caller tries before it gives up.
+/// The number of attempts before a caller gives up.
 const TRIES: usize = 5;
 
-/// What an order is about.
+/// The kind of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
-    /// A flight of TSY's.
+    /// A flight sold through TSY.
     Flight,
-    /// A ship order of SCTT's, with this many tickets.
+    /// A ship order sold through SCTT, with this many tickets.
     Ship(usize),
-    /// A scenic-spot order of SCTT's.
+    /// A scenic-spot order sold through SCTT.
     Scenic,
 }
 
-/// An order, as the run made it up.
+/// An order of a run.
 #[derive(Debug, Clone)]
 pub struct Order {
     /// Its number in the run.
     pub number: usize,
-    /// What it is about.
+    /// Its kind.
     pub about: About,
-    /// Whether only pushes that agree with each other come.
+    /// Whether all its pushes agree with each other.
     pub plain: bool,
-    /// The lane that its first link names by mistake, until it is corrected.
+    /// The Alitrip order id that its first link names by mistake, until it is corrected.
     pub wrong: Option<String>,
 }
 
 impl Order {
-    /// Whose it is.
+    /// The partner.
     pub const fn partner(&self) -> Partner {
         match self.about {
             About::Flight => Partner::Tsy,
@@ -54,25 +54,25 @@ impl Order {
         }
     }
 
-    /// Its id there. A "#" stands in it, as it does between the parts of a record's key.
+    /// The partner's id of it. It contains a "#", which also separates the parts of a record's key.
     pub fn id(&self) -> String {
         format!("O#{}", self.number)
     }
 
-    /// What it is called.
+    /// Its name for callers.
     pub fn name(&self) -> OrderName {
         OrderName { partner: self.partner(), id: self.id() }
     }
 
-    /// Its id at Alitrip.
+    /// Its Alitrip order id.
     pub fn alitrip_id(&self) -> String {
         format!("38{}", self.number)
     }
 }
 
-/// The run's callers.
+/// The orders of a run and everyone who acts on them.
 pub struct Story {
-    /// Who they are.
+    /// The callers.
     pub callers: Callers,
     /// The orders.
     pub orders: Vec<Order>,
@@ -102,7 +102,7 @@ impl Story {
         Arc::new(Self { callers: Callers::new(lambda), orders, busy: AtomicUsize::new(0) })
     }
 
-    /// Whether every caller is done.
+    /// Whether every caller has finished.
     pub fn is_over(&self) -> bool {
         self.busy.load(Ordering::Relaxed) == 0
     }
@@ -111,7 +111,7 @@ impl Story {
         &self.callers.lambda.world
     }
 
-    /// Starts somebody who acts for a while.
+    /// Starts a caller's task.
     fn act<F: Future<Output = ()> + 'static>(self: &Arc<Self>, act: impl FnOnce(Arc<Self>) -> F) {
         self.busy.fetch_add(1, Ordering::Relaxed);
         let acting = act(self.clone());
@@ -122,7 +122,7 @@ impl Story {
         });
     }
 
-    /// Starts everybody. They begin within `within`.
+    /// Starts all callers. Each begins within `within`.
     pub fn begin(self: &Arc<Self>, within: Duration) {
         let world = self.world().clone();
         let within = u64::try_from(within.as_millis()).unwrap_or_default();
@@ -136,9 +136,9 @@ impl Story {
             if world.happens(0.93) {
                 let at = world.between(0, within);
                 if notified.iter().all(|notified| at < *notified) {
-                    world.saw("a link came before every notification");
+                    world.saw("a link came before all notifications");
                 } else if notified.iter().all(|notified| at > *notified) {
-                    world.saw("a link came after every notification");
+                    world.saw("a link came after all notifications");
                 } else {
                     world.saw("a link came between notifications");
                 }
@@ -172,7 +172,7 @@ impl Story {
         }
     }
 
-    /// The pushes of an order, and when each comes.
+    /// Draws the pushes of an order and their times.
     fn pushes(&self, order: &Order, within: u64) -> Vec<(Duration, String)> {
         let world = self.world();
         let pick = |choices: &[i64]| choices[world.draw(|chance| chance.usize(..choices.len()))];
@@ -191,7 +191,7 @@ impl Story {
             }
             About::Ship(tickets) => {
                 let booked = |vouchers| bodies::sctt(&order.id(), 2, vouchers).to_string();
-                // 5 stands for the cancel push that says the same as a voucher push with 4.
+                // 5 is the cancel push that says the same as a voucher push with 4.
                 let other = |status| match status {
                     5 => bodies::cancel(&[(&order.id(), 3)]),
                     status => bodies::sctt(&order.id(), status, 0).to_string(),
@@ -214,7 +214,7 @@ impl Story {
         pushes.into_iter().map(|push| (world.between(0, within), push)).collect()
     }
 
-    /// A partner pushes until it is told success, and perhaps once more after that.
+    /// Pushes until the partner gets a success, and perhaps once more after that.
     async fn notify(&self, order: &Order, at: Duration, body: String) {
         let world = self.world();
         tokio::time::sleep(at).await;
@@ -222,11 +222,11 @@ impl Story {
         let mut acknowledged = false;
         for attempt in 0..TRIES {
             if attempt > 0 {
-                world.saw("a partner sent again");
+                world.saw("a partner retried");
             }
-            // Each delivery is stamped anew.
+            // Each delivery has its own time stamp.
             let body = body.replace("2026-01-01 12:00:00", &world.now().china_time());
-            world.note(|| format!("{} pushes {body}", order.partner()));
+            world.note(|| format!("{}: push {body}", order.partner()));
             if let Some((200, _)) = self.callers.notify(&order.name(), &body).await {
                 acknowledged = true;
                 if !std::mem::take(&mut once_more) {
@@ -241,7 +241,7 @@ impl Story {
         self.callers.notified(&order.name(), body, acknowledged);
     }
 
-    /// The booking system links an order, and perhaps links it otherwise later.
+    /// Links an order, and perhaps replaces the link later.
     async fn link(&self, order: &Order, at: Duration) {
         let world = self.world();
         tokio::time::sleep(at).await;
@@ -249,7 +249,7 @@ impl Story {
         if let Some(wrong) = &order.wrong {
             world.saw("an order was linked to another lane");
             if self.orders.iter().any(|other| other.number != order.number && other.alitrip_id() == *wrong) {
-                world.saw("two orders were linked to one lane");
+                world.saw("two orders were linked to the same lane");
             }
             links.insert(0, link_of(order, 0).replace(&format!("\"{}\"", order.alitrip_id()), &format!("\"{wrong}\"")));
         } else if world.happens(0.25) {
@@ -265,13 +265,13 @@ impl Story {
         for link in links {
             let pause = async || tokio::time::sleep(world.between(100, 60_000)).await;
             self.callers.link(&order.name(), &link, TRIES, pause).await;
-            // Sometimes at once, when a write of the one before may still be on its way.
+            // Sometimes at once, when a write of the previous link may still be in flight.
             let most = if world.happens(0.4) { 2_000 } else { 400_000 };
             tokio::time::sleep(world.between(0, most)).await;
         }
     }
 
-    /// The booking system submits a redemption until it is taken.
+    /// Submits a redemption until it is accepted.
     async fn redeem(&self, order: &Order, n: usize, at: Duration) {
         let world = self.world();
         tokio::time::sleep(at).await;
@@ -280,14 +280,14 @@ impl Story {
         let body = redemption(&key, write_off_type, order.number + 1);
         let mut acknowledged = false;
         for _ in 0..TRIES {
-            world.note(|| format!("booking system redeems {key}, write_off_type {write_off_type}"));
+            world.note(|| format!("booking system: redeem {key}, write_off_type {write_off_type}"));
             match self.callers.submit("ticket-verify", Some(&key), &body).await {
                 Some((200 | 202, _)) => {
                     acknowledged = true;
                     break;
                 }
                 Some((status @ 400..500, answer)) => {
-                    world.violated(format!("a redemption was answered {status}: {answer}"));
+                    world.violated(format!("a redemption was refused with {status}: {answer}"));
                     break;
                 }
                 _ => tokio::time::sleep(world.between(100, 60_000)).await,
@@ -301,7 +301,7 @@ impl Story {
         self.callers.submitted(pk, &key, acknowledged);
     }
 
-    /// An operator looks, and has an order decided again.
+    /// Reads an order and the attention list, and sends an operator's request about the order.
     async fn operate(&self, order: &Order, at: Duration) {
         tokio::time::sleep(at).await;
         self.callers.look(&order.name()).await;
@@ -326,17 +326,16 @@ impl Story {
         }
     }
 
-    /// Somebody puts what is no key into a queue.
+    /// Sends a message that is not a key to each queue.
     fn poison(&self) {
         let world = self.world();
-        world.saw("a message was no key");
+        world.saw("a message was not a key");
         for queue in crate::queues::NAMES {
             world.queues.send(world, queue, r#"{"no": "key"}"#);
         }
     }
 
-    /// A person asks TOP about every call that has been unknown for long enough that nothing of it is on its way any
-    /// more, and says what TOP says.
+    /// Resolves unknown calls as TOP's ledger says. It skips calls of which a request may still be in flight.
     pub async fn settle_unknown(&self) {
         let world = self.world();
         for record in Snapshot::of(world).records {
@@ -367,8 +366,7 @@ impl Story {
     }
 }
 
-/// An operator reads all that needs a person, page by page: it must be what the table says, oldest first, each with
-/// its reason.
+/// Reads the attention list page by page. It must match the table, oldest first, with a reason for each item.
 pub async fn audit_attention(lambda: &Lambda) {
     let world = &lambda.world;
     let mut shown = Vec::new();
@@ -383,7 +381,7 @@ pub async fn audit_attention(lambda: &Lambda) {
         let page: Value = match &answer {
             Some((200, page)) => serde_json::from_str(page).unwrap_or_default(),
             other => {
-                world.violated(format!("what needs a person is not told: {other:?}"));
+                world.violated(format!("GET /attention failed: {other:?}"));
                 return;
             }
         };
@@ -396,7 +394,7 @@ pub async fn audit_attention(lambda: &Lambda) {
     let text = |item: &Value, name: &str| item[name].as_str().unwrap_or_default().to_owned();
     let since: Vec<_> = shown.iter().map(|item| text(item, "since")).collect();
     if !since.is_sorted() || shown.iter().any(|item| text(item, "reason").is_empty()) {
-        world.violated(format!("what needs a person is not shown as it should be: {shown:?}"));
+        world.violated(format!("GET /attention is out of order or lacks a reason: {shown:?}"));
     }
     let mut named: Vec<_> = shown
         .iter()
@@ -421,11 +419,11 @@ pub async fn audit_attention(lambda: &Lambda) {
         .collect();
     there.sort_unstable();
     if named != there {
-        world.violated(format!("what needs a person is {there:?}, and is shown as {named:?}"));
+        world.violated(format!("GET /attention differs from the table: expected {there:?}, got {named:?}"));
     }
 }
 
-/// The `n`-th link of an order.
+/// Returns the `n`-th link of an order.
 fn link_of(order: &Order, n: usize) -> String {
     match order.about {
         About::Flight => bodies::flight().replace("23142134", &format!("ticket-{}-{n}", order.number)).replace(
@@ -438,10 +436,11 @@ fn link_of(order: &Order, n: usize) -> String {
     }
 }
 
-/// A redemption whose confirmation code is its key, so that the ledger tells one from another.
+/// Returns a redemption whose confirmation code is its key, which distinguishes it in the ledger.
 fn redemption(key: &str, write_off_type: i64, order: usize) -> String {
     let order = i64::try_from(order).unwrap_or_default();
-    let mut body: Value = serde_json::from_str(&bodies::redemption(order, write_off_type)).expect("a body of ours");
+    let mut body: Value =
+        serde_json::from_str(&bodies::redemption(order, write_off_type)).expect("the tests' bodies are JSON");
     body["voucher_infos"][0]["confirm_code"] = json!(key);
     body.to_string()
 }

@@ -1,4 +1,4 @@
-//! The table as it is, read past the relay.
+//! Reads the table directly, without the relay.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::lambda::TABLE;
 use crate::world::World;
 
-/// The indexes, each with the attribute that its partitions are named by.
+/// The indexes, each with its partition key attribute.
 pub const INDEXES: &[(&str, &str)] = &[("unfinished", "unfinished"), ("attention", "attention")];
 
 /// A record's item.
@@ -20,41 +20,41 @@ pub struct Record {
     pub pk: String,
     /// Its revision.
     pub revision: i64,
-    /// How many facts are not decided.
+    /// The number of undecided facts.
     pub undecided: usize,
-    /// Why a person must look.
+    /// The reasons why it needs attention, if it does.
     pub attention: Option<Vec<String>>,
-    /// The reasons that a person dismissed.
+    /// The reasons that an operator dismissed.
     pub dismissed: Vec<String>,
-    /// What it waits for.
+    /// The reason why it waits.
     pub waits: Option<String>,
-    /// Whether a person stopped it.
+    /// Whether an operator stopped it.
     pub is_stopped: bool,
     /// The lane of its target, `call/id`.
     pub target: Option<String>,
     /// The key of its target.
     pub key: String,
-    /// What its target says, where that stands in the record.
+    /// The request of its target, if it is in the record.
     pub request: Value,
-    /// The lanes on which it told TOP something, as far as it knows.
+    /// The lanes on which it told TOP something, according to the record.
     pub told: Vec<String>,
-    /// How its target ended: refused or unknown.
+    /// The outcome of its target: refused or unknown.
     pub end: Option<String>,
-    /// How often the target was claimed.
+    /// The number of claims of the target.
     pub attempt: i64,
-    /// Whether it is being sent.
+    /// Whether a sender owns the target.
     pub is_sending: bool,
-    /// When the sweep looks, if it does.
+    /// The time of the sweep's next look, if there is one.
     pub look_at: Option<i64>,
     /// Whether it expires.
     pub expires: bool,
-    /// How often each of its notifications was delivered, by digest.
+    /// The number of deliveries of each notification, by digest.
     pub deliveries: BTreeMap<String, i64>,
     /// The submissions: key, outcome, and whether TOP refused it.
     pub submissions: Vec<(String, String, bool)>,
-    /// Why its attempts ended as they did, with what TOP said.
+    /// The reasons of its failed attempts, with TOP's answers.
     pub failures: Vec<String>,
-    /// When the last of them ended.
+    /// The end of the last failed attempt.
     pub ended_at: i64,
 }
 
@@ -75,7 +75,7 @@ fn list(item: &Value, name: &str) -> Vec<String> {
     values.filter_map(|value| value["S"].as_str()).map(str::to_owned).collect()
 }
 
-/// The partition key of the record that a message names.
+/// Returns the partition key of the record that a message names.
 pub fn pk_in(message: &str) -> Option<String> {
     let key: Value = serde_json::from_str(message).ok()?;
     let part = |name: &str| key[name].as_str();
@@ -85,47 +85,47 @@ pub fn pk_in(message: &str) -> Option<String> {
     })
 }
 
-/// The item that a message names.
+/// Returns the item that a message names.
 pub fn named_by(world: &World, message: &str) -> Option<Value> {
     let pk = pk_in(message)?;
     Some(item(&world.database, &json!({"pk": {"S": pk}, "sk": {"S": "record"}}))).filter(|item| !item.is_null())
 }
 
-/// Whether the function behind a queue has something to do for an item.
+/// Whether the function of a queue has work to do on an item.
 pub fn is_to_be_worked_on(item: &Value, queue: &str) -> bool {
     let has_facts = item["facts"].is_object();
     if queue == "notifications" {
         has_facts
     } else {
-        // What a dead sender left that must not be sent again is given up by dispatch.
+        // Dispatch gives up a call of a dead sender that must not be sent again.
         let is_left = !item["s_owner"].is_null() && text(item, "t_resend") == "never";
         let is_due = !item["t_due"].is_null() && item["t_end"].is_null();
         !has_facts && !is_left && text(item, "t_call") == queue && is_due
     }
 }
 
-/// All records.
+/// All records and the owners of lanes.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// The records.
     pub records: Vec<Record>,
-    /// Who owns a lane (`call/id`): a record's partition key.
+    /// The owner of each lane (`call/id`): a record's partition key.
     pub owners: BTreeMap<String, String>,
 }
 
-/// All items.
+/// Returns all items.
 pub fn items(database: &Database) -> Vec<Value> {
-    let request = serde_json::from_value(json!({"TableName": TABLE})).expect("a request");
-    let scanned = database.scan(request).expect("a scan of the embedded table");
-    let mut scanned = serde_json::to_value(&scanned).expect("an answer");
-    assert!(scanned["LastEvaluatedKey"].is_null(), "a run's table fits one page");
+    let request = serde_json::from_value(json!({"TableName": TABLE})).expect("a valid request");
+    let scanned = database.scan(request).expect("the scan of the embedded table succeeds");
+    let mut scanned = serde_json::to_value(&scanned).expect("a valid response");
+    assert!(scanned["LastEvaluatedKey"].is_null(), "the table does not fit one page of a scan");
     match scanned["Items"].take() {
         Value::Array(items) => items,
         _ => Vec::new(),
     }
 }
 
-/// How many notifications all records have.
+/// Counts the notifications of all records.
 pub fn notifications(world: &World) -> usize {
     let items = items(&world.database);
     items
@@ -135,7 +135,7 @@ pub fn notifications(world: &World) -> usize {
         .count()
 }
 
-/// A value with its members in order: an item's come in any.
+/// Sorts the members of a value: an item's members come in any order.
 pub fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -148,24 +148,25 @@ pub fn sorted(value: &Value) -> Value {
     }
 }
 
-/// The key of the item that a request to DynamoDB is about, or the item that has it; `Null` if it is about several.
+/// Returns the key in a request to DynamoDB, or the item that contains it. Returns `Null` if the request names several
+/// items.
 pub fn key_of(request: &Value) -> &Value {
     if request["Key"].is_object() { &request["Key"] } else { &request["Item"] }
 }
 
-/// The item of a key; `Null` if there is none.
+/// Returns the item with a key, or `Null` if there is none.
 pub fn item(database: &Database, key: &Value) -> Value {
     let get = json!({"TableName": TABLE, "Key": {"pk": key["pk"], "sk": key["sk"]}});
-    let got = database.get_item(serde_json::from_value(get).expect("a request")).expect("an answer");
-    let mut got = serde_json::to_value(&got).expect("an answer");
+    let got = database.get_item(serde_json::from_value(get).expect("a valid request")).expect("a valid response");
+    let mut got = serde_json::to_value(&got).expect("a valid response");
     got.get_mut("Item").map(Value::take).unwrap_or_default()
 }
 
-/// A copy of the table that lags behind, as an index does, or a read that is not consistent.
+/// A copy of the table that lags behind, like an index or an eventually consistent read.
 pub struct Replica {
     /// The copy.
     pub database: Database,
-    /// The writes that the copy has not seen yet: when, the operation, and the request.
+    /// The writes that the copy has not seen yet: time, operation and request.
     pending: VecDeque<(i64, String, String)>,
 }
 
@@ -180,18 +181,18 @@ impl Replica {
         self.pending.push_back((at.0, operation.to_owned(), request.to_owned()));
     }
 
-    /// Brings the copy to the state of the table at that time. It never goes back.
+    /// Brings the copy up to the table's state at that time. The copy never goes back.
     pub fn catch_up(&mut self, to: EpochMillis) {
         while self.pending.front().is_some_and(|(at, ..)| *at <= to.0) {
             let Some((_, operation, request)) = self.pending.pop_front() else { return };
             let (status, answer) = dynamodb(&self.database, &operation, &request);
-            assert_eq!(status, 200, "the copy refused what the table took: {answer}");
+            assert_eq!(status, 200, "the copy refused a write that the table accepted: {answer}");
         }
     }
 }
 
 impl Snapshot {
-    /// Reads it.
+    /// Reads the table.
     pub fn of(world: &World) -> Self {
         let items = items(&world.database);
         let owner = |item: &Value| {
@@ -204,7 +205,7 @@ impl Snapshot {
         }
     }
 
-    /// The record with that partition key.
+    /// Returns the record with that partition key.
     pub fn record(&self, pk: &str) -> Option<&Record> {
         self.records.iter().find(|record| record.pk == pk)
     }

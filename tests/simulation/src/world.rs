@@ -1,5 +1,5 @@
-//! What everything in a run shares: the seed's chance, the clock, the far sides, what went wrong how often, and the
-//! trace.
+//! The state that everything in a run shares: the seed's random numbers, the clock, the services, the counters, the
+//! violations and the trace.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -20,38 +20,38 @@ use crate::gate::Gate;
 use crate::queues::Queues;
 use crate::table::{self, Replica};
 
-/// When every run begins: noon in China, so that a day's quota is half a day away.
+/// The start of every run: noon in China, so a day's quota ends half a day later.
 const BEGINNING: EpochMillis = EpochMillis(1_767_240_000_000);
 
-/// How bad it is: how likely what goes wrong.
+/// How likely each kind of fault is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weather {
-    /// How likely a request meets a fault.
+    /// The probability that a request meets a fault.
     pub request: f64,
-    /// How likely a queue delivers twice, forgets a deletion, or loses a message.
+    /// The probability that a queue delivers twice, forgets a deletion, or loses a message.
     pub queue: f64,
-    /// How likely TOP answers otherwise than it should.
+    /// The probability that TOP answers with an error or a fault.
     pub top: f64,
-    /// How likely a read that need not be consistent sees the table as it was, and how likely a function dies after a
-    /// request that arrives minutes later. Drawn apart from the others, so that other seeds stay as they are.
+    /// The probability that an eventually consistent read sees stale data, or that a function dies after a request that
+    /// arrives minutes later. A separate generator draws these, so other seeds stay the same.
     pub delay: f64,
-    /// A function that meets more faults than the others, by its name.
+    /// The name of a function that meets more faults than the others.
     pub worst: Option<&'static str>,
-    /// Furthest that a function's clock is off.
+    /// The largest deviation of a function's clock.
     pub skew: Duration,
-    /// How long a request, and how long its answer, is on its way at most while nothing is wrong, in milliseconds.
+    /// The maximum transit time of a request or an answer without a fault, in milliseconds.
     pub distance: u64,
 }
 
 impl Weather {
-    /// Whether nothing goes wrong.
+    /// Whether no fault occurs.
     pub fn is_fair(&self) -> bool {
         self.request == 0.0 && self.queue == 0.0 && self.top == 0.0
     }
 
-    /// Nothing goes wrong, and all clocks agree.
+    /// No faults, and all clocks agree.
     pub const CALM: Self = Self { skew: Duration::ZERO, ..Self::FAIR };
-    /// Nothing goes wrong any more; clocks stay as they are.
+    /// No faults; clocks still deviate.
     pub const FAIR: Self = Self {
         request: 0.0,
         queue: 0.0,
@@ -66,7 +66,7 @@ impl Weather {
 /// An item before and after a write.
 pub type Change = (Arc<Value>, Arc<Value>);
 
-/// One run's world.
+/// The world of one run.
 pub struct World {
     beginning: Instant,
     chance: Mutex<fastrand::Rng>,
@@ -74,33 +74,33 @@ pub struct World {
     weather: Mutex<Weather>,
     /// The table.
     pub database: Database,
-    /// The table as reads may see it that need not be consistent. `None`: they see it as it is.
+    /// The table as eventually consistent reads may see it. `None`: they see the current state.
     pub replica: Mutex<Option<Replica>>,
     /// SQS.
     pub queues: Queues,
     /// TOP.
     pub top: Mutex<Simulator>,
-    /// What was exercised how often.
+    /// Counts of everything exercised.
     pub coverage: Mutex<Coverage>,
-    /// Where requests stop while a scheduler chooses.
+    /// The gate where requests stop while a scheduler chooses.
     pub gate: Gate,
-    /// The calls that are on their way to TOP now, each by what it says.
+    /// How many requests to TOP are in flight, by their content.
     pub sending: Mutex<BTreeMap<String, usize>>,
-    /// Until when which instance was told not to call which API.
+    /// The end of each ban, by the instance that was told of it and the API.
     pub bans: Mutex<BTreeMap<(u64, String), EpochMillis>>,
-    /// What reached the table, in its order.
+    /// The facts that reached the table, in its order.
     pub facts: Mutex<Facts>,
-    /// Every change of the table. `None`: nobody follows it.
+    /// Every change of the table. `None`: no one follows the stream.
     pub stream: Mutex<Option<Vec<Change>>>,
-    /// What SNS published.
+    /// The events that SNS published.
     pub published: Mutex<Vec<Value>>,
-    /// How often each record was written, by its partition key.
+    /// The number of writes of each record, by its partition key.
     writes: Mutex<BTreeMap<String, u64>>,
-    /// Items as they were read after their last write.
+    /// A cache of items as of their last write.
     images: Mutex<BTreeMap<String, Arc<Value>>>,
-    /// Whether faults are planned at the gate, whatever the weather.
+    /// Whether faults are planned at the gate, regardless of the weather.
     pub faults_are_planned: AtomicBool,
-    /// How many requests are on their way whose sender has died.
+    /// The number of requests in flight whose sender has died.
     pub on_their_way: AtomicUsize,
     violations: Mutex<Vec<String>>,
     trace: Mutex<Trace>,
@@ -123,13 +123,13 @@ fn key_text(key: &Value) -> String {
     format!("{} {}", part("pk"), part("sk"))
 }
 
-/// A lock that a run's one thread holds for a moment; a panic of that thread ends the run anyway.
+/// Locks a mutex and ignores poisoning: a run has one thread, and a panic of that thread ends the run anyway.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl World {
-    /// A world with empty services, whose chance comes from `seed`.
+    /// A world with empty services and a random generator seeded with `seed`.
     pub fn new(seed: u64, database: Database, top: Simulator, traced: bool) -> Arc<Self> {
         Arc::new(Self {
             beginning: Instant::now(),
@@ -161,38 +161,38 @@ impl World {
         BEGINNING.plus(self.beginning.elapsed())
     }
 
-    /// The moment of the runtime's clock at which the true time is `at`.
+    /// Converts the true time `at` to an instant of the runtime's clock.
     pub fn instant(&self, at: EpochMillis) -> Instant {
         self.beginning + BEGINNING.until(at)
     }
 
-    /// Draws from the seed.
+    /// Draws from the seeded generator.
     pub fn draw<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
         draw(&mut lock(&self.chance))
     }
 
-    /// Whether something happens that has this probability.
+    /// Draws whether an event of this probability happens.
     pub fn happens(&self, probability: f64) -> bool {
         probability > 0.0 && self.draw(fastrand::Rng::f64) < probability
     }
 
-    /// A duration between two, in milliseconds.
+    /// Draws a duration between two, in milliseconds.
     pub fn between(&self, least: u64, most: u64) -> Duration {
         Duration::from_millis(self.draw(|chance| chance.u64(least..=most)))
     }
 
-    /// Whether a delay of this weather happens.
+    /// Draws whether a delay of this weather happens.
     pub fn is_delayed(&self, worse: f64) -> bool {
         let probability = self.weather().delay * worse;
         probability > 0.0 && lock(&self.chance_of_delays).f64() < probability
     }
 
-    /// How long a delay of this weather is: a duration between two, in milliseconds.
+    /// Draws the length of a delay of this weather, between two durations in milliseconds.
     pub fn delay(&self, least: u64, most: u64) -> Duration {
         Duration::from_millis(lock(&self.chance_of_delays).u64(least..=most))
     }
 
-    /// Takes down that the item with that key was written.
+    /// Records a write of the item with that key.
     pub fn wrote(&self, key: &Value) {
         lock(&self.images).remove(&key_text(key));
         if let (Some(pk), Some("record")) = (key["pk"]["S"].as_str(), key["sk"]["S"].as_str()) {
@@ -200,7 +200,7 @@ impl World {
         }
     }
 
-    /// The item with that key as it is now; `Null` if there is none, or the key is none.
+    /// Returns the current item with that key, or `Null` if there is no such item or the key is not one.
     pub fn image(&self, key: &Value) -> Arc<Value> {
         if !key.is_object() {
             return Arc::default();
@@ -209,43 +209,43 @@ impl World {
         lock(&self.images).entry(key_text(key)).or_insert_with(image).clone()
     }
 
-    /// How often the record with that partition key was written.
+    /// The number of writes of the record with that partition key.
     pub fn writes_of(&self, pk: &str) -> u64 {
         lock(&self.writes).get(pk).copied().unwrap_or_default()
     }
 
-    /// How often any record was written.
+    /// The number of writes of all records.
     pub fn writes(&self) -> u64 {
         lock(&self.writes).values().sum()
     }
 
-    /// How bad it is now.
+    /// The current weather.
     pub fn weather(&self) -> Weather {
         *lock(&self.weather)
     }
 
-    /// Changes how bad it is.
+    /// Changes the weather.
     pub fn set_weather(&self, weather: Weather) {
         *lock(&self.weather) = weather;
     }
 
-    /// Counts something exercised that is no fault of a request.
+    /// Counts an event, other than the fault of a request.
     pub fn saw(&self, what: &'static str) {
         lock(&self.coverage).saw(what);
     }
 
-    /// Takes down something that must never happen.
+    /// Records something that must never happen.
     pub fn violated(&self, what: String) {
         self.note(|| format!("VIOLATION {what}"));
         lock(&self.violations).push(what);
     }
 
-    /// What must never happen, and did.
+    /// The violations so far.
     pub fn violations(&self) -> Vec<String> {
         lock(&self.violations).clone()
     }
 
-    /// Takes a line of the trace down, if there is one; its time counts for the digest of the run in any case.
+    /// Adds a line to the trace, if there is one. Its time counts for the digest of the run in any case.
     pub fn note(&self, line: impl FnOnce() -> String) {
         let now = self.now();
         let trace = &mut *lock(&self.trace);
@@ -260,19 +260,19 @@ impl World {
         }
     }
 
-    /// Adds to the digest of the run what makes it this one.
+    /// Adds a distinguishing detail to the digest of the run.
     pub fn mark(&self, what: &str) {
         what.hash(&mut lock(&self.trace).digest);
     }
 
-    /// The trace, and a digest of everything that happened: two runs of one seed have the same.
+    /// Returns the trace, and a digest of everything that happened. Two runs of one seed have the same digest.
     pub fn take_trace(&self) -> (Vec<String>, u64) {
         let trace = &mut *lock(&self.trace);
         (trace.lines.take().unwrap_or_default(), trace.digest.finish())
     }
 }
 
-/// The clock of one function instance, which is off by a constant.
+/// The clock of one function instance, which deviates by a constant.
 #[derive(Debug)]
 pub struct SkewedClock {
     world: Arc<World>,
@@ -280,7 +280,7 @@ pub struct SkewedClock {
 }
 
 impl SkewedClock {
-    /// A clock that is as far off as the weather allows.
+    /// Draws a clock with a deviation within the weather's limit.
     pub fn draw(world: &Arc<World>) -> Self {
         let most = i64::try_from(world.weather().skew.as_millis()).unwrap_or(0);
         Self { world: world.clone(), skew_ms: world.draw(|chance| chance.i64(-most..=most)) }

@@ -1,4 +1,4 @@
-//! What the template's metric filters count, which its alarms ring for.
+//! The log fields that the template's metric filters count. Its alarms fire on these counts.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use relay_tests::relay::Relay;
 use serde_json::{Value, json};
 use tracing_subscriber::prelude::*;
 
-/// What CloudWatch would count of the lines since the last look: the values of `failed_attempt`, and how many
-/// configuration faults.
+/// Returns what CloudWatch would count in the lines since the last call: the values of `failed_attempt`, and the number
+/// of configuration faults.
 fn counted(log: &Captured, seen: &mut usize) -> (Vec<u64>, usize) {
     let text = log.text();
     let lines: Vec<Value> = text[*seen..].lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -20,7 +20,7 @@ fn counted(log: &Captured, seen: &mut usize) -> (Vec<u64>, usize) {
 }
 
 #[test]
-fn the_templates_filters_look_for_what_is_logged() {
+fn metric_filters_match_the_logged_fields() {
     let template = include_str!("../../../template.yaml");
     let filters = |pattern: &str| template.matches(&format!("FilterPattern: '{pattern}'")).count();
     assert_eq!(filters("{ $.failed_attempt > 0 }"), 4);
@@ -29,17 +29,17 @@ fn the_templates_filters_look_for_what_is_logged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_that_failed_and_configuration_faults_are_counted_at_every_log_level_and_nothing_else_is() {
+async fn only_failed_attempts_and_configuration_faults_are_counted_even_at_error_level() {
     let log = Captured::default();
     let writer = log.clone();
-    // As the functions write it, at the level that says least.
+    // The functions' log format, at the least verbose level.
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
     let lines = lines.with_filter(relay_runtime::logs::filter(tracing::Level::ERROR));
     let _guard = tracing_subscriber::registry().with(lines).set_default();
     let relay = Relay::new().await;
     let seen = &mut 0;
 
-    // Made, waiting, refused for good, and needing a person: outcomes, not failures.
+    // Succeeded, waiting, refused and needing attention are outcomes, not failures.
     relay.post_tsy(&tsy("P-1", "issued")).await;
     relay.settle().await;
     relay.put_order("tsy", "P-1", &flight()).await;
@@ -50,7 +50,7 @@ async fn attempts_that_failed_and_configuration_faults_are_counted_at_every_log_
     relay.settle().await;
     assert_eq!(counted(&log, seen), (vec![], 0), "{}", log.text());
 
-    // A ban is obeyed.
+    // Obeying a ban is not a failure.
     let redeem = async |key: &str, order_id| {
         let _accepted = relay.submit_and_decide("ticket-verify", Some(key), &redemption(order_id, 1)).await;
         relay.settle().await;
@@ -60,12 +60,12 @@ async fn attempts_that_failed_and_configuration_faults_are_counted_at_every_log_
     redeem("banned", 1).await;
     assert_eq!(counted(&log, seen), (vec![], 0), "{}", log.text());
 
-    // What is no answer, three times: each attempt has its number.
+    // Three unreadable responses: each failed attempt is counted with its number.
     relay.top_faults(json!([{"fault": "not_json", "times": 3}]));
     redeem("no-answer", 2).await;
     assert_eq!(counted(&log, seen), (vec![1, 2, 3], 0), "{}", log.text());
 
-    // A panic, which Lambda does not count, as it is one message's of a batch.
+    // Lambda does not count this panic, because it affects only one message of a batch.
     relay.cloud.order(WireFault::Panic, 1, |sent| sent.service == "top");
     redeem("panic", 3).await;
     assert_eq!(counted(&log, seen).0, [1], "{}", log.text());
@@ -75,7 +75,7 @@ async fn attempts_that_failed_and_configuration_faults_are_counted_at_every_log_
     redeem("expired", 4).await;
     assert_eq!(counted(&log, seen), (vec![1], 1), "{}", log.text());
 
-    // DynamoDB does not let a call be claimed, nor a notification be decided.
+    // DynamoDB fails while a call is claimed, and while a notification is decided.
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.body.contains("s_owner"));
     redeem("unclaimed", 5).await;
     assert!(!counted(&log, seen).0.is_empty(), "{}", log.text());

@@ -1,4 +1,4 @@
-//! What callers get, row by row, and what bad input leads to.
+//! The responses that callers get, and the effects of bad input.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const TSY_OK: &str = r#"{"msg":"success","code":"0"}"#;
 const SCTT_OK: &str = r#"{"code":0,"msg":"ok","data":null}"#;
 
-/// The bodies in quarantine, with the reason of each.
+/// A partner's bodies in quarantine, each with its problem.
 async fn quarantined(relay: &Relay, partner: &str) -> Vec<(Vec<u8>, String)> {
     let query = relay.dynamodb.query().table_name("relay").key_condition_expression("pk = :pk");
     let pk = aws_sdk_dynamodb::types::AttributeValue::S(format!("quarantine#{partner}"));
@@ -38,7 +38,7 @@ fn sctt_refusal(status: u16, message: &str) -> Answered {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_accepted_notification_and_its_resend_get_the_partners_own_success_byte_for_byte() {
+async fn first_and_repeated_deliveries_get_the_exact_success_body() {
     let relay = Relay::new().await;
     for _ in 0..3 {
         assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await, (200, TSY_OK.to_owned()));
@@ -47,7 +47,7 @@ async fn an_accepted_notification_and_its_resend_get_the_partners_own_success_by
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_token_gets_401_and_leaves_no_trace() {
+async fn wrong_token_gets_401_and_causes_no_requests() {
     let relay = Relay::new().await;
     for token in ["", "wrong", "PLANTED-TOKEN "] {
         let body = tsy("P-1", "issued");
@@ -58,7 +58,7 @@ async fn a_wrong_token_gets_401_and_leaves_no_trace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unreadable_body_gets_400_naming_the_field_and_is_kept_whole() {
+async fn unreadable_body_gets_400_naming_the_field_and_is_quarantined_whole() {
     let relay = Relay::new().await;
     let cases = [
         ("", "the body is empty: send a JSON object"),
@@ -69,7 +69,7 @@ async fn an_unreadable_body_gets_400_naming_the_field_and_is_kept_whole() {
         (r#"{"msg":"","orderNo":"1","type":"issued"}"#, "field orderId is missing"),
         (
             r#"{"msg":"","orderNo":"1","orderId":"","type":"issued"}"#,
-            "field orderId must be a string that is not empty",
+            "field orderId must be a non-empty string",
         ),
         (r#"{"msg":"","orderNo":"1","orderId":{"a":1},"type":"issued"}"#, "field orderId must be a string"),
         (r#"{"msg":"","orderNo":"1","orderId":"P-1","type":7.5e3000}"#, ""),
@@ -86,7 +86,7 @@ async fn an_unreadable_body_gets_400_naming_the_field_and_is_kept_whole() {
     for (body, message) in cases {
         let (status, answer) = relay.post_tsy(body).await;
         if message.is_empty() {
-            // A number where a string belongs is taken with every digit: the type is then an unknown one.
+            // A number in place of a string is accepted with all its digits. Here it becomes an unknown type.
             assert_eq!(status, 200, "{answer}");
             continue;
         }
@@ -103,14 +103,14 @@ async fn an_unreadable_body_gets_400_naming_the_field_and_is_kept_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_body_is_not_enqueued() {
+async fn unreadable_body_enqueues_nothing() {
     let relay = Relay::new().await;
     relay.post_tsy("{").await;
     assert!(relay.receive("notifications").await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_of_300_kib_gets_413_and_one_of_256_kib_is_taken() {
+async fn body_over_256_kib_gets_413() {
     let relay = Relay::new().await;
     let body = |bytes: usize| {
         let mut body = sctt("T-1", 1, 0);
@@ -126,7 +126,7 @@ async fn a_body_of_300_kib_gets_413_and_one_of_256_kib_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn base64_bodies_of_api_gateway_are_decoded_and_invalid_utf8_in_them_is_refused() {
+async fn base64_body_is_decoded_and_invalid_utf8_gets_400() {
     let relay = Relay::new().await;
     // {"msg":"","orderNo":"1","orderId":"P-1","type":"rejected"}
     let encoded = "eyJtc2ciOiIiLCJvcmRlck5vIjoiMSIsIm9yZGVySWQiOiJQLTEiLCJ0eXBlIjoicmVqZWN0ZWQifQ==";
@@ -136,14 +136,14 @@ async fn base64_bodies_of_api_gateway_are_decoded_and_invalid_utf8_in_them_is_re
     // {"a":"<ff>"}
     assert_eq!(
         relay.post_tsy_as(TOKEN, Body::Base64("eyJhIjoi/yJ9")).await,
-        tsy_refusal(400, "the body is not UTF-8 from byte 6 on")
+        tsy_refusal(400, "the body is not valid UTF-8 at byte 6")
     );
     assert_eq!(quarantined(&relay, "tsy").await[0].0, b"{\"a\":\"\xff\"}");
     assert_eq!(relay.post_tsy_as(TOKEN, Body::None).await.0, 400);
 }
 
 #[tokio::test(start_paused = true)]
-async fn unknown_fields_chinese_emoji_and_ids_beyond_two_to_the_53_are_kept() {
+async fn unknown_fields_chinese_emoji_and_ids_over_53_bits_are_kept() {
     let relay = Relay::new().await;
     let body = r#"{"msg":"出票 🎫","orderNo":90071992547409931234,"orderId":9007199254740993,"type":"rejected","new":{"x":[1.50,null]}}"#;
     assert_eq!(relay.post_tsy(body).await.0, 200);
@@ -157,7 +157,7 @@ async fn unknown_fields_chinese_emoji_and_ids_beyond_two_to_the_53_are_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_table_or_the_queue_fails_nothing_is_acknowledged_and_a_resend_mends_it() {
+async fn table_or_queue_failure_gets_500_and_a_resend_succeeds() {
     let relay = Relay::new().await;
     let body = tsy("P-1", "rejected");
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "dynamodb");
@@ -172,7 +172,7 @@ async fn when_the_table_or_the_queue_fails_nothing_is_acknowledged_and_a_resend_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_body_that_cannot_be_kept_is_to_be_sent_again() {
+async fn unreadable_body_that_cannot_be_quarantined_gets_500() {
     let relay = Relay::new().await;
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "dynamodb");
     assert_eq!(relay.post_sctt("{").await, sctt_refusal(500, "could not be stored; send it again"));
@@ -189,7 +189,7 @@ fn checks() -> (ScttChecks, SignatureFormula) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_push_is_taken_only_with_the_merchant_time_and_signature_that_are_configured() {
+async fn push_needs_the_configured_merchant_time_and_signature() {
     let (checks, formula) = checks();
     let relay = Relay::checking(checks).await;
     let signed = |change: &dyn Fn(&mut Value)| {
@@ -210,18 +210,18 @@ async fn a_push_is_taken_only_with_the_merchant_time_and_signature_that_are_conf
         assert_eq!(relay.post_sctt(&signed(change)).await, sctt_refusal(401, "not authorized"));
     }
     let messages = relay.receive("notifications").await;
-    assert_eq!(messages.len(), 1, "only the first was taken");
+    assert_eq!(messages.len(), 1, "only the first push was accepted");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_cannot_be_read_refuses_no_push_for_good() {
+async fn unreadable_secret_gets_500_instead_of_401() {
     let relay = Relay::checking(checks().0).await;
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "secretsmanager");
     assert_eq!(relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await.0, 500);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_is_not_filled_in_refuses_no_push_for_good_and_admits_none() {
+async fn empty_secret_gets_500_and_enqueues_nothing() {
     let (checks, formula) = checks();
     let relay = Relay::checking(checks).await;
     relay.put_secret("sctt", &json!({"secret": ""})).await;
@@ -232,7 +232,7 @@ async fn a_secret_that_is_not_filled_in_refuses_no_push_for_good_and_admits_none
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_secret_counts_within_seconds_and_wrong_signatures_do_not_have_it_read_each_time() {
+async fn changed_secret_applies_within_seconds_and_wrong_signatures_do_not_reread_it() {
     let (checks, formula) = checks();
     let relay = Relay::checking(checks).await;
     let push = async |order_id: &str, secret: &str| {
@@ -249,11 +249,11 @@ async fn a_changed_secret_counts_within_seconds_and_wrong_signatures_do_not_have
         assert_eq!(push("T-3", SCTT_SECRET).await, 401);
     }
     let read = relay.cloud.take_sent().iter().filter(|sent| sent.service == "secretsmanager").count();
-    assert_eq!(read, 0, "it was read seconds ago");
+    assert_eq!(read, 0, "the secret was read seconds ago");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_shown_instead_of_a_value_is_not_taken_for_it() {
+async fn redacted_placeholder_is_rejected() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     let shown = relay.order("sctt", "T-1").await["link"]["fliggy_ship"].clone();
@@ -268,7 +268,7 @@ async fn what_was_shown_instead_of_a_value_is_not_taken_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_in_the_price_of_a_change_are_not_shown() {
+async fn personal_data_of_a_change_price_push_is_not_shown() {
     let relay = Relay::new().await;
     let body = json!({"informType": "Change_Price", "merchantOrder": "P-1", "totalfee": "320.50",
         "passengers": [{"surname": "PLANTED", "name": "PLANTED"}], "pnr": "PLANTED", "pnrList": ["PLANTED"], "airPnr": "PLANTED"});
@@ -278,7 +278,7 @@ async fn names_in_the_price_of_a_change_are_not_shown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_wrong_with_an_order_is_told() {
+async fn link_errors_have_the_right_status_and_field() {
     let relay = Relay::new().await;
     let field = |answer: Answered| {
         let body: Value = serde_json::from_str(&answer.1).unwrap();
@@ -296,11 +296,11 @@ async fn what_is_wrong_with_an_order_is_told() {
     assert_eq!(relay.put_order("tsy", "1", &flight()).await.0, 500);
     relay.post_tsy(&tsy("1", "issued")).await;
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "sqs");
-    assert_eq!(relay.put_order("tsy", "1", &flight()).await.0, 500, "linked, but the notification is not enqueued");
+    assert_eq!(relay.put_order("tsy", "1", &flight()).await.0, 500, "the order is linked, but its key is not enqueued");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_submitted_replayed_and_refused_as_documented() {
+async fn submissions_get_the_documented_status_and_field() {
     let relay = Relay::new().await;
     let submit = async |call: &str, key: Option<&str>, body: &str| {
         let answer = answered(relay.submit_and_decide(call, key, body).await);
@@ -316,7 +316,7 @@ async fn a_call_is_submitted_replayed_and_refused_as_documented() {
     assert_eq!(submit("ticket-verify", Some(""), &redemption(7, 0)).await, (400, "Idempotency-Key".to_owned()));
     assert_eq!(submit("ship-notify", Some("r-1"), &ship_call("1", true)).await, (400, "Idempotency-Key".to_owned()));
     assert_eq!(submit("ship-notify", None, &ship_call("1", true)).await, fine(202));
-    assert_eq!(submit("ship-notify", None, &ship_call("1", false)).await, fine(422), "TOP keeps a success");
+    assert_eq!(submit("ship-notify", None, &ship_call("1", false)).await, fine(422), "TOP keeps the first success");
     assert_eq!(
         submit("ship-notify", None, r#"{"agent_order_id":"A","alitrip_order_id":"1"}"#).await,
         (400, "success".to_owned())
@@ -351,11 +351,11 @@ async fn a_call_is_submitted_replayed_and_refused_as_documented() {
     assert_eq!(submit("telepathy", None, "{}").await, fine(404));
     assert_eq!(relay.get_call("ship-notify", "none").await.0, 404);
     assert_eq!(relay.get_call("telepathy", "none").await.0, 404);
-    assert_eq!(relay.get_call("ticket-verify", "r-3").await.0, 404, "what is refused is not stored");
+    assert_eq!(relay.get_call("ticket-verify", "r-3").await.0, 404, "a rejected submission is not stored");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_recorded_but_not_enqueued_is_mended_by_asking_again() {
+async fn submitting_again_enqueues_a_call_that_was_only_recorded() {
     let relay = Relay::new().await;
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "sqs");
     assert_eq!(relay.submit("ship-notify", None, &ship_call("1", true)).await.status(), 500);
@@ -365,7 +365,7 @@ async fn a_call_that_is_recorded_but_not_enqueued_is_mended_by_asking_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeline_tells_everything_in_order_and_shows_nothing_personal() {
+async fn timeline_shows_every_event_in_order_without_personal_data() {
     let relay = Relay::new().await;
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
     relay.settle().await;

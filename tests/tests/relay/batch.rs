@@ -1,4 +1,4 @@
-//! A batch of messages: each ends on its own.
+//! Batches of messages: each message succeeds or fails independently.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use relay_types::time::Clock;
 use serde_json::json;
 
 #[tokio::test(start_paused = true)]
-async fn one_is_not_json_one_panics_one_is_refused_one_meets_the_time_limit_and_six_are_done() {
+async fn failing_messages_do_not_affect_the_rest_of_the_batch() {
     let relay = Relay::new().await;
     for n in 1..=9 {
         relay.submit_and_decide("ship-notify", None, &ship_call(&format!("38{n}"), true)).await;
@@ -44,9 +44,9 @@ async fn one_is_not_json_one_panics_one_is_refused_one_meets_the_time_limit_and_
     }
     let postponed: Vec<_> =
         relay.cloud.take_sent().into_iter().filter(|sent| sent.operation == "ChangeMessageVisibilityBatch").collect();
-    assert_eq!(postponed.len(), 1, "the failed ones are postponed in one request");
-    // The two that may be sent again are, when their leases are over; the one that is not JSON stays for the
-    // dead letters.
+    assert_eq!(postponed.len(), 1, "one request delays all failed messages");
+    // The two calls that may be repeated are sent again after their leases. The message that is not JSON stays for the
+    // dead-letter queue.
     for _ in 0..20 {
         relay.clock.advance(Duration::from_secs(20));
         relay.poll("ship-notify").await;
@@ -61,7 +61,7 @@ async fn one_is_not_json_one_panics_one_is_refused_one_meets_the_time_limit_and_
     assert_eq!(relay.effects(), 8);
 }
 
-/// Handles a batch of ship notifications in an invocation that has this much time left.
+/// Handles a batch of ship notifications in an invocation with this much time left.
 async fn deliver_within(relay: &Relay, messages: &[aws_sdk_sqs::types::Message], left: Duration) -> SqsBatchResponse {
     let invocation = Invocation { request_id: "late".to_owned(), deadline: relay.clock.now().plus(left) };
     let delivery = relay.senders.iter().find(|sender| sender.kind == CallKind::ShipNotify).unwrap();
@@ -70,7 +70,7 @@ async fn deliver_within(relay: &Relay, messages: &[aws_sdk_sqs::types::Message],
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_there_is_no_time_to_start_is_returned_untouched() {
+async fn message_without_time_to_start_is_returned_untouched() {
     let relay = Relay::new().await;
     relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
     let messages = relay.receive("ship-notify").await;
@@ -82,7 +82,7 @@ async fn what_there_is_no_time_to_start_is_returned_untouched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_hangs_is_stopped_before_the_invocation_ends() {
+async fn hanging_call_is_stopped_before_the_invocation_ends() {
     let relay = Relay::new().await;
     relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
     relay.submit_and_decide("ship-notify", None, &ship_call("39", true)).await;
@@ -98,7 +98,7 @@ async fn what_hangs_is_stopped_before_the_invocation_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_without_a_record_sends_nothing() {
+async fn key_without_a_record_sends_nothing() {
     let relay = Relay::new().await;
     for body in [
         json!({"call": "ticket-verify", "id": "key#k"}),
@@ -117,12 +117,16 @@ async fn a_key_without_a_record_sends_nothing() {
     }
     let messages = relay.receive("ship-notify").await;
     let response = relay.invoke("ship-notify", relay.event(&messages)).await;
-    assert_eq!(response.batch_item_failures.len(), 2, "keys without a record are done, the others are no keys");
+    assert_eq!(
+        response.batch_item_failures.len(),
+        2,
+        "keys without a record are done; the other messages are not keys"
+    );
     assert_eq!(relay.ledger().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_undecodable_message_does_not_hold_up_the_notification_beside_it() {
+async fn undecodable_message_does_not_hold_up_the_rest_of_the_batch() {
     let relay = Relay::new().await;
     relay.sqs.send_message().queue_url(relay.queue_url("notifications")).message_body("{}").send().await.unwrap();
     relay.post_tsy(&relay_tests::bodies::tsy("P-1", "rejected")).await;
@@ -133,14 +137,14 @@ async fn an_undecodable_message_does_not_hold_up_the_notification_beside_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_limit_stops_the_one_that_does_not_end_and_lets_the_others_be_done() {
+async fn time_limit_stops_only_the_hanging_message_despite_clock_skew() {
     for skew in [0, 30, -30] {
         let relay = Relay::new().await;
         for n in 1..=3 {
             relay.submit_and_decide("ship-notify", None, &ship_call(&format!("38{n}"), true)).await;
         }
         let messages = relay.receive("ship-notify").await;
-        // Of a clock that lags behind Lambda's, or is ahead of it, the end seems too far away, or past.
+        // If the clock is behind Lambda's, the deadline seems too far away. If it is ahead, the deadline seems past.
         let mut event = relay.event(&messages);
         event.context.deadline = event.context.deadline.checked_add_signed(skew * 1000).unwrap();
         let invocation = Invocation::new(&event.context, relay.clock.now());
@@ -156,7 +160,7 @@ async fn the_time_limit_stops_the_one_that_does_not_end_and_lets_the_others_be_d
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_again_for_lack_of_time_waits_longer_each_time() {
+async fn message_returned_for_lack_of_time_waits_longer_each_time() {
     let relay = Relay::new().await;
     relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
     let mut messages = relay.receive("ship-notify").await;
@@ -173,7 +177,7 @@ async fn what_comes_again_for_lack_of_time_waits_longer_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_emulator_that_tells_no_credible_end_gives_the_functions_whole_time() {
+async fn implausible_deadline_gives_the_whole_function_timeout() {
     let relay = Relay::new().await;
     relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
     let messages = relay.receive("ship-notify").await;

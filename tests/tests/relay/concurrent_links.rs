@@ -1,4 +1,4 @@
-//! Links that are put at the same time.
+//! Concurrent PUTs of links.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use relay_tests::bodies::{sctt, ship};
 use relay_tests::relay::Relay;
 use serde_json::Value;
 
-/// Eight links for one order, all read before the first is written; their answers.
+/// Puts eight links for one order and returns the responses. All read the record before the first writes it.
 async fn put_eight_at_once(relay: &Arc<Relay>, is_same: bool) -> Vec<(u16, String)> {
     relay.cloud.hold(|sent| sent.operation == "UpdateItem");
     let put = |number: usize| {
@@ -24,7 +24,7 @@ async fn put_eight_at_once(relay: &Arc<Relay>, is_same: bool) -> Vec<(u16, Strin
 }
 
 #[tokio::test]
-async fn eight_concurrent_puts_of_one_link_are_answered_200_or_409() {
+async fn eight_concurrent_puts_of_a_link_get_200_or_409() {
     for (has_notification, is_same) in [(false, false), (false, true), (true, false), (true, true)] {
         let relay = Arc::new(Relay::new().await);
         if has_notification {
@@ -42,7 +42,7 @@ async fn eight_concurrent_puts_of_one_link_are_answered_200_or_409() {
         let mut versions: Vec<_> = taken.iter().map(|body| body["version"].as_i64().unwrap()).collect();
         versions.sort_unstable();
         let expected: Vec<i64> = (1..).take(versions.len()).collect();
-        assert_eq!(versions, expected, "two links have one version: {answers:?}");
+        assert_eq!(versions, expected, "two links share a version: {answers:?}");
         let link = relay.record("order#sctt#T-1").await.link.unwrap();
         assert_eq!(Some(&link.version), versions.last());
         relay.settle().await;

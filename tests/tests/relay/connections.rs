@@ -1,4 +1,4 @@
-//! Connections over real sockets: made in advance, trusted, and left when something went wrong on them.
+//! Connections over real sockets: prepared in advance, limited to trusted roots, and not reused after a failure.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A server that counts its connections, and answers request number n (from 0) as it is told to.
+/// A server that counts its connections. Its response depends on the request number, which starts at 0.
 struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -54,7 +54,7 @@ impl Server {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// Waits until it has accepted this many: a client's side of a connection is there first.
+    /// Waits until the server has accepted this many connections. The client's side is connected earlier.
     async fn wait_for_connections(&self, count: usize) {
         let accepted = async {
             while self.connections() < count {
@@ -92,7 +92,7 @@ fn top(connections: &Connections, url: &str) -> TopClient {
 }
 
 #[tokio::test]
-async fn the_first_request_goes_over_the_connection_that_was_made_in_advance() {
+async fn first_request_uses_the_prepared_connection() {
     let server = Server::start(None, fine).await;
     let url = format!("http://{}/router/rest", server.address);
     let connections = Http::new(None).unwrap().for_top();
@@ -106,7 +106,7 @@ async fn the_first_request_goes_over_the_connection_that_was_made_in_advance() {
 }
 
 #[tokio::test]
-async fn a_connection_made_in_advance_is_not_used_when_the_other_side_may_have_closed_it() {
+async fn prepared_connection_that_may_be_closed_is_not_used() {
     let server = Server::start(None, fine).await;
     let url = format!("http://{}/router/rest", server.address);
     let connections = Http::new(None).unwrap().for_top();
@@ -120,14 +120,14 @@ async fn a_connection_made_in_advance_is_not_used_when_the_other_side_may_have_c
 }
 
 #[tokio::test]
-async fn a_connection_made_in_advance_that_the_other_side_has_closed_is_not_used() {
+async fn prepared_connection_that_is_closed_is_not_used() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/router/rest", listener.local_addr().unwrap());
     let connections = Http::new(None).unwrap().for_top();
     connections.prepare(&url).await;
     let (first, _) = listener.accept().await.unwrap();
     drop(first);
-    // The close has to get to this side: another connection, made after it, is closed and read to its end.
+    // The close must reach the client first. To be sure, a later connection is closed too and read to its end.
     let mut other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     drop(listener.accept().await.unwrap());
     assert_eq!(other.read(&mut [0]).await.unwrap(), 0);
@@ -139,7 +139,7 @@ async fn a_connection_made_in_advance_that_the_other_side_has_closed_is_not_used
 }
 
 #[tokio::test]
-async fn a_connection_made_in_advance_serves_its_own_host_only() {
+async fn prepared_connection_serves_only_its_host() {
     let (server, other) = (Server::start(None, fine).await, Server::start(None, fine).await);
     let connections = Http::new(None).unwrap().for_top();
     connections.prepare(&format!("http://{}/", server.address)).await;
@@ -149,7 +149,7 @@ async fn a_connection_made_in_advance_serves_its_own_host_only() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_reached_in_advance_is_tried_again_when_it_is_needed() {
+async fn failed_preparation_is_retried_on_the_first_request() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -162,7 +162,7 @@ async fn what_cannot_be_reached_in_advance_is_tried_again_when_it_is_needed() {
 }
 
 #[tokio::test]
-async fn only_trusted_roots_are_trusted_and_a_file_of_them_replaces_the_others() {
+async fn server_with_an_unknown_root_is_trusted_only_with_a_root_file() {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
     let tls = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -183,16 +183,16 @@ async fn only_trusted_roots_are_trusted_and_a_file_of_them_replaces_the_others()
     connections.prepare(&url).await;
     let before = server.connections();
     assert_eq!(top(&connections, &url).send("a=1".to_owned(), PATIENCE).await.unwrap().status, 200);
-    assert_eq!(server.connections(), before, "the TLS connection made in advance was used");
+    assert_eq!(server.connections(), before, "the prepared TLS connection was used");
 }
 
 #[test]
-fn a_file_of_roots_that_cannot_be_used_is_named() {
+fn unusable_root_file_is_named_in_the_error() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"no certificate").unwrap();
     let empty = Http::new(Some(file.path())).unwrap_err().to_string();
     assert!(
-        empty.contains(file.path().to_str().unwrap()) && empty.contains("no certificate that can be read"),
+        empty.contains(file.path().to_str().unwrap()) && empty.contains("no readable certificate in the file"),
         "{empty}"
     );
     let missing = Http::new(Some("/no/such/file.pem".as_ref())).unwrap_err().to_string();
@@ -200,7 +200,7 @@ fn a_file_of_roots_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn the_sdk_tries_again_on_another_connection_after_one_on_which_something_went_wrong() {
+async fn sdk_retries_on_a_new_connection_after_a_failure() {
     let server = Server::start(None, |request| match request {
         0 => "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\n{}",
         _ => "HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"MessageId\":\"1\"}",
@@ -220,11 +220,11 @@ async fn the_sdk_tries_again_on_another_connection_after_one_on_which_something_
         let sent = sqs.send_message().queue_url("http://queue/1").message_body("{}").send().await.unwrap();
         assert_eq!(sent.message_id(), Some("1"));
     }
-    assert_eq!(server.connections(), 2, "one for the failure, one for all that followed");
+    assert_eq!(server.connections(), 2, "one connection for the failure, one for all later requests");
 }
 
 #[tokio::test]
-async fn a_function_connects_to_the_services_of_its_environment_before_its_first_event() {
+async fn function_connects_to_its_services_before_its_first_event() {
     let server = Server::start(None, fine).await;
     let endpoint = format!("http://{}", server.address);
     let environment = |name: &str| match name {
@@ -239,7 +239,7 @@ async fn a_function_connects_to_the_services_of_its_environment_before_its_first
 }
 
 #[test]
-fn what_lambda_does_not_say_of_aws_is_asked_for_by_name() {
+fn missing_aws_variables_are_named_in_the_error() {
     let problems = AwsConfig::read(&|_| None).unwrap_err().to_string();
     for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"] {
         assert!(problems.contains(name), "{problems}");

@@ -1,5 +1,5 @@
-//! Whatever the relay takes as a request, TOP's simulator takes as its page says: signed right, typed right,
-//! and whole, whatever the texts in it.
+//! Every request that the relay accepts is valid for the TOP simulator, which checks what TOP's pages say: signature,
+//! types and completeness, for any strings.
 
 use proptest::prelude::*;
 use relay_top::credentials::Credentials;
@@ -14,7 +14,7 @@ use top_simulator::{Answer, Simulator};
 
 const NOW: i64 = 1_767_240_000_000;
 
-/// Text that is not empty, with what is likely to go wrong in a form or in a signature.
+/// Non-empty strings, often with characters that are likely to break a form or a signature.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![".{1,20}", "[&=+%#?;\"\\\\{}\\[\\],: 罗大佑🎫é\u{1}\n]{1,20}"]
 }
@@ -96,7 +96,7 @@ proptest! {
 }
 
 #[test]
-fn a_request_is_refused_where_anything_of_it_is_changed_on_the_way() {
+fn changed_or_late_request_is_refused() {
     let request = CallRequest::from_json(CallKind::TicketVerify, &json!({"order_id": 1, "check_num": 1})).unwrap();
     let credentials = Credentials {
         app_key: "12345678".to_owned(),

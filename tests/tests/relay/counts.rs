@@ -1,4 +1,4 @@
-//! What CloudWatch is told to count. The recorder is global to the process.
+//! The metrics that CloudWatch gets. The recorder is global to the process.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn lines(collector: &metrics_cloudwatch_embedded::Collector) -> Vec<Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outcomes_are_counted_in_the_embedded_format_and_what_needs_a_person_is_measured() {
+async fn outcomes_are_counted_in_the_embedded_format_and_attention_is_measured() {
     let collector = metrics::start("relay-test").unwrap();
     counts::describe();
     let relay = Relay::new().await;
@@ -42,7 +42,7 @@ async fn outcomes_are_counted_in_the_embedded_format_and_what_needs_a_person_is_
     );
     let notification = of("Notification");
     assert_eq!((&notification["Received"], &notification["Dispatched"]), (&json!(2), &json!(2)));
-    // What is counted once is not counted again.
+    // Nothing is counted twice.
     assert_eq!(lines(collector), Vec::<Value>::new());
 
     relay.top_faults(json!([{"fault": "timeout_after_effect", "times": 1}]));
@@ -53,7 +53,7 @@ async fn outcomes_are_counted_in_the_embedded_format_and_what_needs_a_person_is_
     assert_eq!(written.len(), 1, "{written:?}");
     assert_eq!(written[0]["NeedsPerson"], json!(1.0));
     assert_eq!(written[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([[]]));
-    // What a person says of it is told, and is no success or refusal of TOP's.
+    // An operator's resolution is published, but is not counted as a success or refusal by TOP.
     let before = relay.cloud.changes().len();
     relay.resolve("ticket-verify", "k", r#"{"outcome": "succeeded"}"#).await;
     relay.settle().await;
@@ -63,5 +63,5 @@ async fn outcomes_are_counted_in_the_embedded_format_and_what_needs_a_person_is_
     assert!(lines(collector).iter().all(|line| line["Call"].is_null()));
 
     relay.cloud.order(WireFault::ServerError, 100, |sent| sent.operation == "Query");
-    assert!(!relay.sweep.measure().await, "what could not be measured is not to be written down");
+    assert!(!relay.sweep.measure().await, "a failed measurement must not be written");
 }

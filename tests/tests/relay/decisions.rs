@@ -1,10 +1,17 @@
-//! What follows from an order's facts, as a table. Read a line as: after all of this happened, in this order, TOP is told
-//! that next, and the order is then there.
+//! The decisions about an order, as a table. Each row lists what happened to the order, the next call to TOP, and the
+//! order's state after that.
 //!
-//! Left: what happened, decided one by one. `link 38` is a link to Alitrip's order 38 with one ticket, `link A` one to a
-//! flight with ticket number A. `booked x` has one voucher with code x. `sent` and what follows up to `told`, `refused`,
-//! `no answer` or `not executed` is an attempt at TOP. Middle: the next call, with its order number at TOP. Right: `done`,
-//! `waits for` or `needs a person because of`, with the reason's code.
+//! Left: the events, oldest first. Each event is decided before the next one.
+//! - `link 38` links Alitrip's ship order 38 with one ticket, `link 38 for 2` with two tickets.
+//! - `link A` links a flight with ticket number A, `link without tickets` a flight without ticket numbers.
+//! - `link scenic` links a `fliggy_ticket`, which leads to no call.
+//! - `booked x` is a voucher push for a booked order with one voucher with code x.
+//! - `sent` starts an attempt at TOP. `told` (TOP accepted the call), `refused`, `no answer` or `not executed` ends it.
+//! - `replay`, `dismiss`, `withdraw`, `close` and `resolve` are operators' requests.
+//!
+//! Middle: the next call, with its order number at TOP and its content, or `-` for none.
+//!
+//! Right: the state, which is `waits for` or `needs a person because of` with the reason's code, and `done` otherwise.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +30,8 @@ use relay_types::time::EpochMillis;
 use serde_json::{Value, json};
 
 const TABLE: &str = "
+# Events                                          | Next call to TOP           | State
+
 # Ship orders
 booked x                                          | -                          | waits for no_link
 link 38                                           | -                          | done
@@ -39,7 +48,7 @@ link 38, failed, cancelled                        | ship-notify/38 not booked   
 link scenic, booked x                             | -                          | done
 link scenic, booked x, link 38                    | ship-notify/38 booked x     | done
 
-# The newest notification counts. One that comes again after another said otherwise is for a person.
+# The newest notification counts. If an older one is repeated after it, the order needs attention.
 link 38, booked x, booked y                       | ship-notify/38 booked y     | done
 link 38, booked x, booked x                       | ship-notify/38 booked x     | done
 link 38, booked x, cancelled                      | ship-notify/38 not booked   | done
@@ -53,7 +62,7 @@ link 38, booked x, sent, told, cancelled          | -                          |
 link 38, booked x, sent, told, booked y           | -                          | needs a person because of keeps_first
 link 38, booked x, sent, told, link 38 for 2      | -                          | needs a person because of keeps_first
 
-# A corrected link
+# Corrected links
 link 38, booked x, link 39                        | ship-notify/39 booked x     | done
 link 38, booked x, sent, link 39                  | ship-notify/38 booked x     | waits for attempt_open
 link 38, booked x, sent, link 39, not executed    | ship-notify/39 booked x     | done
@@ -72,7 +81,7 @@ link 38, booked x, sent, no answer, sent, refused | -                          |
 link 38, booked x, sent, no answer, sent, refused, resolve succeeded | -       | done
 link 38, booked x, sent, no answer, sent, refused, resolve retry | ship-notify/38 booked x | done
 
-# People
+# Operators' requests
 link 38, booked with 3 vouchers, dismiss          | -                          | done
 link 38, booked with 3 vouchers, dismiss, booked x| ship-notify/38 booked x     | done
 link 38, booked x, withdraw                       | -                          | done
@@ -114,7 +123,7 @@ impl Order {
     }
 
     fn happens(&mut self, what: &str) {
-        // Later than any quiet time.
+        // Longer than any quiet period.
         self.now = self.now.plus(Duration::from_secs(600));
         self.steps += 1;
         let token = self.steps.to_string();
@@ -161,7 +170,7 @@ impl Order {
                 "close" => Word::Close,
                 "resolve succeeded" => Word::Resolve(Resolution::Succeeded),
                 "resolve retry" => Word::Resolve(Resolution::Retry),
-                other => panic!("what is {other:?}?"),
+                other => panic!("unknown event {other:?}"),
             }));
         }
         let decided = decide(&self.record, &LaneFound::Free, &self.bodies, self.now, &self.settings);
@@ -178,7 +187,7 @@ impl Order {
 
     fn claim(&mut self) {
         let target = self.record.target.as_ref().unwrap();
-        assert!(target.due.is_some_and(|due| due <= self.now), "it may be sent now: {target:?}");
+        assert!(target.due.is_some_and(|due| due <= self.now), "the call must be due: {target:?}");
         let until = self.now.plus(Duration::from_secs(3600));
         self.record.sending = Some(Sending { owner: "me".to_owned(), until, generation: target.generation });
         self.record.attempt += 1;
@@ -196,7 +205,7 @@ impl Order {
         })
     }
 
-    /// The next call, and how the order is.
+    /// The next call and the order's state, as in the table.
     fn outcome(&self) -> (String, String) {
         let target = self.record.target.as_ref().filter(|target| target.end.is_none());
         let next = target.map_or_else(
@@ -273,7 +282,7 @@ fn push_of(what: &str) -> Option<(NotificationKind, String)> {
 }
 
 #[test]
-fn the_table_holds() {
+fn every_row_leads_to_its_call_and_state() {
     let mut wrong = BTreeMap::new();
     let lines = TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     for line in lines {
@@ -292,7 +301,7 @@ fn the_table_holds() {
 }
 
 #[test]
-fn a_finish_leaves_facts_that_it_has_no_bodies_for_to_dispatch() {
+fn finish_leaves_facts_whose_bodies_are_missing_to_dispatch() {
     let mut order = Order::new(Partner::Sctt);
     for what in ["link 38", "failed", "sent"] {
         order.happens(what);

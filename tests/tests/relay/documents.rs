@@ -1,4 +1,4 @@
-//! The documents keep step with each other, and with what they are about.
+//! The documents match each other and the template.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +8,7 @@ fn text(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Splits a document into what is in code blocks and what is not.
+/// Splits a document into code blocks and prose.
 fn code_and_prose(document: &str) -> (Vec<String>, Vec<String>) {
     let parts = document.split("```").map(str::to_owned).enumerate();
     let (code, prose): (Vec<_>, Vec<_>) = parts.partition(|(index, _)| index % 2 == 1);
@@ -26,7 +26,7 @@ fn headings(prose: &[String]) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn the_two_readmes_have_the_same_headings_and_the_same_code() {
+fn readmes_have_the_same_headings_and_code() {
     let (english, chinese) = (text("README.md"), text("README.zh-CN.md"));
     let ((code, prose), (code_zh, prose_zh)) = (code_and_prose(&english), code_and_prose(&chinese));
     let levels = |prose: &[String]| headings(prose).into_iter().map(|(level, _)| level).collect::<Vec<_>>();
@@ -41,7 +41,7 @@ fn the_two_readmes_have_the_same_headings_and_the_same_code() {
 }
 
 #[test]
-fn every_parameter_of_the_template_is_in_both_readmes() {
+fn every_template_parameter_is_in_both_readmes() {
     let template = text("template.yaml");
     let parameters = template.split("\nParameters:\n").nth(1).unwrap().split("\nConditions:\n").next().unwrap();
     let names: Vec<_> = parameters
@@ -59,7 +59,7 @@ fn every_parameter_of_the_template_is_in_both_readmes() {
 }
 
 #[test]
-fn every_alarm_has_its_part_of_the_operations_guide_and_the_guide_names_no_other() {
+fn operations_guide_has_a_section_for_exactly_the_alarms() {
     let template = text("template.yaml");
     let alarms = template.lines().filter_map(|line| line.trim().strip_prefix("AlarmName: !Sub ${AWS::StackName}-"));
     let guide = text("docs/operations.md");
@@ -70,7 +70,7 @@ fn every_alarm_has_its_part_of_the_operations_guide_and_the_guide_names_no_other
 }
 
 #[test]
-fn what_a_document_links_to_is_there() {
+fn files_that_documents_link_to_exist() {
     for document in [
         "README.md",
         "README.zh-CN.md",
@@ -93,7 +93,7 @@ fn what_a_document_links_to_is_there() {
 }
 
 #[test]
-fn a_changed_parameter_publishes_a_version_of_each_function_that_is_told_of_it() {
+fn changed_parameter_publishes_a_version_of_each_function_that_uses_it() {
     let template = text("template.yaml");
     let functions: Vec<_> = template.split("    Type: AWS::Serverless::Function\n").skip(1).collect();
     assert_eq!(functions.len(), 14);
@@ -103,7 +103,7 @@ fn a_changed_parameter_publishes_a_version_of_each_function_that_is_told_of_it()
         let variables =
             function.split("Variables:\n").nth(1).unwrap_or_default().split("      Events:").next().unwrap();
         let referred = variables.lines().filter_map(|line| line.split(": !Ref ").nth(1));
-        // Queues, topics, secrets and the stack are what they are for as long as the stack is there.
+        // References to queues, topics, secrets and the stack do not change while the stack exists.
         let parameters = referred.filter(|name| {
             !name.ends_with("Queue") && !name.contains("::") && !name.ends_with("Topic") && !name.ends_with("Secret")
         });

@@ -1,5 +1,5 @@
-//! The committed events, handed to the handlers as they are: together they are one order from notification to
-//! TOP, and one redemption.
+//! The committed sample events, passed to the handlers unchanged. Together they take an order from its notification to
+//! TOP, and make one redemption.
 
 use std::collections::BTreeSet;
 
@@ -50,7 +50,7 @@ async fn opened_by_the_events_token() -> Relay {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_events_of_a_flight_order_lead_from_its_notification_to_top() {
+async fn flight_order_events_lead_from_notification_to_top() {
     let relay = opened_by_the_events_token().await;
     assert_eq!(
         answered(relay.receiver(NotificationKind::IssueNotify).handle(&request("tsy-issue-notify")).await).0,
@@ -68,11 +68,11 @@ async fn the_events_of_a_flight_order_lead_from_its_notification_to_top() {
     assert_eq!(status, 202, "{replayed}");
     assert_eq!(invoke(&relay, "dispatch").await, 0);
     let (status, dismissed) = answered(relay.order_link.handle(&request("order-link-dismiss")).await);
-    assert_eq!(status, 409, "nothing needs a person: {dismissed}");
+    assert_eq!(status, 409, "nothing needs attention: {dismissed}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_events_of_a_redemption_lead_from_its_submission_to_top() {
+async fn redemption_events_lead_from_submission_to_top() {
     let relay = Relay::new().await;
     assert_eq!(relay.submit_call.handle(&request("submit-call")).await.status(), 202);
     relay.poll("notifications").await;
@@ -89,7 +89,7 @@ async fn the_events_of_a_redemption_lead_from_its_submission_to_top() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_events_of_a_ship_order_lead_from_its_vouchers_to_top() {
+async fn ship_order_events_lead_from_vouchers_to_top() {
     let relay = opened_by_the_events_token().await;
     assert_eq!(
         answered(relay.receiver(NotificationKind::VoucherPush).handle(&request("sctt-voucher-push")).await).0,
@@ -103,7 +103,7 @@ async fn the_events_of_a_ship_order_lead_from_its_vouchers_to_top() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_events_of_changes_and_cancellations_are_recorded() {
+async fn change_and_cancellation_events_are_recorded() {
     let relay = opened_by_the_events_token().await;
     for (kind, event, partner, order_id, state) in [
         (NotificationKind::ChangePricePush, "tsy-change-price-push", "tsy", "P-1001", "dispatched"),
@@ -117,7 +117,7 @@ async fn the_events_of_changes_and_cancellations_are_recorded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_event_of_the_tables_stream_is_published() {
+async fn stream_event_is_published() {
     let relay = Relay::new().await;
     let events = relay.order_events().await;
     let published = events.handle(serde_json::from_value(event("order-events")).unwrap()).await.unwrap();
@@ -126,7 +126,7 @@ async fn the_event_of_the_tables_stream_is_published() {
 }
 
 #[test]
-fn the_local_environment_suits_every_function_and_opens_with_the_events_token() {
+fn local_environment_configures_every_function_and_admits_the_events_token() {
     let environment = event("env");
     let of = |function: &'static str| {
         let variables = environment[function].clone();
@@ -155,7 +155,7 @@ fn the_local_environment_suits_every_function_and_opens_with_the_events_token() 
     ] {
         assert!(CallConfig::read(kind, &of(function)).unwrap().queue_url.ends_with(kind.as_str()));
     }
-    // Every function of the template has an environment, and no other.
+    // Exactly the functions of the template have an environment.
     let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
     let in_template: BTreeSet<_> = template
         .lines()
@@ -168,13 +168,13 @@ fn the_local_environment_suits_every_function_and_opens_with_the_events_token() 
 }
 
 #[test]
-fn a_message_stays_invisible_for_six_times_as_long_as_its_function_may_run() {
+fn visibility_timeout_is_six_times_the_function_timeout() {
     let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
     let all = |name: &str| -> Vec<u64> {
         let values = template.lines().filter_map(|line| line.trim().strip_prefix(name));
         values.map(|value| value.trim().parse().unwrap()).collect()
     };
-    // The time that the batches reckon with where Lambda's own word is not to be had.
+    // Batches assume this time-out when Lambda's deadline is not available.
     assert_eq!(all("Timeout:"), [30]);
     assert_eq!(all("VisibilityTimeout:"), [180; 4]);
 }

@@ -1,4 +1,4 @@
-//! What notifications and submitted calls lead to, from end to end: the ledger of TOP is the judge.
+//! Notifications and submitted calls from end to end, checked against TOP's ledger.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn param(entry: &top_simulator::LedgerEntry, name: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tsy_issued_before_its_link_exists_goes_out_with_the_link() {
+async fn tsy_issued_before_its_link_is_sent_when_the_link_arrives() {
     let relay = Relay::new().await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
     relay.settle().await;
@@ -30,7 +30,7 @@ async fn tsy_issued_before_its_link_exists_goes_out_with_the_link() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tsy_issued_after_its_link_goes_out_at_once_and_once_however_often_it_comes() {
+async fn tsy_issued_after_its_link_is_sent_once_despite_repeats() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     for _ in 0..3 {
@@ -46,7 +46,7 @@ async fn tsy_issued_after_its_link_goes_out_at_once_and_once_however_often_it_co
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_without_ticket_numbers_keeps_the_notification_waiting() {
+async fn notification_waits_for_ticket_numbers() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", r#"{"happytrip_flight":{"tes_head_id":"1","cwt_account_no":"2"}}"#).await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
@@ -61,7 +61,7 @@ async fn a_link_without_ticket_numbers_keeps_the_notification_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tsy_rejected_asks_for_a_person() {
+async fn tsy_rejected_needs_attention() {
     let relay = Relay::new().await;
     relay.post_tsy(&tsy("P-1", "rejected")).await;
     relay.settle().await;
@@ -70,7 +70,7 @@ async fn tsy_rejected_asks_for_a_person() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sctt_booked_with_as_many_vouchers_as_tickets_fills_each_ticket() {
+async fn sctt_booked_with_a_voucher_for_each_ticket_fills_each_ticket() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 2)).await;
     let answer = relay.post_sctt(&sctt("T-1", 2, 2).to_string()).await;
@@ -97,7 +97,7 @@ async fn sctt_booked_with_one_voucher_for_several_tickets_fills_the_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn vouchers_that_do_not_match_ask_for_a_person_and_a_corrected_link_mends_it() {
+async fn mismatched_vouchers_need_attention_until_the_link_is_corrected() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 3)).await;
     relay.post_sctt(&sctt("T-1", 2, 2).to_string()).await;
@@ -111,7 +111,7 @@ async fn vouchers_that_do_not_match_ask_for_a_person_and_a_corrected_link_mends_
 }
 
 #[tokio::test(start_paused = true)]
-async fn sctt_failed_then_booked_tells_the_failure_and_then_the_success() {
+async fn sctt_failed_then_booked_sends_failure_then_success() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 3, 0).to_string()).await;
@@ -126,7 +126,7 @@ async fn sctt_failed_then_booked_tells_the_failure_and_then_the_success() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sctt_cancelled_after_the_success_was_told_asks_for_a_person() {
+async fn sctt_cancelled_after_success_needs_attention() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
@@ -143,7 +143,7 @@ async fn sctt_cancelled_after_the_success_was_told_asks_for_a_person() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn corrected_vouchers_replace_those_not_yet_sent_and_ask_for_a_person_after() {
+async fn corrected_vouchers_replace_unsent_ones_and_need_attention_after_success() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     let corrected = |code: &str| {
@@ -163,13 +163,13 @@ async fn corrected_vouchers_replace_those_not_yet_sent_and_ask_for_a_person_afte
     relay.clock.advance(Duration::from_secs(1));
     relay.post_sctt(&corrected("third")).await;
     relay.settle().await;
-    assert_eq!((relay.ledger().len(), relay.effects()), (1, 1), "TOP takes no correction after a success");
+    assert_eq!((relay.ledger().len(), relay.effects()), (1, 1), "TOP accepts no correction after a success");
     let states = relay.notification_states("sctt", "T-1").await;
     assert_eq!(states, ["dispatched", "dispatched", "attention"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn pushes_decided_out_of_order_end_with_the_newest_word() {
+async fn older_failure_is_not_sent_after_a_newer_success() {
     let relay = Relay::new().await;
     relay.post_sctt(&sctt("T-1", 3, 0).to_string()).await;
     relay.clock.advance(Duration::from_secs(1));
@@ -178,11 +178,11 @@ async fn pushes_decided_out_of_order_end_with_the_newest_word() {
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.settle().await;
     let told: Vec<_> = relay.ledger().iter().map(|entry| param(entry, "confirm_book_r_q")["success"].clone()).collect();
-    assert_eq!(told, [json!(true)], "the older failure is not told after the success");
+    assert_eq!(told, [json!(true)], "the older failure is not sent after the success");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redemption_is_submitted_and_made_once() {
+async fn redemption_submitted_twice_is_sent_once() {
     let relay = Relay::new().await;
     let response = relay.submit_and_decide("ticket-verify", Some("r-1"), &redemption(7, 0)).await;
     assert_eq!(response.status(), 202);
@@ -196,7 +196,7 @@ async fn a_redemption_is_submitted_and_made_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_submitted_call_and_a_notification_that_ask_the_same_are_one_call() {
+async fn submitted_call_and_notification_for_the_same_order_make_one_call() {
     let relay = Relay::new().await;
     relay.submit_and_decide("ship-notify", None, &ship_call("38", false)).await;
     relay.settle().await;
@@ -211,7 +211,7 @@ async fn a_submitted_call_and_a_notification_that_ask_the_same_are_one_call() {
         .await;
     relay.post_sctt(&sctt("T-1", 3, 0).to_string()).await;
     relay.settle().await;
-    // The notification's failure carries the default failed_code, the submitted one none: TOP was told already.
+    // The notification's failure has the default failed_code, and the submitted one has none. TOP was told already.
     assert_eq!(relay.ledger().len(), 1);
     let (state, reason) = relay.notification("sctt", "T-1").await;
     assert_eq!(state, "attention");
@@ -219,7 +219,7 @@ async fn a_submitted_call_and_a_notification_that_ask_the_same_are_one_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_call_takes_a_corrected_body() {
+async fn refused_call_accepts_a_corrected_body() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "business_failure", "times": 1}]));
     relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
@@ -234,7 +234,7 @@ async fn a_refused_call_takes_a_corrected_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fifty_senders_at_the_same_time_end_in_one_call() {
+async fn fifty_concurrent_deliveries_make_one_call() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     let body = tsy("P-1", "issued");
@@ -245,7 +245,7 @@ async fn fifty_senders_at_the_same_time_end_in_one_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_orders_do_not_mix() {
+async fn orders_do_not_affect_each_other() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.put_order("sctt", "T-2", &ship("39", 1)).await;
@@ -257,7 +257,7 @@ async fn two_orders_do_not_mix() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_not_yet_sent_is_taken_back_when_the_order_is_booked_after_all() {
+async fn unsent_failure_is_withdrawn_when_the_order_is_booked() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 3, 0).to_string()).await;
@@ -270,7 +270,7 @@ async fn a_failure_not_yet_sent_is_taken_back_when_the_order_is_booked_after_all
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_success_not_yet_sent_is_taken_back_when_the_order_is_cancelled() {
+async fn unsent_success_is_withdrawn_when_the_order_is_cancelled() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
@@ -283,14 +283,14 @@ async fn a_success_not_yet_sent_is_taken_back_when_the_order_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancellation_that_arrives_while_the_booking_is_decided_is_not_overlooked() {
+async fn cancellation_during_dispatch_of_the_booking_wins() {
     use futures_util::FutureExt as _;
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
     let booked = relay.receive("notifications").await;
     relay.clock.advance(Duration::from_secs(1));
-    // The booking is read before the cancellation is recorded, and its call written after the cancellation's.
+    // Dispatch reads the booking before the cancellation is recorded, and writes its call after that.
     let slow = relay.invoke("notifications", relay.event(&booked));
     tokio::pin!(slow);
     relay.cloud.hold(|sent| sent.operation == "PutItem");
@@ -303,18 +303,18 @@ async fn a_cancellation_that_arrives_while_the_booking_is_decided_is_not_overloo
     assert!(slow.await.batch_item_failures.is_empty());
     relay.settle().await;
     let told: Vec<_> = relay.ledger().iter().map(|entry| param(entry, "confirm_book_r_q")["success"].clone()).collect();
-    assert_eq!(told, [json!(false)], "the newest word is the one that TOP hears");
+    assert_eq!(told, [json!(false)], "TOP gets the newest notification");
     assert_eq!(relay.notification_states("sctt", "T-1").await, ["dispatched", "dispatched"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_id_that_api_gateway_hands_over_percent_encoded_is_the_partners() {
+async fn percent_encoded_order_id_names_the_partners_order() {
     let relay = Relay::new().await;
     relay.post_tsy(&tsy("订单 1", "issued")).await;
     assert_eq!(relay.put_order("tsy", "%E8%AE%A2%E5%8D%95%201", &flight()).await.0, 200);
     relay.settle().await;
     assert_eq!(relay.notification("tsy", "订单 1").await.0, "dispatched");
-    // What is no text names no order, least of all another's.
+    // A path that decodes to no valid string names no order, and never another one.
     for path in ["%FF", "%FE%FE"] {
         assert_eq!(relay.put_order("tsy", path, &flight()).await.0, 400);
         assert_eq!(relay.get_call("ship-notify", path).await.0, 404);
@@ -323,7 +323,7 @@ async fn an_order_id_that_api_gateway_hands_over_percent_encoded_is_the_partners
 }
 
 #[tokio::test(start_paused = true)]
-async fn wherever_dispatching_fails_the_message_comes_again_and_the_call_is_made_once() {
+async fn dispatch_failure_at_any_request_leads_to_one_call() {
     use relay_tests::cloud::WireFault;
     let steps = [("dynamodb", "Query"), ("dynamodb", "UpdateItem"), ("dynamodb", "PutItem"), ("sqs", "SendMessage")];
     for (service, operation) in steps {
@@ -331,7 +331,7 @@ async fn wherever_dispatching_fails_the_message_comes_again_and_the_call_is_made
             let relay = Relay::new().await;
             relay.put_order("tsy", "P-1", &flight()).await;
             relay.post_tsy(&tsy("P-1", "issued")).await;
-            // All three tries of the SDK.
+            // The fault hits all three tries of the SDK.
             relay.cloud.order(fault, 3, move |sent| sent.service == service && sent.operation == operation);
             relay.poll("notifications").await;
             relay.settle().await;
@@ -342,9 +342,9 @@ async fn wherever_dispatching_fails_the_message_comes_again_and_the_call_is_made
     }
 }
 
-/// A call that was recorded for an older link, and not sent yet, is not sent after the one for the newer link.
+/// An unsent call for an older link is not sent after the call for the newer link.
 #[tokio::test(start_paused = true)]
-async fn the_itinerary_of_the_newest_link_is_tops_last_word() {
+async fn only_the_itinerary_of_the_newest_link_is_sent() {
     use relay_tests::cloud::WireFault;
     for banned in [false, true] {
         let relay = Relay::new().await;
@@ -356,7 +356,7 @@ async fn the_itinerary_of_the_newest_link_is_tops_last_word() {
             relay.poll("notifications").await;
             relay.poll("itinerary-postback").await;
         } else {
-            // The run ends between recording the call and marking the notification.
+            // The run ends after it recorded the call, before it enqueued the call's key.
             relay.cloud.order(WireFault::NotPerformed, 3, |sent| sent.operation == "SendMessage");
             relay.poll("notifications").await;
         }

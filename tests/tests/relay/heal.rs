@@ -1,4 +1,4 @@
-//! What is stuck is found and goes on; what needs a person is listed, and a person mends it.
+//! The sweep resumes stuck records. Records that need attention are listed, and operators fix them.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const MINUTE: Duration = Duration::from_secs(60);
 const CALLER: &str = "arn:aws:iam::123456789012:user/booking-system";
 
-/// Loses every message that is in a queue now.
+/// Loses every message that is now in a queue.
 async fn lose(relay: &Relay, queue: &str) {
     loop {
         let messages = relay.receive(queue).await;
@@ -30,14 +30,14 @@ async fn lose(relay: &Relay, queue: &str) {
     }
 }
 
-/// The keys of what is in the index, in the order of the index.
+/// Partition key and index partition of each record in `unfinished`, in the order of the index.
 async fn indexed(relay: &Relay) -> Vec<(String, String)> {
     let items = relay.dynamodb.scan().table_name("relay").index_name("unfinished").send().await.unwrap();
     let text = |value: &AttributeValue| value.as_s().unwrap().clone();
     items.items.unwrap().iter().map(|item| (text(&item["pk"]), text(&item["unfinished"]))).collect()
 }
 
-/// Sweeps, and says how many records were enqueued.
+/// Runs the sweep and returns the number of enqueued records.
 async fn swept(relay: &Relay) -> usize {
     let Swept { records, foreign, more } = relay.sweep().await.unwrap();
     assert_eq!((foreign, more), (0, false));
@@ -49,12 +49,12 @@ fn parsed(body: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lost_messages_are_not_the_end_of_an_order() {
+async fn sweep_recovers_from_lost_messages() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
     lose(&relay, "notifications").await;
-    assert_eq!(swept(&relay).await, 0, "it is not late yet");
+    assert_eq!(swept(&relay).await, 0, "it is not due yet");
     relay.clock.advance(6 * MINUTE);
     assert_eq!(swept(&relay).await, 1);
     assert_eq!(swept(&relay).await, 0, "its next look is later");
@@ -69,7 +69,7 @@ async fn lost_messages_are_not_the_end_of_an_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sender_that_died_with_its_message_is_found_by_its_lease() {
+async fn sweep_finds_the_calls_of_a_dead_sender() {
     let relay = Relay::new().await;
     for (key, write_off_type) in [("once", 0), ("total", 1)] {
         relay.submit_and_decide("ticket-verify", Some(key), &redemption(7, write_off_type)).await;
@@ -91,7 +91,7 @@ async fn a_sender_that_died_with_its_message_is_found_by_its_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_notification_waits_in_the_index_and_is_decided_ever_more_rarely() {
+async fn waiting_order_is_swept_less_and_less_often() {
     let relay = Relay::new().await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
     relay.settle().await;
@@ -102,7 +102,7 @@ async fn a_notification_waits_in_the_index_and_is_decided_ever_more_rarely() {
         relay.settle().await;
     }
     assert!((6..=10).contains(&looks), "{looks} looks in a day");
-    // The link is put, and its message lost: the next look finds it.
+    // The message of the new link is lost. The next look finds the record.
     relay.put_order("tsy", "P-1", &flight()).await;
     lose(&relay, "notifications").await;
     relay.clock.advance(6 * 60 * MINUTE);
@@ -112,7 +112,7 @@ async fn a_notification_waits_in_the_index_and_is_decided_ever_more_rarely() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeat_after_the_end_is_decided_and_leaves_the_index() {
+async fn repeat_after_the_end_is_decided_and_leaves_the_index() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
@@ -124,7 +124,7 @@ async fn a_repeat_after_the_end_is_decided_and_leaves_the_index() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backlog_is_paged_through_and_spread_over_the_shards() {
+async fn backlog_is_spread_over_the_shards_and_swept_in_pages() {
     let relay = Relay::new().await;
     for n in 0..450 {
         relay.post_tsy(&tsy(&format!("P-{n}"), "issued")).await;
@@ -134,7 +134,7 @@ async fn a_backlog_is_paged_through_and_spread_over_the_shards() {
         indexed(&relay).await.into_iter().map(|(_, partition)| partition).collect();
     assert_eq!(partitions.len(), usize::from(SHARDS));
     relay.clock.advance(6 * MINUTE);
-    // The time is up: no second page of any shard is begun.
+    // The time is up, so no shard gets a second page.
     let deadline = relay.clock.now().plus(Duration::from_secs(5));
     let hasty = relay.sweep.handle(&Invocation { request_id: "hasty".to_owned(), deadline }).await.unwrap();
     assert!(hasty.records <= 450, "{hasty:?}");
@@ -143,13 +143,13 @@ async fn a_backlog_is_paged_through_and_spread_over_the_shards() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_sweeps_at_once_do_no_harm() {
+async fn concurrent_sweeps_lead_to_one_call() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
     lose(&relay, "notifications").await;
     relay.clock.advance(6 * MINUTE);
-    // Both have read the index and enqueued what they found, when neither has written yet.
+    // Both sweeps read the index and enqueue the record before either writes.
     relay.cloud.hold(|sent| sent.operation == "UpdateItem");
     let both_there = async {
         while relay.cloud.held() < 2 {
@@ -164,7 +164,7 @@ async fn two_sweeps_at_once_do_no_harm() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_sweep_could_not_enqueue_is_found_by_the_next() {
+async fn record_that_a_sweep_could_not_enqueue_is_swept_again() {
     let relay = Relay::new().await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
     lose(&relay, "notifications").await;
@@ -175,7 +175,7 @@ async fn what_a_sweep_could_not_enqueue_is_found_by_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attention_lists_what_needs_a_person_oldest_first_page_by_page() {
+async fn attention_list_is_paged_oldest_first() {
     let relay = Relay::new().await;
     assert_eq!(relay.attention(None, None).await, (200, r#"{"items":[]}"#.to_owned()));
     for n in 0..7 {
@@ -203,7 +203,7 @@ async fn attention_lists_what_needs_a_person_oldest_first_page_by_page() {
     assert_eq!(pages, 3);
     let names: Vec<_> = orders.iter().map(|item| item["order_id"].as_str().or(item["key"].as_str()).unwrap()).collect();
     assert_eq!(names, ["P-0", "P-1", "P-2", "P-3", "P-4", "P-5", "P-6", "K"]);
-    assert_eq!(orders[0]["reason"], "TSY rejected the order; no TOP call tells a rejection");
+    assert_eq!(orders[0]["reason"], "TSY rejected the order; no TOP call reports a rejection");
     assert_eq!((&orders[7]["kind"], &orders[7]["call"]), (&json!("call"), &json!("ticket-verify")));
     assert_eq!(orders[7]["reasons"], json!(["unknown"]));
     for (limit, after, field) in [(Some(0), None, "limit"), (Some(101), None, "limit"), (None, Some("%%"), "after")] {
@@ -213,14 +213,14 @@ async fn attention_lists_what_needs_a_person_oldest_first_page_by_page() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_decides_again_what_top_refused() {
+async fn replay_repeats_a_refused_call() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.top_faults(json!([{"times": 1, "fault": "business_failure"}]));
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
     relay.settle().await;
     assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "refused");
-    assert!(!relay.expires("order#sctt#T-1", "record").await, "a refusal needs a person");
+    assert!(!relay.expires("order#sctt#T-1", "record").await, "a refusal needs attention");
     assert_eq!(relay.replay("sctt", "T-1").await.0, 202);
     relay.settle().await;
     let order = relay.order("sctt", "T-1").await;
@@ -231,7 +231,7 @@ async fn a_replay_decides_again_what_top_refused() {
     };
     assert!(order["timeline"].as_array().unwrap().iter().any(replayed), "{order}");
     assert_eq!(indexed(&relay).await, vec![]);
-    // What TOP has is not decided again.
+    // A replay does not repeat a call that TOP has.
     assert_eq!(relay.replay("sctt", "T-1").await.0, 202);
     relay.settle().await;
     assert_eq!((relay.effects(), relay.ledger().len()), (1, 2));
@@ -239,7 +239,7 @@ async fn a_replay_decides_again_what_top_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_whose_message_is_lost_is_swept() {
+async fn replay_that_was_not_enqueued_is_swept() {
     let relay = Relay::new().await;
     relay.post_tsy(&tsy("P-1", "rejected")).await;
     relay.settle().await;
@@ -252,7 +252,7 @@ async fn a_replay_whose_message_is_lost_is_swept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_decision_from_before_a_replay_is_made_again() {
+async fn decision_overtaken_by_a_replay_is_made_again() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
@@ -276,7 +276,7 @@ async fn a_decision_from_before_a_replay_is_made_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_person_settles_an_unknown_call() {
+async fn operator_resolves_an_unknown_call() {
     for (outcome, state, effects) in
         [("succeeded", "succeeded", 1), ("rejected", "refused", 1), ("retry", "succeeded", 2)]
     {
@@ -289,7 +289,7 @@ async fn a_person_settles_an_unknown_call() {
         let (status, body) = relay.resolve("ticket-verify", "K", &said).await;
         assert_eq!(status, 202, "{body}");
         relay.settle().await;
-        // The answer got lost, and the person says it again.
+        // The response got lost, and the operator repeats the request.
         assert_eq!(relay.resolve("ticket-verify", "K", &said).await.0, 202);
         relay.settle().await;
         let (_, call) = relay.get_call("ticket-verify", "K").await;
@@ -306,15 +306,16 @@ async fn a_person_settles_an_unknown_call() {
     }
 }
 
-/// The answer to "send it again" gets lost, it is sent again and is unknown again, and the person repeats the answer.
+/// The response to a `retry` gets lost. The call is sent again and becomes unknown again. Then the operator repeats the
+/// request.
 #[tokio::test(start_paused = true)]
-async fn a_repeated_answer_does_not_speak_of_a_later_attempt() {
+async fn repeated_resolution_does_not_apply_to_a_later_attempt() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "timeout_before_effect"}, {"fault": "timeout_after_effect"}]));
     relay.submit_and_decide("ticket-verify", Some("K"), &redemption(7, 0)).await;
     relay.settle().await;
     let retry = r#"{"outcome":"retry","note":"not seen in the console","attempt":1}"#;
-    // The queue refuses: the sweep sends it, so there is no reason to say it again.
+    // The queue fails. The sweep enqueues the key, so the operator need not repeat the request.
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.operation == "SendMessage");
     assert_eq!(relay.resolve("ticket-verify", "K", retry).await.0, 202);
     relay.clock.advance(6 * MINUTE);
@@ -331,7 +332,7 @@ async fn a_repeated_answer_does_not_speak_of_a_later_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_person_said_stays_however_many_attempts_follow() {
+async fn operator_note_stays_in_the_history_after_many_attempts() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "business_failure"}, {"fault": "error", "code": 31, "times": 30}]));
     relay.submit_and_decide("ticket-verify", Some("K"), &redemption(7, 1)).await;
@@ -353,7 +354,7 @@ async fn what_a_person_said_stays_however_many_attempts_follow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_person_has_a_refused_call_sent_again() {
+async fn operator_retries_a_refused_call() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"times": 1, "fault": "business_failure"}]));
     relay.submit_and_decide("ticket-verify", Some("K"), &redemption(7, 0)).await;
@@ -368,7 +369,7 @@ async fn a_person_has_a_refused_call_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resolution_is_checked() {
+async fn invalid_resolution_is_rejected() {
     let relay = Relay::new().await;
     relay.submit_and_decide("ticket-verify", Some("K"), &redemption(7, 0)).await;
     for (body, status) in [
@@ -384,9 +385,9 @@ async fn a_resolution_is_checked() {
     assert_eq!(relay.call(CallKind::TicketVerify, "K").await["state"], "pending");
 }
 
-/// A write of an older link that lingered in the network must not undo a newer one.
+/// A write of an older link that was delayed in the network must not undo a newer one.
 #[tokio::test(start_paused = true)]
-async fn an_older_link_that_arrives_late_changes_nothing() {
+async fn late_write_of_an_older_link_changes_nothing() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.cloud.hold(|sent| sent.operation == "UpdateItem" && sent.body.contains("late-link"));
@@ -408,7 +409,7 @@ async fn an_older_link_that_arrives_late_changes_nothing() {
 }
 
 #[test]
-fn the_template_has_the_indexes_that_the_code_queries() {
+fn template_has_the_queried_indexes() {
     let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
     for (index, projects) in [(UNFINISHED, UNFINISHED_PROJECTS.join(", ")), (ATTENTION, ATTENTION_PROJECTS.join(", "))]
     {
@@ -418,7 +419,7 @@ fn the_template_has_the_indexes_that_the_code_queries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dismissed_order_is_off_the_list_until_something_new_comes() {
+async fn dismissed_order_is_off_the_list_until_a_new_fact_arrives() {
     let relay = Relay::new().await;
     let listed = async || parsed(&relay.attention(None, None).await.1)["items"].as_array().unwrap().len();
     relay.post_tsy(&tsy("P-1", "rejected")).await;
@@ -429,7 +430,7 @@ async fn a_dismissed_order_is_off_the_list_until_something_new_comes() {
     assert_eq!(relay.say("dismiss", "tsy", "P-1", " ").await.0, 400);
     assert_eq!(relay.say("dismiss", "tsy", "P-2", "n").await.0, 404);
     assert_eq!(relay.say("dismiss", "tsy", "P-1", "refunded").await.0, 202);
-    assert_eq!(relay.say("dismiss", "tsy", "P-1", "again").await.0, 409, "the first word is not decided yet");
+    assert_eq!(relay.say("dismiss", "tsy", "P-1", "again").await.0, 409, "the first dismissal is not decided yet");
     relay.settle().await;
     assert_eq!(relay.say("dismiss", "tsy", "P-1", "again").await.0, 409, "it is off the list");
     assert_eq!(listed().await, 0);

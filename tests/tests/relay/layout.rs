@@ -1,10 +1,10 @@
-//! The crates keep to their floors: who may use whom, and no cycle between the modules of a crate.
+//! The layers of the crates: which crate may use which, and no cycles between the modules of a crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each crate under `shared/` may use, of this project's and of what it must not know.
+/// For each crate under `shared/`: the project's crates that it may use, and prefixes of crates that it must not use.
 const FLOORS: [(&str, &[&str], &[&str]); 7] = [
     ("types", &[], &["tokio", "aws-", "aws_", "lambda_", "hyper", "tracing"]),
     ("decide", &["types"], &["tokio", "aws-", "aws_", "lambda_", "hyper", "tracing"]),
@@ -15,7 +15,7 @@ const FLOORS: [(&str, &[&str], &[&str]); 7] = [
     ("sender", &["decide", "runtime", "store", "top", "types"], &["aws-sdk-"]),
 ];
 
-/// Of `types`, the runtime may use only what speaks of no order.
+/// The modules of `types` that the runtime may use: those that know nothing of orders.
 const NOT_OF_THE_DOMAIN: [&str; 5] = ["api", "error", "json", "redact", "time"];
 
 const MOST_LINES: usize = 500;
@@ -45,7 +45,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The names that follow `prefix` in the file: the modules that it uses.
+/// The modules that a file uses: the names that follow `prefix` in its text.
 fn used(text: &str, prefix: &str) -> BTreeSet<String> {
     let name = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let of = |rest: &str| match rest.strip_prefix('{') {
@@ -56,20 +56,20 @@ fn used(text: &str, prefix: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn crates_use_only_what_is_below_them() {
+fn crates_use_only_lower_layers() {
     for (name, may, must_not) in FLOORS {
         for dependency in dependencies(&root().join(format!("shared/{name}/Cargo.toml"))) {
             if let Some(own) = dependency.strip_prefix("relay-") {
                 assert!(may.contains(&own), "relay-{name} must not use relay-{own}");
             }
             let known = must_not.iter().find(|unknown| dependency.starts_with(**unknown));
-            assert!(known.is_none(), "relay-{name} must not know {dependency}");
+            assert!(known.is_none(), "relay-{name} must not use {dependency}");
         }
     }
 }
 
 #[test]
-fn functions_do_not_use_each_other() {
+fn functions_do_not_depend_on_each_other() {
     let functions: Vec<_> = fs::read_dir(root().join("functions")).unwrap().map(|one| one.unwrap()).collect();
     let names: BTreeSet<_> = functions.iter().map(|one| one.file_name().into_string().unwrap()).collect();
     for function in functions {
@@ -79,7 +79,7 @@ fn functions_do_not_use_each_other() {
 }
 
 #[test]
-fn the_runtime_knows_nothing_of_orders() {
+fn runtime_uses_no_order_types() {
     for file in sources(&root().join("shared/runtime/src")) {
         for module in used(&fs::read_to_string(&file).unwrap(), "relay_types::") {
             assert!(NOT_OF_THE_DOMAIN.contains(&module.as_str()), "{} uses relay_types::{module}", file.display());
@@ -88,7 +88,7 @@ fn the_runtime_knows_nothing_of_orders() {
 }
 
 #[test]
-fn the_modules_of_a_crate_form_no_cycle() {
+fn modules_of_a_crate_have_no_cycles() {
     for krate in ["shared", "functions"].into_iter().flat_map(|folder| fs::read_dir(root().join(folder)).unwrap()) {
         let source = krate.unwrap().path().join("src");
         let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -102,7 +102,7 @@ fn the_modules_of_a_crate_form_no_cycle() {
         for (module, uses) in &mut edges {
             uses.retain(|other| known.contains(other) && other != module);
         }
-        // Modules that use no other one are taken away until none is left.
+        // Modules that use no other module are removed until none is left.
         while let Some(leaf) = edges.iter().find(|(_, uses)| uses.is_empty()).map(|(leaf, _)| leaf.clone()) {
             edges.remove(&leaf);
             for uses in edges.values_mut() {
@@ -114,7 +114,7 @@ fn the_modules_of_a_crate_form_no_cycle() {
 }
 
 #[test]
-fn no_file_is_too_long_to_read() {
+fn source_files_stay_within_the_line_limit() {
     for folder in ["shared", "functions", "cli"] {
         for file in sources(&root().join(folder)) {
             let lines = fs::read_to_string(&file).unwrap().lines().count();

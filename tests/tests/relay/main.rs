@@ -1,5 +1,6 @@
-//! The handlers as they are shipped, over an embedded DynamoDB, an in-process SQS and the TOP simulator. All of it is
-//! one binary: linking the AWS SDK once per file took longer than the tests.
+//! Tests of the shipped handlers over an embedded DynamoDB, an in-process SQS and the TOP simulator.
+//!
+//! All tests are one binary, because linking the AWS SDK once per file took longer than the tests.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first unexpected value")]
 

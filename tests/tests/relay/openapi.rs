@@ -1,4 +1,4 @@
-//! The description is current, and real answers are as it says.
+//! The OpenAPI description is up to date, and real responses match it.
 
 use relay_openapi::answers::{ScttAnswer, TsyAnswer};
 use relay_tests::bodies::{flight, redemption, sctt, ship, tsy};
@@ -8,19 +8,19 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 #[test]
-fn the_file_is_what_the_types_say() {
+fn openapi_file_matches_the_types() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.yaml");
     let written = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(written == relay_openapi::yaml().unwrap(), "docs/openapi.yaml is not current: run `make openapi`");
+    assert!(written == relay_openapi::yaml().unwrap(), "docs/openapi.yaml is out of date; run `make openapi`");
 }
 
 #[test]
-fn every_route_of_the_template_is_described_and_no_other() {
+fn description_has_exactly_the_routes_of_the_template() {
     let template = include_str!("../../../template.yaml");
     let after = |line: &str, name: &str| line.trim().strip_prefix(name).map(str::to_owned);
     let methods = template.lines().filter_map(|line| after(line, "Method: "));
     let paths = template.lines().filter_map(|line| after(line, "Path: "));
-    // A partner, or a call, is a part of the path there, and has routes of its own here.
+    // The template has a path parameter for the partner or the call. The description has a route for each value.
     let spelled = |path: String| {
         let names: &[&str] = match &path {
             path if path.contains("{partner}") => &["tsy", "sctt"],
@@ -47,14 +47,14 @@ fn every_route_of_the_template_is_described_and_no_other() {
     assert!(routes.len() > 20);
 }
 
-/// Reads an answer of this status as a `T` that has no other members.
+/// Parses a response with this status as a `T` without other members.
 fn read<T: DeserializeOwned>((status, body): (u16, String), expected: u16) -> T {
     assert_eq!(status, expected, "{body}");
     serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error} in {body}"))
 }
 
 #[tokio::test(start_paused = true)]
-async fn real_answers_are_as_described() {
+async fn real_responses_match_the_description() {
     let relay = Relay::new().await;
     let _: TsyAnswer = read(relay.post_tsy(&tsy("P-1", "issued")).await, 200);
     let _: TsyAnswer = read(relay.post_tsy("{").await, 400);

@@ -1,4 +1,4 @@
-//! What the company's own systems are told: everything accepted and every outcome, after the fact, at least once.
+//! Order events for the company's other systems: everything accepted and every outcome, after the fact, at least once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,14 +18,14 @@ async fn followed() -> (Relay, OrderEvents) {
     (relay, events)
 }
 
-/// What a subscriber gets of a message: its body, and its attributes.
+/// A message as a subscriber gets it.
 #[derive(Debug, Clone, PartialEq)]
 struct Got {
     body: Value,
     attributes: BTreeMap<String, String>,
 }
 
-/// Reads a PublishBatch off the wire.
+/// Reads the messages of a PublishBatch request.
 fn messages(sent: &Sent) -> Vec<Got> {
     let form: BTreeMap<_, _> = form_urlencoded::parse(sent.body.as_bytes()).into_owned().collect();
     let member = |index: usize| format!("PublishBatchRequestEntries.member.{index}");
@@ -41,7 +41,7 @@ fn messages(sent: &Sent) -> Vec<Got> {
         .collect()
 }
 
-/// Hands all changes of the table over, and gives what was published.
+/// Passes all changes of the table to the function and returns the published messages.
 async fn publish(relay: &Relay, events: &OrderEvents) -> Vec<Got> {
     relay.cloud.take_sent();
     events.handle(StreamEvent { records: relay.cloud.changes() }).await.unwrap();
@@ -53,7 +53,7 @@ fn published(relay: &Relay) -> Vec<Got> {
     sent.iter().filter(|sent| sent.operation == "PublishBatch").flat_map(messages).collect()
 }
 
-/// Outcome, and kind or call, of each.
+/// Outcome and kind (of notification or call) of each message.
 fn told(got: &[Got]) -> Vec<(String, String)> {
     let text = |got: &Got, name: &str| got.body["data"][name].as_str().unwrap().to_owned();
     got.iter().map(|got| (text(got, "outcome"), text(got, "kind"))).collect()
@@ -64,7 +64,7 @@ fn expected(told: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_is_told_of_from_its_notification_to_top() {
+async fn events_follow_an_order_from_its_notification_to_top() {
     let (relay, events) = followed().await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
     relay.settle().await;
@@ -105,7 +105,7 @@ async fn an_order_is_told_of_from_its_notification_to_top() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_needs_a_person_is_told_with_why_and_what_the_person_did_too() {
+async fn attention_is_published_with_its_reason_and_the_operators_request() {
     let (relay, events) = followed().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
@@ -130,7 +130,7 @@ async fn what_needs_a_person_is_told_with_why_and_what_the_person_did_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_end_of_a_call_is_told() {
+async fn every_outcome_of_a_call_is_published() {
     let (relay, events) = followed().await;
     let call = "ticket-verify";
     relay.top_faults(json!([
@@ -150,14 +150,14 @@ async fn each_end_of_a_call_is_told() {
     let by_person: Vec<_> = got.iter().map(|got| got.body["data"]["said_by_person"] == json!(true)).collect();
     assert_eq!(by_person.iter().filter(|by_person| **by_person).count(), 1, "{got:?}");
     assert_eq!(got[0].body["data"]["sub_code"], "isv.invalid-parameter");
-    // Nobody's order: it was submitted directly.
+    // A call that was submitted directly belongs to no order.
     assert_eq!(got[0].attributes.keys().collect::<Vec<_>>(), ["kind", "outcome"]);
     assert!(got.iter().all(|got| got.body["data"].get("seconds_from_notification").is_none()));
     assert!(!format!("{got:?}").contains("PLANTED"), "{got:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_taken_back_before_it_was_sent_was_not_refused() {
+async fn call_withdrawn_before_it_was_sent_is_not_published_as_refused() {
     let (relay, events) = followed().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 3, 0).to_string()).await;
@@ -171,12 +171,12 @@ async fn a_call_taken_back_before_it_was_sent_was_not_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_sns_did_not_take_comes_again_with_the_same_ids() {
+async fn events_that_sns_did_not_accept_are_retried_with_the_same_ids() {
     let (relay, events) = followed().await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
     relay.settle().await;
     let ids = |got: &[Got]| got.iter().map(|got| got.body["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
-    // As often as the SDK tries; a lost answer it asks for again itself.
+    // The SDK tries three times. After a lost response, it repeats the request itself.
     for (fault, times) in [(WireFault::ServerError, 3), (WireFault::AnswerLost, 1)] {
         relay.cloud.order(fault, times, |sent| sent.service == "sns");
         relay.cloud.take_sent();
@@ -203,7 +203,7 @@ async fn events_are_published_ten_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn further_senders_and_decisions_made_again_are_no_news() {
+async fn repeated_deliveries_and_decisions_publish_nothing() {
     let (relay, events) = followed().await;
     for _ in 0..3 {
         relay.post_tsy(&tsy("P-1", "issued")).await;
@@ -214,10 +214,10 @@ async fn further_senders_and_decisions_made_again_are_no_news() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_cannot_be_read_does_not_hold_up_the_others() {
+async fn unreadable_change_does_not_hold_up_the_others() {
     let (relay, events) = followed().await;
     relay.post_tsy("{").await;
-    // An id with what is no character of XML.
+    // An order ID with a character that XML does not allow.
     relay.post_tsy(&tsy("P\u{fffe}1", "issued")).await;
     let mut records = relay.cloud.changes();
     records.insert(0, json!({"eventID": "x", "dynamodb": {"NewImage": {"pk": {"S": "order#tsy#1"}, "sk": {"Q": 1}}}}));

@@ -1,4 +1,4 @@
-//! One order, one record: what TOP knows in the end follows from all facts of an order, whatever races.
+//! One order, one record: what TOP knows in the end follows from all facts of the order, in every race.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use relay_types::notification::NotificationKind;
 use relay_types::time::Clock;
 use serde_json::{Value, json};
 
-/// What TOP was told with effect, oldest first: the parameter that holds each request.
+/// The requests that took effect at TOP, oldest first. Each is the parameter that holds the request.
 fn told(relay: &Relay) -> Vec<Value> {
     let request = |name: &str, params: &std::collections::BTreeMap<String, String>| -> Option<Value> {
         serde_json::from_str(params.get(name)?).ok()
@@ -51,7 +51,7 @@ fn at(body: &Value, time: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_booked_push_with_a_link_is_told_once() {
+async fn booked_push_with_a_link_is_sent_once() {
     let relay = Relay::new().await;
     link(&relay, "sctt", "T-1", &ship("38", 1)).await;
     push(&relay, &sctt("T-1", 2, 1).to_string()).await;
@@ -67,7 +67,7 @@ async fn a_booked_push_with_a_link_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeat_after_the_opposite_is_for_a_person_unless_it_is_a_late_copy() {
+async fn repeat_after_the_opposite_needs_attention_unless_it_is_a_late_copy() {
     let relay = Relay::new().await;
     link(&relay, "sctt", "T-1", &ship("38", 1)).await;
     let failed = sctt("T-1", 3, 0);
@@ -86,7 +86,7 @@ async fn a_repeat_after_the_opposite_is_for_a_person_unless_it_is_a_late_copy() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_corrected_during_a_ban_is_the_one_that_is_told() {
+async fn link_corrected_during_a_ban_is_the_one_sent() {
     let relay = Relay::new().await;
     relay.top_faults(
         json!([{"fault": "error", "code": 7, "sub_msg": "This ban will last for 600 more seconds", "times": 1}]),
@@ -102,7 +102,7 @@ async fn a_link_corrected_during_a_ban_is_the_one_that_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lane_that_was_told_stays_when_the_link_names_another() {
+async fn link_to_another_lane_after_success_needs_attention() {
     let relay = Relay::new().await;
     link(&relay, "sctt", "T-1", &ship("38", 1)).await;
     push(&relay, &sctt("T-1", 2, 1).to_string()).await;
@@ -112,7 +112,7 @@ async fn a_lane_that_was_told_stays_when_the_link_names_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_of_a_kind_that_leads_to_nothing_is_corrected() {
+async fn link_of_a_kind_without_calls_can_be_corrected() {
     let relay = Relay::new().await;
     link(&relay, "sctt", "T-1", &json!({"fliggy_ticket": {"order_id": 1}}).to_string()).await;
     push(&relay, &sctt("T-1", 2, 1).to_string()).await;
@@ -122,7 +122,7 @@ async fn a_link_of_a_kind_that_leads_to_nothing_is_corrected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_submitted_call_and_an_order_never_replace_each_other() {
+async fn order_does_not_replace_a_submitted_call() {
     let relay = Relay::new().await;
     assert_eq!(relay.submit("ship-notify", None, &ship_call("38", true)).await.status(), 202);
     relay.poll("notifications").await;
@@ -136,7 +136,7 @@ async fn a_submitted_call_and_an_order_never_replace_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn totals_are_told_one_after_the_other() {
+async fn totals_are_sent_in_the_order_of_submission() {
     let relay = Relay::new().await;
     relay.top_faults(
         json!([{"fault": "error", "code": 7, "sub_msg": "This ban will last for 60 more seconds", "times": 1}]),
@@ -160,7 +160,7 @@ async fn totals_are_told_one_after_the_other() {
     }
     let other = redemption(77, 1).replace("\"used_quantity\":1", "\"used_quantity\":9");
     assert_eq!(relay.submit("ticket-verify", Some("K-2"), &other).await.status(), 422);
-    // The key of a total is used up for anything but that order's totals.
+    // The key of a total can be used again only for that order's totals.
     for request in [redemption(77, 0), redemption(78, 1)] {
         let refused = relay.submit("ticket-verify", Some("K-2"), &request).await;
         assert_eq!(refused.status(), 422);
@@ -170,7 +170,7 @@ async fn totals_are_told_one_after_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_itinerary_goes_back_to_an_earlier_content() {
+async fn itinerary_can_return_to_earlier_content() {
     let relay = Relay::new().await;
     assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
     let ticket = |number: &str| flight().replace("23142134", number);
@@ -182,7 +182,7 @@ async fn an_itinerary_goes_back_to_an_earlier_content() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_that_comes_while_issued_waits_for_a_link_counts() {
+async fn rejection_counts_while_issued_waits_for_a_link() {
     let relay = Relay::new().await;
     assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
     relay.settle().await;
@@ -193,7 +193,7 @@ async fn a_rejection_that_comes_while_issued_waits_for_a_link_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_orders_on_one_lane_and_the_wrong_one_is_corrected() {
+async fn correcting_the_wrong_link_frees_the_lane_for_the_other_order() {
     let relay = Relay::new().await;
     relay.top_faults(
         json!([{"fault": "error", "code": 7, "sub_msg": "This ban will last for 600 more seconds", "times": 1}]),
@@ -216,7 +216,7 @@ async fn two_orders_on_one_lane_and_the_wrong_one_is_corrected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn people_withdraw_and_close() {
+async fn withdraw_and_close_finish_an_order() {
     let relay = Relay::new().await;
     relay.top_faults(
         json!([{"fault": "error", "code": 7, "sub_msg": "This ban will last for 600 more seconds", "times": 1}]),
@@ -231,16 +231,16 @@ async fn people_withdraw_and_close() {
     assert_eq!(relay.effects(), 0);
     assert!(relay.expires("order#sctt#T-1", "record").await);
     push(&relay, &sctt("T-2", 2, 1).to_string()).await;
-    assert_eq!(relay.say("dismiss", "sctt", "T-2", "x").await.0, 409, "what waits is closed, not dismissed");
+    assert_eq!(relay.say("dismiss", "sctt", "T-2", "x").await.0, 409, "a waiting order is closed, not dismissed");
     assert_eq!(relay.say("close", "sctt", "T-2", "a test order").await.0, 202);
     relay.settle().await;
     assert!(relay.expires("order#sctt#T-2", "record").await);
     link(&relay, "sctt", "T-2", &ship("40", 1)).await;
-    assert_eq!(relay.effects(), 1, "a link opens it again");
+    assert_eq!(relay.effects(), 1, "a link reopens it");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancellation_after_success_is_for_a_person() {
+async fn cancellation_after_success_needs_attention() {
     let relay = Relay::new().await;
     link(&relay, "sctt", "T-1", &ship("38", 1)).await;
     push(&relay, &sctt("T-1", 2, 1).to_string()).await;
@@ -251,7 +251,7 @@ async fn a_cancellation_after_success_is_for_a_person() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_long_pushes_wait_for_dispatch_without_overflow() {
+async fn many_large_pushes_wait_for_dispatch_without_overflow() {
     let relay = Relay::new().await;
     link(&relay, "sctt", "T-1", &ship("38", 1)).await;
     for n in 0..40 {
@@ -268,7 +268,7 @@ async fn many_long_pushes_wait_for_dispatch_without_overflow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_submitted_call_whose_lane_an_order_has_is_dismissed() {
+async fn submitted_call_in_an_orders_lane_can_be_dismissed() {
     let relay = Relay::new().await;
     link(&relay, "sctt", "T-1", &ship("38", 1)).await;
     push(&relay, &sctt("T-1", 2, 1).to_string()).await;
@@ -283,7 +283,7 @@ async fn a_submitted_call_whose_lane_an_order_has_is_dismissed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_of_an_order_that_a_person_rejected_is_still_shown() {
+async fn call_of_an_order_resolved_as_rejected_is_still_shown() {
     let relay = Relay::new().await;
     link(&relay, "sctt", "T-1", &ship("38", 1)).await;
     relay.top_faults(json!([{"fault": "timeout_after_effect", "times": 1}, {"fault": "business_failure", "times": 1}]));
@@ -296,11 +296,11 @@ async fn a_call_of_an_order_that_a_person_rejected_is_still_shown() {
     assert_eq!(relay.resolve("ship-notify", "38", said).await.0, 202);
     relay.settle().await;
     assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "refused");
-    assert_eq!(relay.resolve("ship-notify", "38", said).await.0, 202, "a repeated answer");
+    assert_eq!(relay.resolve("ship-notify", "38", said).await.0, 202, "the request is repeated");
 }
 
 #[tokio::test(start_paused = true)]
-async fn redemptions_of_one_order_are_bounded_and_none_is_taken_twice() {
+async fn totals_of_one_order_are_limited_and_none_is_sent_twice() {
     let relay = Relay::new().await;
     relay.followed().await;
     let total = |n: usize| redemption(77, 1).replace("\"used_quantity\":1", &format!("\"used_quantity\":{n}"));
@@ -309,7 +309,7 @@ async fn redemptions_of_one_order_are_bounded_and_none_is_taken_twice() {
     }
     assert_eq!(relay.effects(), 100);
     assert_eq!(relay.submit("ticket-verify", Some("K-101"), &total(101)).await.status(), 429);
-    assert_eq!(relay.submit("ticket-verify", Some("K-1"), &total(1)).await.status(), 200, "known");
+    assert_eq!(relay.submit("ticket-verify", Some("K-1"), &total(1)).await.status(), 200, "the key is known");
     relay.settle().await;
     assert_eq!(relay.effects(), 100);
     let changes = relay.cloud.changes();
@@ -318,7 +318,7 @@ async fn redemptions_of_one_order_are_bounded_and_none_is_taken_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_happened_last_is_in_the_history_however_much_people_said() {
+async fn latest_outcome_is_in_the_history_after_many_replays() {
     let relay = Relay::new().await;
     link(&relay, "sctt", "T-1", &ship("38", 1)).await;
     push(&relay, &sctt("T-1", 1, 0).to_string()).await;
@@ -334,7 +334,7 @@ async fn what_happened_last_is_in_the_history_however_much_people_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_cannot_be_read_now_is_sent_soon() {
+async fn call_whose_request_cannot_be_read_is_retried_soon() {
     let relay = Relay::new().await;
     link(&relay, "sctt", "T-1", &ship("38", 12)).await;
     let get_body = |sent: &Sent| sent.operation == "GetItem" && sent.body.contains("body#");
@@ -349,12 +349,12 @@ async fn a_request_that_cannot_be_read_now_is_sent_soon() {
     assert_eq!(relay.effects(), 1);
 }
 
-/// A redemption that counts, of this many tickets.
+/// A redemption of this many tickets that counts each time it is sent.
 fn counted(quantity: usize) -> String {
     redemption(77, 0).replace("\"used_quantity\":1", &format!("\"used_quantity\":{quantity}"))
 }
 
-/// The booking system submits a redemption, and everything comes to rest.
+/// Submits a redemption and polls the queues until they are empty.
 async fn redeem(relay: &Relay, key: &str, body: &str) {
     assert_eq!(relay.submit("ticket-verify", Some(key), body).await.status(), 202);
     relay.settle().await;
@@ -372,7 +372,7 @@ fn quantities(relay: &Relay) -> Vec<Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redemption_that_was_corrected_and_taken_back_is_sent_once() {
+async fn redemption_corrected_and_changed_back_takes_effect_once() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "business_failure", "times": 2}]));
     for quantity in [1, 2, 1] {
@@ -383,7 +383,7 @@ async fn a_redemption_that_was_corrected_and_taken_back_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_sends_what_was_refused_last_and_nothing_before_it() {
+async fn retry_sends_only_the_last_refused_request() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "business_failure", "times": 2}]));
     for quantity in [1, 2] {
@@ -395,7 +395,7 @@ async fn a_retry_sends_what_was_refused_last_and_nothing_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_of_a_retry_is_told_though_the_call_was_dismissed_before() {
+async fn retry_of_a_dismissed_call_can_need_attention_again() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "http_500", "after_effect": false, "times": 2}]));
     redeem(&relay, "K", &counted(1)).await;
@@ -409,7 +409,7 @@ async fn what_comes_of_a_retry_is_told_though_the_call_was_dismissed_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_total_that_others_wait_for_stays_in_the_list() {
+async fn unknown_total_that_holds_up_others_stays_on_the_list() {
     let relay = Relay::new().await;
     relay.top_faults(json!([
         {"fault": "http_500", "after_effect": false, "times": 1}, {"fault": "business_failure", "times": 1}
@@ -428,7 +428,7 @@ async fn an_unknown_total_that_others_wait_for_stays_in_the_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_takes_something_away_is_not_said_of_an_order_that_is_being_decided() {
+async fn close_withdraw_and_dismiss_get_409_while_a_fact_is_undecided() {
     let relay = Relay::new().await;
     push(&relay, &sctt("T-1", 2, 1).to_string()).await;
     assert_eq!(relay.put_order("sctt", "T-1", &ship("38", 1)).await.0, 200);
@@ -441,7 +441,7 @@ async fn what_takes_something_away_is_not_said_of_an_order_that_is_being_decided
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_call_does_not_make_the_lane_forget_what_was_told_before() {
+async fn rejected_call_does_not_erase_last_sent() {
     let relay = Relay::new().await;
     assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
     let to = |id: &str, ticket: &str| {
@@ -464,7 +464,7 @@ async fn a_rejected_call_does_not_make_the_lane_forget_what_was_told_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_push_that_comes_again_signed_anew_is_no_other_body() {
+async fn long_push_with_a_new_signature_is_stored_once() {
     let relay = Relay::new().await;
     for minute in 10..20 {
         let mut body = sctt("T-1", 2, 12);

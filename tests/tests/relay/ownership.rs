@@ -1,4 +1,4 @@
-//! Claims and their owners: one sender at a time, whatever is slow, dead, repeated or lost.
+//! Claims and their owners: one sender at a time, even if senders are slow or dead and requests are repeated or lost.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ fn is_finish(sent: &Sent) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_twenty_claims_at_once_one_succeeds() {
+async fn one_of_twenty_concurrent_claims_succeeds() {
     let (relay, key) = with_ship_call().await;
     let owners: Vec<_> = (0..20).map(|n| format!("owner-{n}")).collect();
     let claims = futures_util::future::join_all(owners.iter().map(|owner| claim(&relay, &key, owner))).await;
@@ -60,16 +60,16 @@ async fn of_twenty_claims_at_once_one_succeeds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_claim_whose_answer_was_lost_is_recognised() {
+async fn claim_with_a_lost_response_is_recognised() {
     let (relay, key) = with_ship_call().await;
     relay.cloud.order(WireFault::AnswerLost, 1, |sent| sent.operation == "UpdateItem");
     let record = claimed(claim(&relay, &key, "me").await);
-    assert_eq!(relay.cloud.take_sent().len(), 2, "the SDK sent it again");
+    assert_eq!(relay.cloud.take_sent().len(), 2, "the SDK repeated the request");
     assert_eq!((record.sending.unwrap().owner.as_str(), record.attempt), ("me", 1), "counted once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_finish_whose_answer_was_lost_is_recognised() {
+async fn finish_with_a_lost_response_is_recognised() {
     let (relay, key) = with_ship_call().await;
     let record = claimed(claim(&relay, &key, "me").await);
     relay.cloud.order(WireFault::AnswerLost, 1, |sent| sent.operation == "PutItem");
@@ -78,7 +78,7 @@ async fn a_finish_whose_answer_was_lost_is_recognised() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outcome_handed_in_twice_counts_once() {
+async fn outcome_handed_in_twice_counts_once() {
     let (relay, key) = with_ship_call().await;
     claimed(claim(&relay, &key, "me").await);
     relay.cloud.order(WireFault::AnswerLost, 1, |sent| sent.operation == "UpdateItem");
@@ -89,12 +89,12 @@ async fn an_outcome_handed_in_twice_counts_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_owner_cannot_finish() {
+async fn stale_owner_cannot_finish() {
     let (relay, key) = with_ship_call().await;
     let stale = claimed(claim(&relay, &key, "slow").await);
     relay.clock.advance(LEASE + Duration::from_secs(1));
     let second = claimed(claim(&relay, &key, "second").await);
-    let refused = Attempted::Refused(Failure::of("what the slow one was told"));
+    let refused = Attempted::Refused(Failure::of("outcome of the stale owner"));
     assert!(!finish(&relay, &stale, &refused).await);
     assert!(!relay.store.hand_in(&key, "slow", &refused, relay.clock.now()).await.unwrap());
     assert!(finish(&relay, &second, &Attempted::Succeeded(Reply::default())).await);
@@ -102,7 +102,7 @@ async fn a_stale_owner_cannot_finish() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_holds_until_it_runs_out() {
+async fn lease_holds_until_it_expires() {
     let (relay, key) = with_ship_call().await;
     claimed(claim(&relay, &key, "first").await);
     relay.clock.advance(LEASE);
@@ -112,7 +112,7 @@ async fn a_lease_holds_until_it_runs_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_finish_that_got_no_answer_leaves_the_call_finished() {
+async fn finish_without_a_response_leaves_the_call_finished() {
     let (relay, _) = with_ship_call().await;
     relay.cloud.order(WireFault::NoAnswer, 3, is_finish);
     let messages = relay.receive("ship-notify").await;
@@ -126,7 +126,7 @@ async fn a_finish_that_got_no_answer_leaves_the_call_finished() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ship_notification_whose_end_was_not_recorded_is_sent_again_after_the_lease() {
+async fn ship_notification_without_a_recorded_outcome_is_resent_after_the_lease() {
     let (relay, _) = with_ship_call().await;
     relay.cloud.order(WireFault::NotPerformed, 3, is_finish);
     let messages = relay.receive("ship-notify").await;
@@ -141,7 +141,7 @@ async fn a_ship_notification_whose_end_was_not_recorded_is_sent_again_after_the_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redemption_whose_sender_died_needs_a_person() {
+async fn redemption_whose_sender_died_needs_attention() {
     let relay = Relay::new().await;
     relay.submit_and_decide("ticket-verify", Some("r-1"), &redemption(7, 0)).await;
     relay.cloud.order(WireFault::NotPerformed, 3, is_finish);
@@ -156,14 +156,14 @@ async fn a_redemption_whose_sender_died_needs_a_person() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_submission_whose_answer_was_lost_is_the_first() {
+async fn submission_with_a_lost_response_counts_as_the_first() {
     let relay = Relay::new().await;
     relay.cloud.order(WireFault::AnswerLost, 1, |sent| sent.operation == "UpdateItem");
     assert_eq!(relay.submit("ship-notify", None, &ship_call("38", true)).await.status(), 202, "not 200");
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_key_twice_in_a_batch_is_sent_once() {
+async fn key_that_is_twice_in_a_batch_is_sent_once() {
     let (relay, _) = with_ship_call().await;
     relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
     let messages = relay.receive("ship-notify").await;
@@ -174,7 +174,7 @@ async fn one_key_twice_in_a_batch_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unfinished_record_does_not_expire_and_a_finished_one_does() {
+async fn only_a_finished_record_expires() {
     let relay = Relay::new().await;
     relay.submit_and_decide("ticket-verify", Some("r-1"), &redemption(7, 1)).await;
     assert!(!relay.expires("submission#ticket-verify#total#7", "record").await);
@@ -183,11 +183,11 @@ async fn an_unfinished_record_does_not_expire_and_a_finished_one_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_thirty_seconds_ahead_does_not_take_a_call_from_a_live_sender() {
+async fn clock_thirty_seconds_ahead_takes_no_call_from_a_live_sender() {
     let (relay, key) = with_ship_call().await;
     let messages = relay.receive("ship-notify").await;
     relay.clock.advance(Duration::from_secs(60));
-    // The owner's clock is 30 s behind, its successor's 30 s ahead.
+    // The owner's clock is 30 s behind, its successor's is 30 s ahead.
     let start = relay.clock.now();
     let event = relay.event(&messages);
     let lease_by_owner = EpochMillis(i64::try_from(event.context.deadline).unwrap()).plus(Duration::from_secs(60));

@@ -1,4 +1,4 @@
-//! What holds for every input, tried on many.
+//! Properties that hold for every input, checked with many generated ones.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ use relay_types::redact::mask_personal;
 use relay_types::time::EpochMillis;
 use serde_json::{Map, Number, Value};
 
-/// Any JSON, with the names that matter here occurring often.
+/// Any JSON, often with names that the relay knows.
 fn json() -> impl Strategy<Value = Value> {
     let scalar = prop_oneof![
         Just(Value::Null),
@@ -87,12 +87,12 @@ fn reversed(value: &Value) -> Value {
 
 proptest! {
     #[test]
-    fn the_order_of_members_does_not_change_a_digest(value in json()) {
+    fn member_order_does_not_change_a_digest(value in json()) {
         prop_assert_eq!(canonical_digest(&value, &[]), canonical_digest(&reversed(&value), &[]));
     }
 
     #[test]
-    fn signing_and_stamping_anew_does_not_change_a_digest(members in btree_map(name(), json(), 0..8), sign in ".*", time in ".*") {
+    fn new_signature_and_request_time_do_not_change_a_digest(members in btree_map(name(), json(), 0..8), sign in ".*", time in ".*") {
         let mut body: Map<String, Value> = members.into_iter().collect();
         let before = canonical_digest(&Value::Object(body.clone()), &CHANGES_ON_RESEND);
         body.insert("sign".to_owned(), Value::from(sign));
@@ -107,8 +107,8 @@ proptest! {
     }
 
     #[test]
-    fn no_body_panics_and_no_error_repeats_a_value(body in json()) {
-        // A marker in place of every text, so that an error that quotes one is seen.
+    fn no_body_panics_and_no_error_quotes_a_value(body in json()) {
+        // Replaces every string with a marker, which shows if an error quotes one.
         fn marked(value: &Value) -> Value {
             match value {
                 Value::String(_) => Value::from("QUOTED"),
@@ -138,14 +138,14 @@ proptest! {
     }
 
     #[test]
-    fn no_answer_of_tops_panics(answer in json()) {
+    fn no_response_of_top_panics(answer in json()) {
         for kind in CallKind::ALL {
             let _ = response::read(kind, 200, answer.to_string().as_bytes());
         }
     }
 
     #[test]
-    fn a_request_that_is_taken_is_stored_and_read_back_the_same(body in json()) {
+    fn accepted_request_is_stored_and_read_back_unchanged(body in json()) {
         for kind in CallKind::ALL {
             if let Ok(request) = CallRequest::from_json(kind, &body) {
                 prop_assert_eq!(CallRequest::from_stored(kind, &request.to_json()).unwrap(), request);
@@ -154,7 +154,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_parameters_does_not_change_a_signature(parameters in btree_map("[a-z_]{1,10}", ".{0,30}", 0..10)) {
+    fn parameter_order_does_not_change_a_signature(parameters in btree_map("[a-z_]{1,10}", ".{0,30}", 0..10)) {
         let key = SigningKey::from("s".to_owned());
         for method in [SignMethod::Md5, SignMethod::Hmac, SignMethod::HmacSha256] {
             let forwards = sign(method, &key, parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
@@ -165,20 +165,20 @@ proptest! {
     }
 
     #[test]
-    fn masking_leaves_nothing_personal(value in json(), secret in "[A-Z]{12}") {
+    fn masking_removes_personal_data(value in json(), secret in "[A-Z]{12}") {
         let mut value = serde_json::json!({"passenger_list": [{"passenger_name": secret.clone(), "ticket_list": [{"ticket_pwd": secret.clone()}]}], "rest": value});
         mask_personal(&mut value);
         prop_assert!(!value["passenger_list"].to_string().contains(&secret));
     }
 
     #[test]
-    fn a_formula_or_a_hash_list_of_any_text_is_taken_or_refused(text in ".*") {
+    fn no_signature_formula_or_hash_list_panics(text in ".*") {
         let _ = SignatureFormula::parse(&text, SignatureHash::Md5);
         let _ = TokenHashes::parse(&text);
     }
 
     #[test]
-    fn a_china_time_reads_back(seconds in -60_000_000_000_i64..250_000_000_000) {
+    fn china_time_reads_back(seconds in -60_000_000_000_i64..250_000_000_000) {
         let time = EpochMillis(seconds * 1000);
         prop_assert_eq!(EpochMillis::from_china_time(&time.china_time()), Some(time));
     }

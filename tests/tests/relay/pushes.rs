@@ -1,4 +1,4 @@
-//! The pushes beside the two that lead to calls most often: TSY's of changes, and SCTT's of cancellations.
+//! The pushes besides the two that lead to most calls: TSY's pushes of changes and SCTT's pushes of cancellations.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn sample(name: &str) -> Value {
     samples[name].clone()
 }
 
-/// The kinds and states of an order's notifications.
+/// Kind and state of each notification of an order.
 async fn notifications(relay: &Relay, partner: &str, order_id: &str) -> Vec<(String, String)> {
     let order = relay.order(partner, order_id).await;
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -38,7 +38,7 @@ fn failures_told(relay: &Relay) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_change_costs_is_kept_with_the_order_and_told_to_nobody() {
+async fn change_price_push_is_recorded_and_not_sent_to_top() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1001", &flight()).await;
     let body = sample("tsy_change_price").to_string();
@@ -50,7 +50,7 @@ async fn what_a_change_costs_is_kept_with_the_order_and_told_to_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_price_push_that_names_no_order_is_refused() {
+async fn change_price_push_without_an_order_gets_400() {
     let relay = Relay::new().await;
     let answer = relay.post(NotificationKind::ChangePricePush, r#"{"informType":"Change_Price"}"#).await;
     let message = "field merchantOrder is missing, and so is orderNum: send one of them";
@@ -58,7 +58,7 @@ async fn a_change_price_push_that_names_no_order_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_result_of_a_change_is_taken_whatever_it_holds() {
+async fn change_result_push_with_any_content_is_accepted() {
     let relay = Relay::new().await;
     for (body, order_id) in [
         (sample("tsy_change_result").to_string(), "P-1001"),
@@ -74,7 +74,7 @@ async fn the_result_of_a_change_is_taken_whatever_it_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_order_of_a_cancel_push_is_a_notification_of_its_own() {
+async fn each_order_of_a_cancel_push_gets_a_notification() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.put_order("sctt", "T-2", &ship("39", 1)).await;
@@ -86,8 +86,8 @@ async fn each_order_of_a_cancel_push_is_a_notification_of_its_own() {
         let expected = [("cancel-push".to_owned(), state.to_owned())];
         assert_eq!(notifications(&relay, "sctt", order_id).await, expected, "{order_id}");
     }
-    assert_eq!((failures_told(&relay), relay.effects()), (1, 1), "only what is done is told");
-    // The same in another company: nothing new of those that were told before.
+    assert_eq!((failures_told(&relay), relay.effects()), (1, 1), "only the completed cancellation is sent");
+    // The same entries in another push: the order that was already sent causes nothing new.
     let again = cancel(&[("T-4", 3), ("T-1", 3)]);
     assert_eq!(relay.post(NotificationKind::CancelPush, &again).await.0, 200);
     relay.put_order("sctt", "T-4", &ship("41", 1)).await;
@@ -97,14 +97,14 @@ async fn each_order_of_a_cancel_push_is_a_notification_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancellation_done_is_as_good_as_a_voucher_push_that_says_cancelled() {
+async fn completed_cancellation_equals_a_cancelled_voucher_push() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 4, 0).to_string()).await;
     relay.post(NotificationKind::CancelPush, &cancel(&[("T-1", 3)])).await;
     relay.settle().await;
-    assert_eq!((failures_told(&relay), relay.ledger().len()), (1, 1), "telling it twice is one call");
-    // After a success was told, it is a person's.
+    assert_eq!((failures_told(&relay), relay.ledger().len()), (1, 1), "two notifications lead to one call");
+    // After a success was sent, a cancellation needs attention.
     relay.put_order("sctt", "T-2", &ship("39", 1)).await;
     relay.post_sctt(&sctt("T-2", 2, 1).to_string()).await;
     relay.settle().await;
@@ -116,10 +116,10 @@ async fn a_cancellation_done_is_as_good_as_a_voucher_push_that_says_cancelled() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_push_of_which_one_order_could_not_be_recorded_is_answered_500_and_taken_whole_the_next_time() {
+async fn partly_recorded_cancel_push_gets_500_and_a_resend_succeeds() {
     for (operation, fault) in [("UpdateItem", WireFault::ServerError), ("SendMessage", WireFault::AnswerLost)] {
         let relay = Relay::new().await;
-        // Of one order only, and for as long as the SDK tries.
+        // Only one order fails, in all three tries of the SDK.
         relay.cloud.order(fault, 3, move |sent| sent.operation.starts_with(operation) && sent.body.contains("T-2"));
         let push = cancel(&[("T-1", 3), ("T-2", 3), ("T-3", 3)]);
         let refused = json!({"code": 500, "msg": "could not be stored; send it again", "data": null}).to_string();
@@ -135,7 +135,7 @@ async fn a_push_of_which_one_order_could_not_be_recorded_is_answered_500_and_tak
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_that_cannot_be_read_is_quarantined_and_the_others_are_recorded() {
+async fn unusable_entry_of_a_cancel_push_is_on_the_attention_list() {
     let relay = Relay::new().await;
     let mut entries: Vec<_> = (0..299).map(|n| json!({"trade_number": format!("T-{n}"), "cancel_status": 3})).collect();
     entries.insert(7, json!({"cancel_status": 3}));
@@ -155,7 +155,7 @@ async fn an_entry_that_cannot_be_read_is_quarantined_and_the_others_are_recorded
     assert_eq!(relay.post(NotificationKind::CancelPush, useless).await, (400, refused));
 }
 
-/// The bodies in quarantine, with the problem of each.
+/// SCTT's bodies in quarantine, each with its problem.
 async fn quarantined(relay: &Relay) -> Vec<(Value, String)> {
     let query = relay.dynamodb.query().table_name("relay").key_condition_expression("pk = :pk");
     let pk = AttributeValue::S("quarantine#sctt".to_owned());
@@ -188,7 +188,7 @@ async fn unusable_entry_of_a_cancel_push_is_quarantined_and_the_others_are_recor
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_unusable_entries_of_a_cancel_push_are_one_item_in_quarantine() {
+async fn unusable_entries_of_a_cancel_push_are_one_item_in_quarantine() {
     let relay = Relay::new().await;
     let entries = json!([
         {"trade_number": "T-1", "cancel_status": 3},
@@ -211,7 +211,7 @@ async fn all_unusable_entries_of_a_cancel_push_are_one_item_in_quarantine() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancel_push_without_a_usable_entry_is_refused_whole_and_quarantined() {
+async fn cancel_push_without_a_usable_entry_gets_400_and_is_quarantined_whole() {
     let relay = Relay::new().await;
     for (push, message) in [
         (json!({"orderlist": [{"trade_number": "T-2"}, null]}), "field orderlist[0].cancel_status is missing"),
@@ -226,7 +226,7 @@ async fn cancel_push_without_a_usable_entry_is_refused_whole_and_quarantined() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancel_push_whose_unusable_entry_cannot_be_kept_is_to_be_sent_again() {
+async fn cancel_push_whose_unusable_entry_cannot_be_quarantined_gets_500() {
     let relay = Relay::new().await;
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.body.contains("quarantine#sctt"));
     let push = json!({"orderlist": [{"trade_number": "T-1", "cancel_status": 3}, {"cancel_status": 3}]}).to_string();
@@ -236,7 +236,7 @@ async fn cancel_push_whose_unusable_entry_cannot_be_kept_is_to_be_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_push_of_three_thousand_orders_does_not_repeat_its_long_members() {
+async fn push_of_three_thousand_orders_does_not_repeat_its_long_members() {
     let relay = Relay::new().await;
     let entries: Vec<_> = (0..3000).map(|n| json!({"trade_number": format!("T{n}"), "cancel_status": 1})).collect();
     let push = json!({"merchant_id": 1, "notes": "x".repeat(120_000), "orderlist": entries}).to_string();
@@ -248,7 +248,7 @@ async fn a_push_of_three_thousand_orders_does_not_repeat_its_long_members() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancel_push_must_show_what_a_voucher_push_must() {
+async fn cancel_push_needs_a_signature_like_a_voucher_push() {
     let formula = SignatureFormula::parse("{merchant_id}{request_time}{secret}", SignatureHash::Md5).unwrap();
     let relay = Relay::checking(ScttChecks { formula: formula.clone(), ..ScttChecks::default() }).await;
     let mut push: Value = serde_json::from_str(&cancel(&[("T-1", 3)])).unwrap();
@@ -259,7 +259,7 @@ async fn a_cancel_push_must_show_what_a_voucher_push_must() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_many_orders_as_fit_into_a_push_are_recorded() {
+async fn five_hundred_orders_of_a_cancel_push_are_recorded() {
     let relay = Relay::new().await;
     let ids: Vec<_> = (0..500).map(|number| format!("T-{number}")).collect();
     let orders: Vec<_> = ids.iter().map(|id| (id.as_str(), 2)).collect();
@@ -293,7 +293,7 @@ async fn large_cancel_push_costs_what_its_entries_cost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn part_of_a_cancel_push_keeps_the_small_scalars_of_its_envelope() {
+async fn notification_of_a_cancel_push_keeps_the_small_scalars_of_its_envelope() {
     let relay = Relay::new().await;
     let mut push: Value = serde_json::from_str(&cancel(&[("T-1", 2), ("T-2", 2)])).unwrap();
     push["batch"] = json!("b-7");

@@ -1,5 +1,5 @@
-//! Nothing secret or personal in any log line, message, metric or error: values are planted everywhere, the
-//! relay is driven through all that can happen, and what it said is searched.
+//! No log line, message, metric or error contains secret or personal data. The test plants values everywhere, drives
+//! the relay through everything that can happen, and searches the output.
 
 use relay_tests::bodies::{flight, redemption, sctt, ship, ship_call, tsy};
 use relay_tests::cloud::WireFault;
@@ -10,10 +10,10 @@ use serde_json::json;
 use tracing_subscriber::prelude::*;
 
 #[tokio::test(start_paused = true)]
-async fn planted_values_are_never_seen_again() {
+async fn planted_values_never_appear_in_the_output() {
     let captured = Captured::default();
     let writer = captured.clone();
-    // The functions' own filter, at its most talkative.
+    // The functions' own filter, at its most verbose level.
     let lines = tracing_subscriber::fmt::layer().json().with_writer(move || writer.clone());
     tracing_subscriber::registry().with(lines.with_filter(relay_runtime::logs::filter(tracing::Level::TRACE))).init();
 
@@ -58,7 +58,7 @@ async fn planted_values_are_never_seen_again() {
 
     let log = captured.text();
     assert!(
-        log.contains("call sent") && log.contains("call failed") && log.contains("a panic stopped this message"),
+        log.contains("call sent") && log.contains("call failed") && log.contains("message handler panicked"),
         "{log}"
     );
     let messages = relay.messages.lock().unwrap().clone();

@@ -1,4 +1,4 @@
-//! The company's own routes refuse what could be read in two ways.
+//! The company's own routes reject JSON that could be read in two ways.
 
 use relay_tests::bodies::{redemption, sctt, ship};
 use relay_tests::events::{Body, api_request};
@@ -13,7 +13,7 @@ fn assert_refused((status, body): Answered, field: &str, sent: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn submission_with_a_duplicate_key_is_refused() {
+async fn submission_with_a_duplicate_key_is_rejected() {
     let relay = Relay::new().await;
     for (call, key, body, field) in [
         (
@@ -55,7 +55,7 @@ async fn submission_with_a_duplicate_key_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn link_with_a_duplicate_key_is_refused() {
+async fn link_with_a_duplicate_key_is_rejected() {
     let relay = Relay::new().await;
     let link = ship("38", 1);
     let twice = link.replacen(r#""agent_order_id":"#, r#""agent_order_id":"other","agent_order_id":"#, 1);
@@ -66,7 +66,7 @@ async fn link_with_a_duplicate_key_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn persons_word_with_a_duplicate_key_is_refused() {
+async fn operator_request_with_a_duplicate_key_is_rejected() {
     let relay = Relay::new().await;
     relay.post(NotificationKind::IssueNotify, r#"{"orderId":"P-1","orderNo":"1","type":"rejected","msg":""}"#).await;
     relay.submit("ticket-verify", Some("k"), &redemption(7, 0)).await;
@@ -90,13 +90,13 @@ async fn persons_word_with_a_duplicate_key_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn equal_keys_of_different_objects_are_no_duplicates() {
+async fn equal_keys_of_different_objects_are_not_duplicates() {
     let relay = Relay::new().await;
     assert_eq!(relay.put_order("sctt", "T-1", &ship("38", 3)).await.0, 200);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_of_a_partners_equal_keys_counts() {
+async fn last_duplicate_key_of_a_partner_counts() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     let push = sctt("T-1", 2, 1).to_string();

@@ -6,7 +6,7 @@ use relay_tests::relay::{Relay, TOKEN};
 use relay_types::notification::NotificationKind;
 use serde_json::{Value, json};
 
-/// Values of every JSON type, and text in no known format.
+/// Values of every JSON type, and strings in no known format.
 fn odd_values() -> [Value; 9] {
     [
         json!(null),
@@ -27,7 +27,7 @@ fn sample(name: &str) -> Value {
     samples[name].clone()
 }
 
-/// Each kind with a body, and the members that the order and the decision are read from.
+/// Each kind with a body and the members that determine the order and the decision.
 fn kinds() -> [(NotificationKind, Value, &'static [&'static str]); 6] {
     let mut waiting = sample("sctt_voucher_push");
     waiting["order_status"] = json!(1);
@@ -42,7 +42,7 @@ fn kinds() -> [(NotificationKind, Value, &'static [&'static str]); 6] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_that_decide_nothing_may_hold_anything() {
+async fn members_that_no_decision_uses_may_have_any_value() {
     let relay = Relay::new().await;
     for (kind, body, read) in kinds() {
         for name in body.as_object().unwrap().keys().filter(|name| !read.contains(&name.as_str())) {
@@ -61,7 +61,7 @@ async fn members_that_decide_nothing_may_hold_anything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_of_cancellations_that_decide_nothing_may_hold_anything() {
+async fn cancellation_members_that_no_decision_uses_may_have_any_value() {
     let relay = Relay::new().await;
     for name in ["order_code", "cancel_type", "remark"] {
         for odd in odd_values() {
@@ -74,7 +74,7 @@ async fn members_of_cancellations_that_decide_nothing_may_hold_anything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn odd_members_are_recorded_as_sent() {
+async fn malformed_members_are_recorded_as_sent() {
     let relay = Relay::new().await;
     let mut push = sctt("T-1", 1, 0);
     push["surplus_quota"] = json!("1,234.00");
@@ -88,7 +88,7 @@ async fn odd_members_are_recorded_as_sent() {
     assert_eq!((&payload["cancels"], &payload["vouchers"]), (&json!("n/a"), &json!({})));
 }
 
-/// Vouchers that no ticket can be filled from.
+/// Vouchers that cannot fill a ticket.
 fn unreadable_vouchers() -> [Value; 8] {
     [
         json!({}),
@@ -103,7 +103,7 @@ fn unreadable_vouchers() -> [Value; 8] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn booked_push_with_unreadable_vouchers_needs_a_person() {
+async fn booked_push_with_unreadable_vouchers_needs_attention() {
     for (is_linked_first, vouchers) in
         [true, false].into_iter().flat_map(|first| unreadable_vouchers().map(|v| (first, v)))
     {
@@ -127,7 +127,7 @@ async fn booked_push_with_unreadable_vouchers_needs_a_person() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unreadable_vouchers_of_other_statuses_decide_nothing() {
+async fn unreadable_vouchers_of_other_statuses_are_ignored() {
     for vouchers in unreadable_vouchers() {
         let relay = Relay::new().await;
         relay.put_order("sctt", "T-1", &ship("38", 1)).await;
@@ -135,12 +135,12 @@ async fn unreadable_vouchers_of_other_statuses_decide_nothing() {
         push["vouchers"] = vouchers;
         assert_eq!(relay.post_sctt(&push.to_string()).await.0, 200, "{push}");
         relay.settle().await;
-        assert_eq!(relay.effects(), 1, "TOP is told the failure: {push}");
+        assert_eq!(relay.effects(), 1, "the failure is sent to TOP: {push}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn corrected_vouchers_are_told_after_unreadable_ones() {
+async fn corrected_vouchers_are_sent_after_unreadable_ones() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     let mut push = sctt("T-1", 2, 1);
@@ -165,13 +165,17 @@ async fn byte_order_mark_before_a_body_is_ignored() {
         assert_eq!(relay.post_tsy_as(TOKEN, Body::Text(&body)).await.0, 200);
     }
     relay.settle().await;
-    assert_eq!(relay.notification_states("tsy", "P-2").await, ["dispatched"], "the mark makes no other notification");
+    assert_eq!(
+        relay.notification_states("tsy", "P-2").await,
+        ["dispatched"],
+        "the mark does not make another notification"
+    );
     assert_eq!(relay.order("tsy", "P-2").await["notifications"][0]["payload"]["orderId"], "P-2");
     assert_eq!(relay.effects(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_mark_is_not_recorded_with_the_body() {
+async fn byte_order_mark_is_not_recorded_with_the_body() {
     let relay = Relay::new().await;
     relay.post_tsy(&format!("\u{feff}{}", tsy("P-1", "rejected"))).await;
     relay.settle().await;
@@ -179,7 +183,7 @@ async fn the_mark_is_not_recorded_with_the_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_that_decide_are_still_checked() {
+async fn members_that_decisions_use_are_checked() {
     let relay = Relay::new().await;
     for (kind, body, message) in [
         (NotificationKind::IssueNotify, r#"{"orderId":{},"type":"issued"}"#, "field orderId must be a string"),
@@ -218,7 +222,7 @@ async fn members_that_decide_are_still_checked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn request_time_that_is_no_time_is_not_kept_in_the_record() {
+async fn invalid_request_time_is_not_kept_in_the_record() {
     let relay = Relay::new().await;
     for time in [json!("x".repeat(100_000)), json!("soon"), json!(7), json!([])] {
         let mut push = sctt("T-1", 1, 0);

@@ -1,4 +1,4 @@
-//! TOP's client over real sockets: what can have arrived, and what cannot.
+//! The TOP client over real sockets: which requests may have arrived, and which cannot have.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn over_network(url: String) -> TopClient {
     TopClient::new(Http::new(None).unwrap().for_top().connector(), url)
 }
 
-/// A gateway that reads the request's head and then does this with the connection.
+/// Returns a client of a gateway that reads the request's head and then passes the connection to `then`.
 async fn gateway<F, Fut>(then: F) -> TopClient
 where
     F: Fn(tokio::net::TcpStream) -> Fut + Send + 'static,
@@ -32,7 +32,7 @@ where
 }
 
 #[tokio::test]
-async fn a_refused_connection_was_not_sent() {
+async fn refused_connection_means_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/router/rest", listener.local_addr().unwrap());
     drop(listener);
@@ -41,14 +41,14 @@ async fn a_refused_connection_was_not_sent() {
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_resolve_was_not_sent() {
+async fn unresolvable_host_means_not_sent() {
     let client = over_network("http://no-such-host.invalid/router/rest".to_owned());
     let result = client.send("a=1".to_owned(), PATIENCE).await;
     assert!(matches!(result, Err(SendError::NotSent(_))), "{result:?}");
 }
 
 #[tokio::test]
-async fn a_handshake_that_fails_was_not_sent() {
+async fn failed_handshake_means_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/router/rest", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -61,14 +61,14 @@ async fn a_handshake_that_fails_was_not_sent() {
 }
 
 #[tokio::test]
-async fn a_connection_cut_after_the_request_leaves_it_open_whether_it_arrived() {
+async fn connection_closed_after_the_request_means_no_answer() {
     let client = gateway(async |stream| drop(stream)).await;
     let result = client.send("a=1".to_owned(), PATIENCE).await;
     assert!(matches!(result, Err(SendError::NoAnswer(_))), "{result:?}");
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_in_time_leaves_it_open() {
+async fn timeout_means_no_answer() {
     let client = gateway(async |stream| {
         tokio::time::sleep(Duration::from_secs(60)).await;
         drop(stream);
@@ -79,7 +79,7 @@ async fn an_answer_that_does_not_come_in_time_leaves_it_open() {
 }
 
 #[tokio::test]
-async fn an_answer_cut_in_the_middle_leaves_it_open() {
+async fn truncated_response_means_no_answer() {
     let client = gateway(async |mut stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"half\":").await;
     })
@@ -89,7 +89,7 @@ async fn an_answer_cut_in_the_middle_leaves_it_open() {
 }
 
 #[tokio::test]
-async fn a_whole_answer_is_given_as_it_came_whatever_its_status() {
+async fn complete_response_is_returned_with_any_status() {
     let client = gateway(async |mut stream| {
         let _ = stream.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy").await;
     })

@@ -1,4 +1,4 @@
-//! What becomes of a call when TOP fails, in every way that it can.
+//! The outcome of a call for every way in which TOP can fail.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use relay_types::call::CallKind;
 use relay_types::time::{Clock, EpochMillis};
 use serde_json::{Value, json};
 
-/// Submits a ship notification, orders a fault for it, and polls its queue once.
+/// Submits a ship notification that meets this fault, and polls its queue once.
 async fn ship_once(fault: Value) -> (Relay, Value) {
     let relay = Relay::new().await;
     relay.top_faults(json!([fault]));
@@ -28,12 +28,12 @@ async fn verify_once(fault: Value, write_off_type: i64) -> (Relay, Value) {
     (relay, record)
 }
 
-/// In how many seconds a call is due.
+/// Seconds until a call is due.
 fn not_before(relay: &Relay, call: &Value) -> u64 {
     relay.clock.now().until(due(call)).as_secs()
 }
 
-/// When a call is due.
+/// The time when a call is due.
 fn due(call: &Value) -> EpochMillis {
     let at: jiff::Timestamp = call["not_before"].as_str().unwrap().parse().unwrap();
     EpochMillis(at.as_millisecond())
@@ -56,7 +56,7 @@ fn unknown_outcomes() -> Vec<Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ship_notification_of_unknown_outcome_is_sent_again_and_takes_effect_once() {
+async fn ship_notification_of_unknown_outcome_is_resent_and_takes_effect_once() {
     for fault in unknown_outcomes() {
         let (relay, record) = ship_once(fault.clone()).await;
         assert_eq!(
@@ -75,7 +75,7 @@ async fn a_ship_notification_of_unknown_outcome_is_sent_again_and_takes_effect_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_off_of_unknown_outcome_is_never_sent_again_and_asks_for_a_person() {
+async fn redemption_of_unknown_outcome_is_never_resent_and_needs_attention() {
     for fault in unknown_outcomes() {
         let (relay, record) = verify_once(fault.clone(), 0).await;
         assert_eq!(record["state"], "unknown", "{fault}");
@@ -85,7 +85,7 @@ async fn a_write_off_of_unknown_outcome_is_never_sent_again_and_asks_for_a_perso
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_off_that_tells_the_total_is_sent_again() {
+async fn total_of_unknown_outcome_is_resent() {
     for fault in unknown_outcomes() {
         let (relay, record) = verify_once(fault.clone(), 1).await;
         assert_eq!(record["state"], "pending", "{fault}");
@@ -95,7 +95,7 @@ async fn a_write_off_that_tells_the_total_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_top_did_not_execute_is_sent_again_even_if_it_is_a_write_off() {
+async fn redemption_that_top_did_not_execute_is_resent() {
     for (code, sub_code) in [(7, "accesscontrol.limited-by-api-access-count"), (30, ""), (31, "")] {
         let fault = json!({"fault": "error", "code": code, "sub_code": sub_code});
         let (relay, record) = verify_once(fault, 0).await;
@@ -110,7 +110,7 @@ async fn what_top_did_not_execute_is_sent_again_even_if_it_is_a_write_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_breaks_leaves_the_outcome_unknown() {
+async fn broken_connection_leaves_the_outcome_unknown() {
     let relay = Relay::new().await;
     relay.cloud.order(WireFault::AnswerLost, 1, |sent| sent.service == "top");
     relay.submit_and_decide("ticket-verify", Some("r"), &redemption(7, 0)).await;
@@ -119,7 +119,7 @@ async fn a_connection_that_breaks_leaves_the_outcome_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ban_is_waited_out_by_its_call_and_by_all_others_of_the_function() {
+async fn ban_delays_all_calls_of_the_function() {
     let ban = json!({"fault": "error", "code": 7, "sub_code": "accesscontrol.limited-by-api-access-count", "sub_msg": "This ban will last for 300 more seconds"});
     let (relay, record) = ship_once(ban).await;
     let banned_until = relay.clock.now().plus(Duration::from_secs(300));
@@ -134,13 +134,13 @@ async fn a_ban_is_waited_out_by_its_call_and_by_all_others_of_the_function() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_days_quota_without_a_time_is_waited_out_until_midnight_in_china() {
+async fn daily_quota_without_a_time_lasts_until_midnight_in_china() {
     let (_, record) = ship_once(json!({"fault": "error", "code": 7, "sub_code": "accesscontrol.limited-by-app-access-count", "sub_msg": "App Call Limited"})).await;
     assert!(due(&record).china_time().starts_with("2026-01-02 00:0"), "{}", due(&record).china_time());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_an_outcome_and_its_message_is_gone() {
+async fn refusal_is_recorded_and_its_queue_message_is_deleted() {
     for (fault, message) in [
         (json!({"fault": "business_failure", "code": "F1", "msg": "no such order"}), "no such order"),
         (json!({"fault": "error", "code": 50, "sub_code": "isv.invalid-parameter", "sub_msg": "非法参数"}), "非法参数"),
@@ -154,7 +154,7 @@ async fn a_refusal_is_an_outcome_and_its_message_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_top_says_never_to_send_again_is_not() {
+async fn call_that_top_says_not_to_retry_is_not_resent() {
     for sub_code in ["isp.null-pointer-exception", "isp.top-parse-error", "isp.top-mapping-parse-error:x"] {
         let (relay, record) = ship_once(json!({"fault": "error", "code": 15, "sub_code": sub_code})).await;
         assert_eq!(record["state"], "unknown");
@@ -164,7 +164,7 @@ async fn what_top_says_never_to_send_again_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_configuration_fault_keeps_the_call_at_a_slow_pace() {
+async fn configuration_fault_is_retried_after_fifteen_minutes() {
     for code in [11, 24, 25, 26, 27, 28, 29] {
         let (relay, record) = ship_once(json!({"fault": "error", "code": code, "times": 1})).await;
         assert_eq!(
@@ -180,7 +180,7 @@ async fn a_configuration_fault_keeps_the_call_at_a_slow_pace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_renewed_meanwhile_is_read_again_at_once() {
+async fn renewed_session_is_read_at_once() {
     let relay = Relay::new().await;
     let secret = |session: &str| json!({"app_key": "12345678", "app_secret": APP_SECRET, "session": session});
     relay.put_secret(TOP_SECRET_ID, &secret("expired")).await;
@@ -188,7 +188,7 @@ async fn a_session_renewed_meanwhile_is_read_again_at_once() {
     relay.poll("ship-notify").await;
     assert_eq!(relay.effects(), 0);
     assert_eq!(relay.call(CallKind::ShipNotify, "38").await["last_error"]["code"], 27);
-    // Within the five minutes for which the expired one is kept.
+    // Within the five minutes for which the expired session is cached.
     relay.put_secret(TOP_SECRET_ID, &secret(SESSION)).await;
     relay.clock.advance(Duration::from_secs(60));
     relay.submit_and_decide("ship-notify", None, &ship_call("39", true)).await;
@@ -200,7 +200,7 @@ async fn a_session_renewed_meanwhile_is_read_again_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_not_claimed_while_there_are_no_credentials() {
+async fn call_is_not_claimed_without_credentials() {
     let relay = Relay::new().await;
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "secretsmanager");
     relay.submit_and_decide("ticket-verify", Some("r"), &redemption(7, 0)).await;
@@ -212,7 +212,7 @@ async fn a_call_is_not_claimed_while_there_are_no_credentials() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_attempt_is_on_the_record_and_has_a_stamp_of_its_own() {
+async fn every_attempt_is_recorded_and_has_a_new_timestamp() {
     let (relay, _) = ship_once(json!({"fault": "timeout_after_effect"})).await;
     relay.settle().await;
     let record = relay.call(CallKind::ShipNotify, "38").await;
@@ -227,16 +227,17 @@ async fn every_attempt_is_on_the_record_and_has_a_stamp_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_after_an_attempt_that_may_have_taken_effect_is_no_plain_refusal() {
+async fn refusal_after_an_attempt_that_may_have_taken_effect_leaves_the_call_unknown() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "timeout_after_effect"}, {"fault": "business_failure"}]));
     relay.submit_and_decide("ticket-verify", Some("r"), &redemption(7, 1)).await;
     relay.settle().await;
     let record = relay.call(CallKind::TicketVerify, "r").await;
     assert_eq!((record["state"].as_str().unwrap(), relay.effects()), ("unknown", 1));
-    // No other request can take its place, which would write off again.
+    // No other request can replace it, because that would redeem again.
     assert_eq!(relay.submit_and_decide("ticket-verify", Some("r"), &redemption(7, 0)).await.status(), 422);
-    // TOP repeats a ship order's first success, but may refuse before it looks, and the first request may still come.
+    // TOP repeats a ship order's first success. But TOP may refuse before it looks, and the first request may still
+    // arrive.
     let (ship, _) = ship_once(json!({"fault": "timeout_after_effect"})).await;
     ship.top_faults(json!([{"fault": "business_failure"}]));
     ship.settle().await;

@@ -12,17 +12,17 @@ use serde_json::{Value, json};
 
 const HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
-/// The trace that the only message just sent is part of.
+/// The trace header of the only message that was just sent.
 fn of_the_message_sent(relay: &Relay) -> Value {
     let sent = relay.cloud.take_sent();
     let [sent] = sent.iter().filter(|sent| sent.operation == "SendMessage").collect::<Vec<_>>()[..] else {
-        panic!("not one message: {sent:?}")
+        panic!("expected one message: {sent:?}")
     };
     let body: Value = serde_json::from_str(&sent.body).unwrap();
     body["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"].clone()
 }
 
-/// Hands the queue's only message to its function, as a part of the trace or of none.
+/// Passes the queue's only message to its function, with or without a trace header.
 async fn invoke(relay: &Relay, queue: &str, header: Option<&str>) {
     let messages = relay.receive(queue).await;
     let LambdaEvent { mut payload, context } = relay.event(&messages);
@@ -35,7 +35,7 @@ async fn invoke(relay: &Relay, queue: &str, header: Option<&str>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trace_goes_from_the_endpoint_to_top() {
+async fn trace_leads_from_the_endpoint_to_top() {
     let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
     daemon.set_nonblocking(true).unwrap();
     let mut relay = Relay::new().await;
@@ -66,11 +66,11 @@ async fn a_trace_goes_from_the_endpoint_to_top() {
     assert_eq!(subsegment["annotations"]["call"], "itinerary-postback");
     assert_eq!(subsegment["http"]["response"]["status"], 200);
     assert!(!told.contains("PLANTED"), "{told}");
-    assert!(daemon.recv(&mut datagram).is_err(), "it is told once");
+    assert!(daemon.recv(&mut datagram).is_err(), "the subsegment is sent once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_traced_goes_on_untraced() {
+async fn untraced_order_stays_untraced() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.cloud.take_sent();

@@ -1,4 +1,4 @@
-//! What each step costs: requests, counted at the HTTP layer, and write units, counted from the items before and after.
+//! The cost of each step: requests, counted at the HTTP layer, and write units, from the items before and after.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ fn costs(sent: &[Sent]) -> Vec<(&'static str, &str)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_delivery_costs_one_dynamodb_and_one_sqs_request() {
+async fn first_delivery_costs_one_dynamodb_and_one_sqs_request() {
     let relay = Relay::new().await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
     assert_eq!(costs(&relay.cloud.take_sent()), [("dynamodb", "UpdateItem"), ("sqs", "SendMessage")]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeat_costs_what_a_first_delivery_costs() {
+async fn repeated_delivery_costs_the_same_as_the_first() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
@@ -31,10 +31,10 @@ async fn a_repeat_costs_what_a_first_delivery_costs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outbound_call_costs_two_dynamodb_requests_and_one_to_top() {
+async fn call_costs_two_dynamodb_requests_and_one_to_top() {
     let relay = Relay::new().await;
     relay.submit_and_decide("ship-notify", None, &ship_call("1", true)).await;
-    relay.settle().await; // the secret is read and kept
+    relay.settle().await; // the secret is read and cached
     relay.submit_and_decide("ship-notify", None, &ship_call("2", true)).await;
     let messages = relay.receive("ship-notify").await;
     relay.cloud.take_sent();
@@ -48,7 +48,7 @@ async fn an_outbound_call_costs_two_dynamodb_requests_and_one_to_top() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dispatch_costs_a_query_the_lane_the_record_and_one_message() {
+async fn dispatch_costs_a_query_two_writes_and_one_message() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
@@ -61,7 +61,7 @@ async fn dispatch_costs_a_query_the_lane_the_record_and_one_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_carry_keys_and_nothing_else() {
+async fn messages_carry_only_keys() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
@@ -73,10 +73,10 @@ async fn messages_carry_keys_and_nothing_else() {
     }
 }
 
-/// Requests by operation, in a form that a table can hold.
+/// Number of requests by operation.
 type Requests = BTreeMap<String, usize>;
 
-/// What each step of an order costs: its link, its notification, dispatch, and its call.
+/// The cost of each step of an order: link, notification, dispatch and call.
 async fn steps(relay: &Relay, partner: &str, order_id: &str, link: &str, push: &str) -> Vec<(Requests, Units)> {
     let queue = if partner == "tsy" { "itinerary-postback" } else { "ship-notify" };
     let mut steps = Vec::new();
@@ -102,7 +102,7 @@ async fn steps(relay: &Relay, partner: &str, order_id: &str, link: &str, push: &
         }
         steps.push((requests, units::written(&relay.cloud.changes()[before..])));
     }
-    assert_eq!(relay.effects(), 1, "TOP was told");
+    assert_eq!(relay.effects(), 1, "the call took effect");
     steps
 }
 
@@ -116,7 +116,7 @@ fn requests(of: &[(&str, usize)]) -> Requests {
     of.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
 }
 
-/// The requests of the four steps. None depends on how big the bodies are, as long as each fits the record.
+/// The requests of the four steps. They do not depend on the size of the bodies, as long as each fits into the record.
 fn ordinary_requests() -> Vec<Requests> {
     vec![
         requests(&[("GetItem", 1), ("UpdateItem", 1)]),
@@ -135,12 +135,12 @@ async fn assert_costs(partner: &str, order_id: &str, link: &str, push: &str, exp
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_of_small_bodies_costs_nine_write_units_and_one_for_its_link() {
+async fn order_of_small_bodies_costs_nine_write_units_and_one_for_its_link() {
     assert_costs("tsy", "P-1", &flight(), &tsy("P-1", "issued"), [(1, 0), (1, 1), (2, 0), (4, 1)]).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_demo_orders_cost_ten_and_fourteen_write_units_and_one_each_for_their_links() {
+async fn demo_orders_cost_ten_and_fourteen_write_units_and_one_for_each_link() {
     let link = sample(include_str!("../../../events/order-link.json"));
     let push = sample(include_str!("../../../events/tsy-issue-notify.json"));
     assert_costs("tsy", "P-1001", &link, &push, [(1, 0), (1, 1), (3, 0), (4, 1)]).await;
@@ -150,7 +150,7 @@ async fn the_demo_orders_cost_ten_and_fourteen_write_units_and_one_each_for_thei
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeat_after_the_end_costs_a_delivery_and_a_dispatch() {
+async fn repeat_after_the_end_costs_a_delivery_and_a_dispatch() {
     let relay = Relay::new().await;
     relay.followed().await;
     steps(&relay, "tsy", "P-1", &flight(), &tsy("P-1", "issued")).await;
@@ -158,5 +158,5 @@ async fn a_repeat_after_the_end_costs_a_delivery_and_a_dispatch() {
     relay.post_tsy(&tsy("P-1", "issued")).await;
     relay.settle().await;
     assert_eq!(units::written(&relay.cloud.changes()[before..]), Units { table: 4, indexes: 2 });
-    assert_eq!(relay.effects(), 1, "TOP was told once");
+    assert_eq!(relay.effects(), 1, "the call took effect once");
 }

@@ -1,4 +1,4 @@
-//! The least a function can be: the runtime, and a constant answer. The limit for start, memory and size.
+//! The smallest possible function: the runtime and a constant answer. It is the floor for start time, memory and size.
 
 use std::convert::Infallible;
 

@@ -1,6 +1,8 @@
-//! The least that an endpoint's work can cost: one `UpdateItem` and one `SendMessage` of the size that ours have,
-//! signed, over one open connection each. No SDK, no retries, no time-outs, no TLS, nothing recovered, nothing read
-//! from what comes back: the limit, not an alternative.
+//! The floor for an endpoint's work: a signed `UpdateItem` and a signed `SendMessage`, as large as ours, over one open
+//! connection each.
+//!
+//! It has no SDK, retries, time-outs, TLS or error recovery, and it does not read the answers' bodies. So it is a lower
+//! limit, not an alternative.
 
 use std::env;
 use std::time::SystemTime;
@@ -19,13 +21,13 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-/// What is read of an event.
+/// The part of an event that the handler reads.
 #[derive(Deserialize)]
 struct Event {
     body: String,
 }
 
-/// One service, over one connection.
+/// An AWS service with one open connection.
 struct Service {
     connection: Mutex<SendRequest<Full<Bytes>>>,
     authority: String,

@@ -1,4 +1,4 @@
-//! When to try again. Pure: the attempt and the randomness are passed in.
+//! When to retry. Pure functions: the caller passes in the attempt and the random number.
 
 use std::time::Duration;
 
@@ -6,22 +6,23 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(2);
 /// The longest pause.
 pub const LONGEST: Duration = Duration::from_secs(15 * 60);
-/// The pace of what only a person can fix: credentials, permissions, the IP white-list.
+/// The pause after faults that only an operator can fix: credentials, permissions, the IP white-list.
 pub const SLOW_PACE: Duration = LONGEST;
-/// Beyond this attempt the pause grows no more.
+/// The pause stops growing at this attempt.
 const STEPS: u32 = 10;
 
-/// How long to wait after the `attempt`-th attempt (from 1) failed: doubling from 2 s, at most 15 min, with
-/// jitter: what failed together must not come back together.
+/// The pause after attempt number `attempt` (from 1) failed. It doubles from 2 s, is at most 15 min, and has jitter:
+/// messages that failed together must not come back together.
 #[must_use]
 pub fn pause(attempt: u32, random: u64) -> Duration {
-    // Jitter adds up to as much again, so even the longest pauses differ.
+    // Jitter can double the pause, so even the longest pauses differ.
     let least = (FIRST * 2_u32.pow(attempt.clamp(1, STEPS) - 1)).min(LONGEST / 2);
     let millis = u64::try_from(least.as_millis()).unwrap_or(u64::MAX);
     least + Duration::from_millis(random % millis)
 }
 
-/// A pause of `least`, and up to a tenth and a second more: for bans, which must be waited out whole.
+/// A pause of at least `least`, plus jitter: up to a tenth of it (at most a minute) and a second. For bans, which must
+/// end before a retry.
 #[must_use]
 pub fn at_least(least: Duration, random: u64) -> Duration {
     let spread = u64::try_from((least / 10).as_millis()).unwrap_or(u64::MAX).min(60_000) + 1000;
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ban_is_waited_out_whole() {
+    fn pause_covers_the_whole_ban() {
         for random in [0, 1, u64::MAX] {
             let pause = at_least(Duration::from_secs(31062), random);
             assert!((31062..31062 + 61).contains(&pause.as_secs()));

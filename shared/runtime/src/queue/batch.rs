@@ -1,5 +1,5 @@
-//! Runs a batch of messages, each on its own: what fails, panics or runs out of time fails alone, and is
-//! returned to the queue for when it is due (`ReportBatchItemFailures`).
+//! Runs a batch of messages independently. A message that fails, panics or times out fails alone and returns to the
+//! queue until it is due (`ReportBatchItemFailures`).
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -15,35 +15,37 @@ use serde::de::DeserializeOwned;
 use crate::queue::{Queue, backoff};
 use crate::{aws, xray};
 
-/// Longest time that a message may be kept invisible, by SQS: 12 hours from when it was received.
+/// Longest visibility time-out: SQS allows 12 hours from when a message was received.
 const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 3600 - 300);
 /// The functions' time-out in the template.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long after Lambda began to count an event may reach its handler.
+/// How long an event may take to reach its handler after Lambda started the invocation's clock.
 const HANDED_OVER_WITHIN: Duration = Duration::from_secs(5);
-/// Kept back at the end of the invocation to return what was not done.
+/// Reserved at the end of the invocation to return unfinished messages.
 const RESERVE: Duration = Duration::from_secs(3);
-/// Of which this is for saying when it comes again.
+/// The part of the reserve for setting visibility time-outs.
 const TIME_TO_POSTPONE: Duration = Duration::from_secs(2);
-/// A record is not started with less than this left before the reserve.
+/// A message is started only if this much time is left before the reserve.
 const LEAST_TO_START: Duration = Duration::from_secs(2);
-/// Most records of a batch that are worked on at once: all of the largest batch that the template asks for.
+/// Messages handled at the same time: all of the largest batch that the template configures.
 const CONCURRENCY: usize = 10;
 
-/// Which invocation this is, and when it ends.
+/// The current invocation and its deadline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
-    /// Lambda's id of it.
+    /// Lambda's request id.
     pub request_id: String,
-    /// When Lambda ends it.
+    /// When Lambda ends the invocation.
     pub deadline: EpochMillis,
 }
 
 impl Invocation {
-    /// An invocation that begins now. It has the functions' whole time; what Lambda says of its end is taken where
-    /// it is about that, and is otherwise told by another clock: by one that is ahead of this instance's, which must
-    /// not promise more time than there is, or behind it, so that this instance would never believe it had any; or by
-    /// cargo-lambda's emulator, which tells every invocation the same moment of 1970.
+    /// An invocation that starts now and has the functions' full time-out.
+    ///
+    /// Lambda's deadline is used only if it is close to that. Otherwise it comes from a different clock:
+    /// - one ahead of this instance's would promise more time than there is;
+    /// - one behind it would leave no time at all;
+    /// - cargo-lambda's emulator gives every invocation the same moment of 1970.
     #[must_use]
     pub fn new(context: &Context, now: EpochMillis) -> Self {
         let told = EpochMillis(i64::try_from(context.deadline).unwrap_or(i64::MAX));
@@ -56,24 +58,24 @@ impl Invocation {
 /// One message of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message<K> {
-    /// The record's key that it carries.
+    /// The record key that the message carries.
     pub key: K,
-    /// The queue's id of it.
+    /// The message id in SQS.
     pub id: String,
-    /// How often it was received, this time included.
+    /// How often the message was received, including this time.
     pub receive_count: u32,
-    /// The trace that it is part of, if it is.
+    /// The trace that the message belongs to, if any.
     pub trace_header: Option<String>,
 }
 
-/// What became of a message.
+/// The result of handling a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handled {
-    /// There is nothing more to do: the queue forgets it.
+    /// Finished: the queue deletes the message.
     Done,
-    /// It must come again after this: it is not due, or somebody else is at work on it.
+    /// Not due, or in progress elsewhere: the message returns after this pause.
     Again(Duration),
-    /// It failed, and must come again after this.
+    /// Failed: the message returns after this pause.
     Failed(Duration),
 }
 
@@ -91,7 +93,7 @@ impl std::fmt::Debug for BatchRunner {
     }
 }
 
-/// How often a message was received, this time included.
+/// How often a message was received, including this time.
 fn receive_count(message: &SqsMessage) -> u32 {
     message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
 }
@@ -103,8 +105,8 @@ impl BatchRunner {
         Self { queue, clock, random }
     }
 
-    /// Hands each message to `handle`, all at once, until the invocation's end comes near, and
-    /// reports those that must come again. Their visibility is set to when they are due.
+    /// Passes all messages to `handle` concurrently until the deadline is near. Reports the messages that must return,
+    /// and sets their visibility time-outs to when they are due.
     pub async fn run<K, F, Fut>(&self, event: SqsEvent, invocation: &Invocation, handle: F) -> SqsBatchResponse
     where
         K: DeserializeOwned,
@@ -117,10 +119,10 @@ impl BatchRunner {
                 let receive_count = receive_count(&message);
                 let handled = self.run_one(&message, receive_count, invocation, handle).await;
                 if matches!(handled, Handled::Failed(_)) {
-                    // Lambda counts no error where a part of a batch failed: the template counts these lines. The number
-                    // tells a message that fails again and again from many that failed once.
+                    // Lambda counts no error for a partly failed batch, so the template counts these lines. The number
+                    // distinguishes a message that keeps failing from many that failed once.
                     let message_id = message.message_id.as_deref();
-                    tracing::error!(message_id, failed_attempt = receive_count, "failed; the message comes again");
+                    tracing::error!(message_id, failed_attempt = receive_count, "message failed; it will be retried");
                 }
                 (message, handled)
             })
@@ -154,13 +156,16 @@ impl BatchRunner {
         let id = message.message_id.clone().unwrap_or_default();
         let trace_header = message.attributes.get(xray::ATTRIBUTE).cloned();
         let Some(key) = message.body.as_deref().and_then(|body| serde_json::from_str(body).ok()) else {
-            // Nothing will make it readable: let it get to the dead letters soon.
-            tracing::error!(message_id = id, "message carries no record's key; it goes to the dead letters");
+            // It will never be readable, so let it reach the dead-letter queue soon.
+            tracing::error!(
+                message_id = id,
+                "message rejected: it holds no record key and goes to the dead-letter queue"
+            );
             return Handled::Failed(Duration::ZERO);
         };
         let left = self.clock.now().until(invocation.deadline).saturating_sub(RESERVE);
         if left < LEAST_TO_START {
-            tracing::warn!(message_id = id, "no time left to start this message; it comes again");
+            tracing::warn!(message_id = id, "message postponed: too little time left in this invocation");
             return Handled::Again(backoff::pause(receive_count, (self.random)()));
         }
         let work =
@@ -168,22 +173,22 @@ impl BatchRunner {
         match tokio::time::timeout(left, work.catch_unwind()).await {
             Ok(Ok(handled)) => handled,
             Ok(Err(_panic)) => {
-                tracing::error!(message_id = id, "a panic stopped this message");
+                tracing::error!(message_id = id, "message handler panicked");
                 Handled::Failed(backoff::pause(receive_count, (self.random)()))
             }
             Err(_elapsed) => {
-                tracing::error!(message_id = id, "the time limit stopped this message");
+                tracing::error!(message_id = id, "message handler timed out");
                 Handled::Failed(backoff::pause(receive_count, (self.random)()))
             }
         }
     }
 
-    /// Sets when the failed messages become visible again. If that fails they come after the queue's own
-    /// visibility time-out, so the error is only logged.
+    /// Sets the visibility time-outs of the messages that must return. If that fails, the queue's own visibility
+    /// time-out applies, so the error is only logged.
     async fn postpone(&self, failures: &[(SqsMessage, Duration)]) {
         for failures in failures.chunks(super::MAX_ENTRIES) {
             let entries = failures.iter().enumerate().filter_map(|(index, (message, after))| {
-                // Rounded up: a message that comes a moment too early would cost a receive for nothing.
+                // Rounded up: a message that returns a moment too early would waste a receive.
                 let seconds = after.min(&MAX_VISIBILITY).as_millis().div_ceil(1000);
                 ChangeMessageVisibilityBatchRequestEntry::builder()
                     .id(index.to_string())
@@ -201,11 +206,11 @@ impl BatchRunner {
             match tokio::time::timeout(TIME_TO_POSTPONE, request.send()).await {
                 Ok(Ok(output)) => {
                     for failed in output.failed {
-                        tracing::warn!(code = failed.code, "SQS did not postpone a message");
+                        tracing::warn!(code = failed.code, "visibility time-out not changed");
                     }
                 }
-                Ok(Err(error)) => tracing::warn!(error = aws::cause(&error), "SQS did not postpone messages"),
-                Err(_elapsed) => tracing::warn!("SQS did not postpone messages in time"),
+                Ok(Err(error)) => tracing::warn!(error = aws::cause(&error), "visibility time-outs not changed"),
+                Err(_elapsed) => tracing::warn!("visibility time-outs not changed: SQS did not answer in time"),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Queues: they carry keys, nothing else. Sending, receiving in batches, and when to come again.
+//! Queues, which carry record keys and nothing else: sending, receiving in batches, retry pauses.
 
 pub mod backoff;
 pub mod batch;
@@ -11,22 +11,22 @@ use thiserror::Error;
 
 use crate::aws::{self, Aws};
 
-/// Most messages in one request, by SQS.
+/// Maximum messages in one request, set by SQS.
 pub const MAX_ENTRIES: usize = 10;
 
-/// Why a key is not in its queue.
+/// Keys that could not be enqueued.
 #[derive(Debug, Error)]
-#[error("SQS did not take {count} of the keys for {queue_url}: {cause}")]
+#[error("cannot enqueue {count} key(s) to {queue_url}: {cause}")]
 pub struct SendError {
-    /// How many are missing.
+    /// How many keys are missing.
     pub count: usize,
-    /// Which queue.
+    /// The queue's URL.
     pub queue_url: String,
-    /// What SQS or the SDK says.
+    /// The error of SQS or the SDK.
     pub cause: String,
 }
 
-/// One queue, to send keys to.
+/// A queue to send keys to.
 #[derive(Debug, Clone)]
 pub struct Queue {
     pub(crate) client: aws_sdk_sqs::Client,
@@ -34,22 +34,22 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The queue with that URL, for a function.
+    /// The queue at `url`, over the function's client.
     #[must_use]
     pub fn open(aws: &Aws, url: String) -> Self {
         Self::new(aws.sqs(), url)
     }
 
-    /// The queue at that URL.
+    /// The queue at `url`.
     #[must_use]
     pub const fn new(client: aws_sdk_sqs::Client, url: String) -> Self {
         Self { client, url }
     }
 
-    /// Enqueues a record's key, as a part of the trace of `trace_header`, where there is one.
+    /// Enqueues a record key, as part of the trace in `trace_header` if there is one.
     ///
     /// # Errors
-    /// If SQS did not take it or its answer was lost: then it may be in the queue, which does no harm.
+    /// If SQS refused the key, or its answer was lost. The key may then be in the queue, which does no harm.
     pub async fn send<K: Serialize>(&self, key: &K, trace_header: Option<&str>) -> Result<(), SendError> {
         let mut message = self.client.send_message().queue_url(&self.url).message_body(as_message(key));
         if let Some(trace) = trace_header.and_then(trace_attribute) {
@@ -58,15 +58,15 @@ impl Queue {
         message.send().await.map(drop).map_err(|error| self.error(1, aws::cause(&error)))
     }
 
-    /// Enqueues several records' keys, ten a request.
+    /// Enqueues several record keys, ten per request.
     ///
     /// # Errors
-    /// If SQS did not take all of them: then some may be in the queue, which does no harm.
+    /// If SQS did not accept all keys. Some may then be in the queue, which does no harm.
     pub async fn send_all<K: Serialize>(&self, keys: &[K]) -> Result<(), SendError> {
         self.send_all_in_trace(keys, None).await
     }
 
-    /// As [`Self::send_all`], as a part of the trace of `trace_header`, where there is one.
+    /// Like [`Self::send_all`], as part of the trace in `trace_header` if there is one.
     ///
     /// # Errors
     /// As [`Self::send_all`].
@@ -105,15 +105,15 @@ impl Queue {
     }
 }
 
-/// A trace header as an attribute of a message.
+/// A trace header as a message attribute.
 fn trace_attribute(header: &str) -> Option<MessageSystemAttributeValue> {
     MessageSystemAttributeValue::builder().data_type("String").string_value(header).build().ok()
 }
 
-/// A key, or what else is sent as JSON, as a message. SQS and SNS refuse U+FFFE and U+FFFF, which an id may hold, so
-/// they are escaped.
+/// Serializes a key, or any other value, as the JSON of a message. Escapes U+FFFE and U+FFFF: an id may hold them, and
+/// SQS and SNS refuse them.
 pub fn as_message<K: Serialize>(key: &K) -> String {
-    // Serialising our own keys, structs of strings, cannot fail.
+    // Serializing keys, which are structs of strings, cannot fail.
     serde_json::to_string(key).unwrap_or_default().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_holds_only_what_sqs_takes_and_reads_back() {
+    fn characters_that_sqs_refuses_are_escaped_and_read_back() {
         let id = "\u{fffe}\u{ffff}\u{fffd}\\ufffe\u{10ffff}".to_owned();
         assert_eq!(as_message(&id), "\"\\ufffe\\uffff\u{fffd}\\\\ufffe\u{10ffff}\"");
         assert_eq!(serde_json::from_str::<String>(&as_message(&id)).unwrap(), id);

@@ -1,5 +1,4 @@
-//! A call to TOP as the relay thinks of it: which one, under which key, with which request, and whether it may
-//! be sent again when nobody knows how it ended.
+//! Calls to TOP: kind, lane, request, and whether a call may be sent again after an unknown outcome.
 
 pub mod itinerary_postback;
 pub mod ship_notify;
@@ -15,7 +14,7 @@ use crate::call::ship_notify::ConfirmBook;
 use crate::call::ticket_verify::TicketVerify;
 use crate::json::{self, FieldError};
 
-/// The three calls.
+/// The kinds of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -29,7 +28,7 @@ pub enum CallKind {
 }
 
 impl CallKind {
-    /// All calls.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::ItineraryPostback, Self::TicketVerify, Self::ShipNotify];
 
     /// The name in routes, keys, queues and logs.
@@ -42,7 +41,7 @@ impl CallKind {
         }
     }
 
-    /// The environment variable that holds the URL of its queue.
+    /// The environment variable with the URL of the call's queue.
     #[must_use]
     pub const fn queue_url_variable(self) -> &'static str {
         match self {
@@ -52,7 +51,7 @@ impl CallKind {
         }
     }
 
-    /// The call of that name, if there is one.
+    /// The call with this name, if there is one.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
@@ -65,19 +64,19 @@ impl fmt::Display for CallKind {
     }
 }
 
-/// Whether a call may be sent again when nobody knows whether it took effect.
+/// Whether a call may be sent again after an unknown outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Resend {
-    /// Once more changes nothing at TOP.
+    /// A repeat changes nothing at TOP.
     Again,
-    /// Once more may do it twice: a person must look.
+    /// A repeat may take effect twice. The call needs attention.
     Never,
 }
 
 impl Resend {
-    /// The name on records.
+    /// The name in records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -87,12 +86,12 @@ impl Resend {
     }
 }
 
-/// One thing that TOP can be told about: what a call is about, whoever asks for it.
+/// One thing that TOP can be told about: the subject of a call, independent of who asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lane {
-    /// Which call.
+    /// The kind of call.
     pub call: CallKind,
-    /// The business's id: `alitrip_order_id`, `out_relation_order_id`, `total#…` or `key#…`.
+    /// The business id: `alitrip_order_id`, `out_relation_order_id`, `total#…` or `key#…`.
     pub id: String,
 }
 
@@ -103,13 +102,13 @@ impl std::fmt::Display for Lane {
 }
 
 impl Lane {
-    /// Where a redemption that counts each time is told: named by the caller's key.
+    /// The lane of a redemption that counts each time it is sent. The caller's key identifies it.
     #[must_use]
     pub fn redemption(key: &str) -> Self {
         Self { call: CallKind::TicketVerify, id: format!("key#{key}") }
     }
 
-    /// Reads `call/id`.
+    /// Parses `call/id`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (call, id) = text.split_once('/')?;
@@ -117,7 +116,7 @@ impl Lane {
     }
 }
 
-/// What a call says.
+/// The request of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CallRequest {
     /// See [`FlightItineraryRequest`].
@@ -129,10 +128,10 @@ pub enum CallRequest {
 }
 
 impl CallRequest {
-    /// Reads and checks a request in TOP's field names; for the two wrapped calls, what is inside the wrapper.
+    /// Reads and checks a request with TOP's field names. For the two wrapped calls, `body` is the inner object.
     ///
     /// # Errors
-    /// Names the field that the call's page does not know, asks for, or types otherwise.
+    /// Names the field that is unknown, missing, or of the wrong type according to the call's page.
     pub fn from_json(kind: CallKind, body: &Value) -> Result<Self, FieldError> {
         let request = match kind {
             CallKind::ItineraryPostback => Self::ItineraryPostback(json::read(body)?),
@@ -142,21 +141,21 @@ impl CallRequest {
         match &request {
             Self::ItineraryPostback(itinerary) => itinerary.check()?,
             Self::TicketVerify(verify) => verify.check()?,
-            // TOP lets a success go without passengers, and judges the rest itself.
+            // TOP accepts a success without passengers and validates the rest itself.
             Self::ShipNotify(_) => {}
         }
         Ok(request)
     }
 
-    /// Reads what [`CallRequest::to_json`] wrote.
+    /// Reads the output of [`CallRequest::to_json`].
     ///
     /// # Errors
-    /// If a record was changed by hand into something that is no request.
+    /// If a manual edit of the record left something that is not a request.
     pub fn from_stored(kind: CallKind, json: &str) -> Result<Self, FieldError> {
         Self::from_json(kind, &json::parse_object(json.as_bytes())?)
     }
 
-    /// Which call this is a request of.
+    /// The kind of call.
     #[must_use]
     pub const fn kind(&self) -> CallKind {
         match self {
@@ -166,11 +165,11 @@ impl CallRequest {
         }
     }
 
-    /// The request as JSON, members in the page's order: the string that is stored, digested, and (for the
-    /// wrapped calls) signed and sent.
+    /// The request as JSON, with members in the page's order. This string is stored, digested and, for the wrapped
+    /// calls, signed and sent.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Serialising our own structs of strings and numbers cannot fail.
+        // Serialising these structs of strings and numbers cannot fail.
         match self {
             Self::ItineraryPostback(itinerary) => serde_json::to_string(itinerary),
             Self::TicketVerify(verify) => serde_json::to_string(verify),
@@ -179,8 +178,9 @@ impl CallRequest {
         .unwrap_or_default()
     }
 
-    /// What TOP is told about: the business's own id, so it is one thing whoever asks for it. A redemption of a total is
-    /// about its order. One that counts each time is about itself, so the caller's `key` names it.
+    /// The lane of the request. Its id is the business id, independent of who asks for the call. A redemption total is
+    /// about its order. A redemption that counts each time it is sent is about itself, so the caller's `key` identifies
+    /// it.
     #[must_use]
     pub fn lane(&self, key: &str) -> Lane {
         let id = match self {
@@ -196,15 +196,15 @@ impl CallRequest {
         Lane { call: self.kind(), id }
     }
 
-    /// Whether the request may be sent again when nobody knows whether it took effect.
+    /// Whether the request may be sent again after an unknown outcome.
     #[must_use]
     pub const fn resend(&self) -> Resend {
         match self {
-            // TOP's page: idempotent on alitrip_order_id; after the first success nothing changes any more.
+            // TOP's page: idempotent on alitrip_order_id; after the first success nothing changes.
             Self::ShipNotify(_) => Resend::Again,
-            // The same numbers told twice are the same numbers (inferred: the page is silent).
+            // Telling TOP the same numbers twice changes nothing (inferred: the page is silent).
             Self::ItineraryPostback(_) => Resend::Again,
-            // A running total can be told twice; "one more used" cannot.
+            // A total can be told twice; "one more used" cannot.
             Self::TicketVerify(verify) if verify.tells_total() => Resend::Again,
             Self::TicketVerify(_) => Resend::Never,
         }
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_is_what_top_is_told_about() {
+    fn lane_is_the_business_id_or_the_callers_key() {
         let lane = |kind, body| request(kind, body).lane("K").to_string();
         let ship = |success| json!({"agent_order_id": "A", "alitrip_order_id": "38", "success": success});
         assert_eq!(lane(CallKind::ShipNotify, ship(true)), "ship-notify/38");
@@ -235,18 +235,18 @@ mod tests {
     }
 
     #[test]
-    fn only_a_write_off_of_one_more_is_never_sent_again() {
+    fn only_counting_redemptions_are_never_sent_again() {
         let verify = |write_off_type: Value| {
             request(CallKind::TicketVerify, json!({"order_id": 1, "write_off_type": write_off_type})).resend()
         };
         assert_eq!(verify(json!(1)), Resend::Again);
         assert_eq!(verify(json!("1")), Resend::Again);
         assert_eq!(verify(json!(0)), Resend::Never);
-        assert_eq!(verify(json!(null)), Resend::Never, "absent is the ordinary kind, 0");
+        assert_eq!(verify(json!(null)), Resend::Never, "absent means 0");
     }
 
     #[test]
-    fn a_stored_request_reads_back_the_same() {
+    fn stored_request_round_trips() {
         let body = json!({"agent_order_id": "A", "alitrip_order_id": "38", "success": false, "total_price": 0});
         let ship = request(CallKind::ShipNotify, body);
         assert_eq!(CallRequest::from_stored(CallKind::ShipNotify, &ship.to_json()).unwrap(), ship);

@@ -1,16 +1,16 @@
-//! `alitrip.ship.order.notify`: tell Fliggy that a ship order's tickets were issued, or that issuing failed.
+//! `alitrip.ship.order.notify`: tells Fliggy that a ship order's tickets were issued, or that issuing failed.
 //!
-//! Idempotent on `alitrip_order_id`: a failed call may be repeated; after the first success later calls return
-//! the first result and change nothing; all tickets or none (the call's page).
+//! According to the call's page, it is idempotent on `alitrip_order_id`. A failed call may be repeated. After the first
+//! success, later calls return the first result and change nothing. It covers all tickets of an order or none.
 
 use serde::{Deserialize, Serialize};
 
 use crate::json;
 
-/// The form field that holds the request. The odd name is the page's.
+/// The form field with the request. The unusual name is from the call's page.
 pub const FIELD: &str = "confirm_book_r_q";
 
-/// The page's `ShipAgentConfirmBookRq`.
+/// `ShipAgentConfirmBookRq` on the call's page.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -23,53 +23,53 @@ pub struct ConfirmBook {
     #[serde(deserialize_with = "json::filled_text")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub alitrip_order_id: String,
-    /// Where tickets are fetched.
+    /// Where to collect the tickets.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub fetch_tickets_address: Option<String>,
-    /// Number to fetch all tickets with.
+    /// Number for collecting all tickets.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub fetch_tickets_number: Option<String>,
-    /// Password to fetch all tickets with.
+    /// Password for collecting all tickets.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub fetch_tickets_pwd: Option<String>,
     /// Taobao's order id.
     #[serde(default, deserialize_with = "json::optional_integer", skip_serializing_if = "Option::is_none")]
     pub main_biz_order_id: Option<i64>,
-    /// Text message to the traveller.
+    /// Message to the traveller.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Further attributes, as a JSON string.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub order_attr: Option<String>,
-    /// Who travels, with which tickets.
+    /// The passengers and their tickets.
     #[serde(default, deserialize_with = "json::list", skip_serializing_if = "Vec::is_empty")]
     pub passenger_list: Vec<Passenger>,
-    /// Whether the tickets were issued. Sent whichever it is.
+    /// Whether the tickets were issued. Sent in both cases.
     #[serde(deserialize_with = "json::boolean")]
     pub success: bool,
-    /// How many tickets.
+    /// Number of tickets.
     #[serde(default, deserialize_with = "json::optional_integer", skip_serializing_if = "Option::is_none")]
     pub ticket_count: Option<i64>,
-    /// At which gate tickets are checked.
+    /// The gate where tickets are checked.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub ticket_wicket: Option<String>,
     /// The order's price; the page does not state its unit.
     #[serde(default, deserialize_with = "json::optional_integer", skip_serializing_if = "Option::is_none")]
     pub total_price: Option<i64>,
-    /// Why issuing failed: a code of a table that is not published.
+    /// Why issuing failed: a code from a table that is not published.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub failed_code: Option<String>,
 }
 
-/// The page's `ShipAgentConfirmBookPassengerInfo`.
+/// `ShipAgentConfirmBookPassengerInfo` on the call's page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Passenger {
-    /// Number of the passenger's certificate.
+    /// Number of the passenger's identity document.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub passenger_cert_no: Option<String>,
-    /// Type of that certificate.
+    /// Type of that document.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub passenger_cert_type: Option<String>,
     /// The passenger's id.
@@ -83,12 +83,12 @@ pub struct Passenger {
     pub ticket_list: Vec<Ticket>,
 }
 
-/// The page's `ShipAgentConfirmBookTicketInfo`.
+/// `ShipAgentConfirmBookTicketInfo` on the call's page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ticket {
-    /// Number of the electronic ticket.
+    /// E-ticket number.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub e_ticket_no: Option<String>,
     /// Description.
@@ -104,7 +104,7 @@ pub struct Ticket {
     /// Price in fen.
     #[serde(deserialize_with = "json::integer")]
     pub ticket_price: i64,
-    /// Password to fetch the ticket with.
+    /// Password for collecting the ticket.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub ticket_pwd: Option<String>,
     /// Seat.
@@ -126,7 +126,7 @@ pub struct Ticket {
     /// Further attributes, as a JSON string.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub ext_attr: Option<String>,
-    /// When the ticket ends: `yyyy-MM-dd HH:mm:ss`, GMT+8.
+    /// When the ticket expires: `yyyy-MM-dd HH:mm:ss`, GMT+8.
     #[serde(default, deserialize_with = "json::optional_china_time", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::china_time"))]
     pub expire_time: Option<String>,

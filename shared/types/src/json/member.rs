@@ -1,4 +1,4 @@
-//! How members are read: lenient where partners are. Used as serde's `deserialize_with`.
+//! Lenient deserialisers for members, for serde's `deserialize_with`. They accept the variants that partners send.
 
 use std::marker::PhantomData;
 
@@ -6,25 +6,25 @@ use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
-/// Marks the messages below, which never hold a value.
+/// The prefix of the messages below, which never hold a value.
 pub(super) const EXPECTED: &str = "expected ";
 
 fn expected<E: serde::de::Error>(what: &str) -> E {
     E::custom(format!("{EXPECTED}{what}"))
 }
 
-/// A string; a number is taken too, with every digit that was sent.
+/// Reads a string. Also accepts a number and keeps every digit.
 ///
 /// # Errors
-/// Anything else is refused.
+/// For any other type.
 pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     optional_text(deserializer)?.ok_or_else(|| expected("a string"))
 }
 
-/// As [`text`]; `null` is as good as absent.
+/// Like [`text`]; `null` counts as absent.
 ///
 /// # Errors
-/// A boolean, list or object is refused.
+/// For a boolean, list or object.
 pub fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     match Value::deserialize(deserializer).map_err(|_| D::Error::custom("expected a string"))? {
         Value::Null => Ok(None),
@@ -34,17 +34,17 @@ pub fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     }
 }
 
-/// The digits of a number, as [`text`] takes them: JSON's `-0` is `0`.
+/// The digits of a number, as [`text`] reads them. JSON's `-0` becomes `0`.
 #[must_use]
 pub fn digits(number: &Number) -> String {
     let digits = number.to_string();
     if digits == "-0" { "0".to_owned() } else { digits }
 }
 
-/// As [`text`]; anything else is as good as absent.
+/// Like [`text`]; any other type counts as absent.
 ///
 /// # Errors
-/// None of its own.
+/// Only those of the deserialiser.
 pub fn text_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => Some(text),
@@ -53,8 +53,8 @@ pub fn text_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     })
 }
 
-/// A member that decides nothing: described as a `T`, taken whatever it holds, and never read. It stays in the body
-/// that is recorded.
+/// A member that no decision needs. The schema describes it as a `T`; any value is accepted and ignored. The recorded
+/// body keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unread<T>(PhantomData<T>);
 
@@ -89,33 +89,34 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for Unread<T> {
     }
 }
 
-/// A string that is not empty.
+/// Reads a non-empty string.
 ///
 /// # Errors
-/// An empty string is refused, as is anything that [`text`] refuses.
+/// For an empty string, and as [`text`].
 pub fn filled_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = text(deserializer)?;
-    if text.is_empty() { Err(expected("a string that is not empty")) } else { Ok(text) }
+    if text.is_empty() { Err(expected("a non-empty string")) } else { Ok(text) }
 }
 
-/// A member of a secret that is filled in: the template creates it empty, and what an empty one signs anybody can sign.
+/// Reads a member of a secret, which must be filled in. The template creates secrets empty, and anybody can sign with
+/// an empty secret.
 ///
 /// # Errors
-/// If it is no text, or empty.
+/// If the value is empty or not a string.
 pub fn filled_in<'de, T: From<String>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.is_empty() { Err(D::Error::custom("is empty")) } else { Ok(text.into()) }
 }
 
-/// A whole number, written as a number or as a string of digits; `2.0` is one, too.
+/// Reads a whole number from a number or a string of digits. Also accepts `2.0`.
 ///
 /// # Errors
-/// Other fractions, exponents, other text, and what does not fit 64 bits are refused.
+/// For other fractions, exponents, other strings, and numbers that do not fit into 64 bits.
 pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     optional_integer(deserializer)?.ok_or_else(|| expected("a whole number"))
 }
 
-/// As [`integer`]; `null` and the empty string are as good as absent.
+/// Like [`integer`]; `null` and the empty string count as absent.
 ///
 /// # Errors
 /// As [`integer`].
@@ -134,11 +135,10 @@ pub fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     whole.parse().map(Some).map_err(|_| expected("a whole number"))
 }
 
-/// A decimal amount, written as a number or as a string, kept digit for digit; `null` and the empty string
-/// are as good as absent.
+/// Reads a decimal amount from a number or a string and keeps every digit. `null` and the empty string count as absent.
 ///
 /// # Errors
-/// Anything else is refused.
+/// For anything else.
 pub fn optional_decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Number>, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Null => Ok(None),
@@ -149,26 +149,26 @@ pub fn optional_decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     }
 }
 
-/// `true` or `false`.
+/// Reads `true` or `false`.
 ///
 /// # Errors
-/// Anything else is refused.
+/// For anything else.
 pub fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Value::deserialize(deserializer)?.as_bool().ok_or_else(|| expected("true or false"))
 }
 
-/// A list; `null` is as good as an empty one.
+/// Reads a list; `null` counts as an empty list.
 ///
 /// # Errors
-/// Anything else is refused, and so is an element of the wrong type.
+/// For anything else, and for an element of the wrong type.
 pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// A list of strings, each as [`text`] takes it.
+/// Reads a list of strings, each like [`text`]. `null` counts as an empty list.
 ///
 /// # Errors
-/// Anything else is refused.
+/// For anything else.
 pub fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let Some(values) = Option::<Vec<Value>>::deserialize(deserializer)? else { return Ok(Vec::new()) };
     let text = |value| match value {
@@ -179,13 +179,13 @@ pub fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, 
     values.into_iter().map(text).collect()
 }
 
-/// A time as TOP writes it, `yyyy-MM-dd HH:mm:ss`; `null` is as good as absent.
+/// Reads a time in TOP's format, `yyyy-MM-dd HH:mm:ss`. `null` counts as absent.
 ///
 /// # Errors
-/// Anything else is refused.
+/// For anything else.
 pub fn optional_china_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     match optional_text(deserializer)? {
-        Some(time) if !crate::time::is_china_time(&time) => Err(expected("a time written yyyy-MM-dd HH:mm:ss")),
+        Some(time) if !crate::time::is_china_time(&time) => Err(expected("a time in the format yyyy-MM-dd HH:mm:ss")),
         time => Ok(time),
     }
 }

@@ -1,5 +1,5 @@
-//! Reading JSON from outside: lenient where partners are, with errors that name the field and never repeat
-//! a value (it may be somebody's name or ticket password).
+//! Reads JSON from outside. Lenient for partners. Errors name the field and never repeat a value, which may be a name
+//! or a ticket password.
 
 mod member;
 mod unique;
@@ -11,32 +11,32 @@ use serde_json::Value;
 
 pub use self::member::*;
 
-/// Largest body taken, in bytes. It must fit a DynamoDB item (400 KB) beside the rest of its record.
+/// Maximum size of a body, in bytes. It must fit into a DynamoDB item (400 KB) together with the rest of its record.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// Why a body was not taken. Its text names the field and what it should be, never what it was.
+/// Why a body was rejected. The message names the field and the expected value, never the value found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// Path of the field at fault, such as `vouchers[0].voucher_type`; empty if it is the body as a whole.
+    /// Path of the field, such as `vouchers[0].voucher_type`; empty for the whole body.
     pub field: String,
-    /// What is wrong with it, such as `is missing`.
+    /// The problem, such as `is missing`.
     pub problem: String,
 }
 
 impl FieldError {
-    /// A fault of the field at `field`.
+    /// An error in the field at the path `field`.
     pub fn at(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
     }
 
-    /// The fault, of a value that is itself at `parent`.
+    /// Prefixes the path with `parent`.
     #[must_use]
     pub fn within(self, parent: &str) -> Self {
         let separator = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
         Self { field: format!("{parent}{separator}{}", self.field), problem: self.problem }
     }
 
-    /// A fault of the body as a whole.
+    /// An error in the whole body.
     pub fn body(problem: impl Into<String>) -> Self {
         Self::at("", problem)
     }
@@ -54,37 +54,37 @@ impl fmt::Display for FieldError {
 
 impl std::error::Error for FieldError {}
 
-/// The byte order mark that some systems write before UTF-8 text.
+/// The byte order mark that some systems write before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A body without the byte order mark that it may begin with.
+/// Removes a leading byte order mark.
 #[must_use]
 pub fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
 }
 
-/// Parses a body that must be one JSON object. A byte order mark before it is ignored. If a key occurs twice in an
-/// object, the last one counts.
+/// Parses a body that must be one JSON object. Ignores a leading byte order mark. If a key occurs twice in an object,
+/// the last one counts.
 ///
 /// # Errors
-/// If the bytes are not UTF-8, not JSON, or JSON but no object. The position is told, the text is not.
+/// If the bytes are not UTF-8, not JSON, or not an object. The error has the position, not the text.
 pub fn parse_object(body: &[u8]) -> Result<Value, FieldError> {
     let body = without_mark(body);
     if body.is_empty() {
         return Err(FieldError::body("is empty: send a JSON object"));
     }
     let text = std::str::from_utf8(body)
-        .map_err(|error| FieldError::body(format!("is not UTF-8 from byte {} on", error.valid_up_to())))?;
+        .map_err(|error| FieldError::body(format!("is not valid UTF-8 at byte {}", error.valid_up_to())))?;
     let value: Value = serde_json::from_str(text).map_err(|error| {
         FieldError::body(format!("is not valid JSON at line {}, column {}", error.line(), error.column()))
     })?;
     if value.is_object() { Ok(value) } else { Err(FieldError::body("must be a JSON object")) }
 }
 
-/// As [`parse_object`], but no key may occur twice in an object: two readers could take different values.
+/// Like [`parse_object`], but rejects duplicate keys, because two readers could use different values.
 ///
 /// # Errors
-/// As [`parse_object`]; names the first duplicate key.
+/// As [`parse_object`]. Also names the first duplicate key.
 pub fn parse_unambiguous_object(body: &[u8]) -> Result<Value, FieldError> {
     let value = parse_object(body)?;
     match unique::duplicate_key(without_mark(body)) {
@@ -96,7 +96,7 @@ pub fn parse_unambiguous_object(body: &[u8]) -> Result<Value, FieldError> {
 /// Reads `value` as a `T`.
 ///
 /// # Errors
-/// Names the field that is missing, not known, or of the wrong type.
+/// Names the field that is missing, unknown, or of the wrong type.
 pub fn read<T: DeserializeOwned>(value: &Value) -> Result<T, FieldError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
@@ -104,7 +104,7 @@ pub fn read<T: DeserializeOwned>(value: &Value) -> Result<T, FieldError> {
         let parent = if path == "." { "" } else { &path };
         let field = match (parent.is_empty(), leaf) {
             (_, None) => parent.to_owned(),
-            // An unknown field is in the path already; a missing one is not.
+            // The path already contains an unknown field, but not a missing one.
             (false, Some(leaf)) if parent == leaf || parent.ends_with(&format!(".{leaf}")) => parent.to_owned(),
             (true, Some(leaf)) => leaf,
             (false, Some(leaf)) => format!("{parent}.{leaf}"),
@@ -113,14 +113,14 @@ pub fn read<T: DeserializeOwned>(value: &Value) -> Result<T, FieldError> {
     })
 }
 
-/// Turns serde's message, which may quote the value found, into one that does not.
+/// Rewrites serde's message, which may quote the value found, into a field name and a problem without the value.
 fn without_values(message: &str) -> (Option<String>, String) {
     let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
     if message.starts_with("missing field") {
         return (quoted(message), "is missing".to_owned());
     }
     if message.starts_with("unknown field") {
-        return (quoted(message), "is not known here".to_owned());
+        return (quoted(message), "is not supported".to_owned());
     }
     if let Some(expectation) = message.strip_prefix(member::EXPECTED) {
         return (None, format!("must be {expectation}"));
@@ -131,7 +131,7 @@ fn without_values(message: &str) -> (Option<String>, String) {
     if message.contains("expected struct") || message.contains("expected a map") {
         return (None, "must be an object".to_owned());
     }
-    (None, "is of the wrong type or has a value that is not allowed".to_owned())
+    (None, "has the wrong type or a value that is not allowed".to_owned())
 }
 
 #[cfg(test)]
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_may_come_as_a_string_or_a_number_and_keeps_every_digit() {
+    fn numbers_are_read_from_strings_and_numbers_with_every_digit() {
         let read =
             body(r#"{"id":92233720368547758089,"count":"9007199254740993","price":"25.580","names":["a",1]}"#).unwrap();
         assert_eq!(read.id, "92233720368547758089");
@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_field_and_never_the_value() {
+    fn error_names_the_field_and_never_the_value() {
         let cases = [
             (r#"{"id":"secret","inner":[{"kind":1},{"kind":"secret"}]}"#, "field inner[1].kind must be a whole number"),
             (r#"{"id":"x","inner":[{}]}"#, "field inner[0].kind is missing"),
-            (r#"{"id":"x","inner":[{"kind":1,"odd":"secret"}]}"#, "field inner[0].odd is not known here"),
-            (r#"{"id":"x","odd":"secret"}"#, "field odd is not known here"),
+            (r#"{"id":"x","inner":[{"kind":1,"odd":"secret"}]}"#, "field inner[0].odd is not supported"),
+            (r#"{"id":"x","odd":"secret"}"#, "field odd is not supported"),
             (r#"{}"#, "field id is missing"),
-            (r#"{"id":""}"#, "field id must be a string that is not empty"),
+            (r#"{"id":""}"#, "field id must be a non-empty string"),
             (r#"{"id":["secret"]}"#, "field id must be a string"),
             (r#"{"id":"x","count":1.5}"#, "field count must be a whole number"),
             (r#"{"id":"x","count":"1."}"#, "field count must be a whole number"),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicate_keys_are_named_with_their_place_at_every_depth() {
+    fn duplicate_keys_are_reported_with_their_path_at_every_depth() {
         let numbers =
             r#"{"a":1e400,"b":[12345678901234567890123,-0.10,true,null,""],"c":{"a":1},"d":[{"a":1},{"a":2}]}"#;
         assert_eq!(parse_unambiguous_object(numbers.as_bytes()).unwrap(), parse_object(numbers.as_bytes()).unwrap());
@@ -223,21 +223,21 @@ mod tests {
     }
 
     #[test]
-    fn byte_order_mark_is_ignored_once_and_only_at_the_beginning() {
+    fn one_leading_byte_order_mark_is_ignored() {
         assert_eq!(parse_object("\u{feff}{\"a\":\"\u{feff}\"}".as_bytes()).unwrap()["a"], "\u{feff}");
         assert_eq!(parse_object("\u{feff}".as_bytes()).unwrap_err(), FieldError::body("is empty: send a JSON object"));
         assert!(parse_object("\u{feff}\u{feff}{}".as_bytes()).is_err());
     }
 
     #[test]
-    fn what_is_no_json_object_is_refused() {
+    fn anything_but_a_json_object_is_rejected() {
         for (bytes, message) in [
             (&b""[..], "the body is empty: send a JSON object"),
             (b"null", "the body must be a JSON object"),
             (b"[]", "the body must be a JSON object"),
             (b"\"secret\"", "the body must be a JSON object"),
             (b"{\"a\":", "the body is not valid JSON at line 1, column 5"),
-            (b"{\"a\":\"\xff\"}", "the body is not UTF-8 from byte 6 on"),
+            (b"{\"a\":\"\xff\"}", "the body is not valid UTF-8 at byte 6"),
             (b"{\"a\":\"\x01\"}", "the body is not valid JSON at line 1, column 7"),
         ] {
             assert_eq!(parse_object(bytes).unwrap_err().to_string(), message);

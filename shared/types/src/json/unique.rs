@@ -1,4 +1,4 @@
-//! Finds keys that occur twice in an object.
+//! Finds duplicate keys in JSON objects.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,16 +6,16 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
-/// The first key that occurs twice in an object of this JSON.
+/// The path of the first duplicate key in an object, if there is one.
 pub(super) fn duplicate_key(json: &[u8]) -> Option<String> {
     let mut duplicate = None;
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    // That it is JSON was found before.
+    // An error is either the duplicate key or impossible: the caller has parsed the JSON already.
     let _ = UniqueKeys { at: &Place::Root, duplicate: &mut duplicate }.deserialize(&mut deserializer);
     duplicate
 }
 
-/// Where a value is in a body.
+/// The path of a value in a body.
 enum Place<'a> {
     Root,
     Member(&'a Self, &'a str),
@@ -33,7 +33,7 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// Goes through JSON, builds nothing, and stops at the first key that occurs twice in an object.
+/// Walks through JSON without building values and stops at the first duplicate key in an object.
 struct UniqueKeys<'a> {
     at: &'a Place<'a>,
     duplicate: &'a mut Option<String>,
@@ -94,9 +94,9 @@ impl<'de> Visitor<'de> for UniqueKeys<'_> {
             let at = Place::Member(self.at, &name);
             if names.contains(&name) {
                 *self.duplicate = Some(at.to_string());
-                return Err(A::Error::custom("a key occurs twice"));
+                return Err(A::Error::custom("duplicate key"));
             }
-            // A number of any size is a map, too: of one member that serde_json alone knows.
+            // serde_json passes a number of any size as a map with one private member.
             members.next_value_seed(UniqueKeys { at: &at, duplicate: &mut *self.duplicate })?;
             names.insert(name);
         }

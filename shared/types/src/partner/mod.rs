@@ -1,4 +1,4 @@
-//! The partners who call us: their wire types, how they show who they are, and how they are answered.
+//! The partners' wire formats: their notifications and the responses they expect.
 
 pub mod sctt;
 pub mod tsy;
@@ -8,12 +8,12 @@ use serde_json::Value;
 use crate::json::{self, FieldError};
 use crate::order::{OrderId, Partner, UNUSABLE_ID};
 
-/// Top-level members that differ from one delivery of a notification to the next.
+/// Top-level members that differ between deliveries of one notification.
 pub const CHANGES_ON_RESEND: [&str; 2] = ["sign", "request_time"];
 
 impl Partner {
-    /// The body that acknowledges a notification, byte for byte as the partner's page shows it. TSY's `code`
-    /// is a string, SCTT's a number.
+    /// The response body that acknowledges a notification, byte for byte as on the partner's page. TSY's `code` is a
+    /// string, SCTT's a number.
     #[must_use]
     pub const fn acknowledgement(self) -> &'static str {
         match self {
@@ -22,7 +22,7 @@ impl Partner {
         }
     }
 
-    /// The body of a refusal in the partner's own shape. `message` must hold nothing personal.
+    /// The response body of a refusal in the partner's format. `message` must not hold personal data.
     #[must_use]
     pub fn refusal(self, status: u16, message: &str) -> String {
         let message = serde_json::Value::from(message);
@@ -33,8 +33,8 @@ impl Partner {
     }
 }
 
-/// Whose order a body is about: ours by the first of `names`, or else, where that is absent or empty, the partner's by
-/// the second, which is not looked at otherwise.
+/// The order that a body is about. The first of `names` is the member with the company's order id, the second the one
+/// with the partner's. The second is read only if the first is absent or empty.
 pub(crate) fn named_order(body: &Value, names: [&str; 2]) -> Result<OrderId, FieldError> {
     for name in names {
         let id = match &body[name] {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn acknowledgements_are_those_of_the_partners_pages() {
+    fn acknowledgements_match_the_partners_pages() {
         let bodies: serde_json::Value =
             serde_json::from_str(include_str!("../../testdata/inbound-bodies.json")).unwrap();
         for (partner, name) in [(Partner::Tsy, "tsy_ack"), (Partner::Sctt, "sctt_ack")] {
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_keeps_the_partners_shape() {
+    fn refusal_has_the_partners_format() {
         assert_eq!(Partner::Tsy.refusal(400, "say \"why\""), r#"{"msg":"say \"why\"","code":"400"}"#);
         assert_eq!(Partner::Sctt.refusal(401, "no"), r#"{"code":401,"msg":"no","data":null}"#);
     }

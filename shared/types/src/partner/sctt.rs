@@ -1,7 +1,7 @@
-//! SCTT's pushes: the voucher push tells an order's status, and its vouchers once it is booked; the cancel push tells
-//! what became of cancellations.
+//! SCTT's pushes. The voucher push has an order's status, and its vouchers once the order is booked. The cancel push
+//! has the results of cancellations.
 //!
-//! Source: SCTT's pages "voucher push" and "cancel push".
+//! Sources: SCTT's pages "voucher push" and "cancel push".
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
@@ -10,15 +10,15 @@ use crate::json::{self, FieldError, Unread};
 use crate::order::OrderId;
 use crate::partner::named_order;
 
-/// The voucher push in record keys.
+/// The name of the voucher push in record keys.
 pub const VOUCHER_PUSH: &str = "voucher-push";
-/// The cancel push in record keys.
+/// The name of the cancel push in record keys.
 pub const CANCEL_PUSH: &str = "cancel-push";
 
-/// The members that name an order: our number, and SCTT's.
+/// The members with an order's id: the company's and SCTT's.
 const NAMES: [&str; 2] = ["trade_number", "order_code"];
 
-/// `order_status`: the order waits to be booked.
+/// `order_status`: the order is not booked yet.
 pub const WAITING: i64 = 1;
 /// `order_status`: the order is booked.
 pub const BOOKED: i64 = 2;
@@ -29,44 +29,43 @@ pub const CANCELLED: i64 = 4;
 
 /// `cancel_status`: the cancellation failed.
 pub const CANCEL_FAILED: i64 = 1;
-/// `cancel_status`: the cancellation waits to be done.
+/// `cancel_status`: the cancellation is pending.
 pub const CANCEL_WAITING: i64 = 2;
 /// `cancel_status`: the cancellation is done.
 pub const CANCEL_DONE: i64 = 3;
 
-/// How a push shows that it is SCTT's. The page's sample of the voucher push leaves all of it out, though its table
-/// lists it, so it is optional, and checked only where configured ([`super::authentication`]). A member of the wrong
-/// type is as good as absent.
+/// The members that authenticate a push. The page's table lists them, but its sample of the voucher push has none of
+/// them. They are therefore optional and checked only if configured. A member of the wrong type counts as absent.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Envelope {
-    /// The company's number at SCTT.
+    /// The company's merchant id at SCTT.
     #[serde(default, deserialize_with = "json::text_if_any")]
     pub merchant_id: Option<String>,
-    /// When this delivery was sent: `yyyy-MM-dd HH:mm:ss`, taken to be GMT+8 (the page names no zone).
+    /// When this delivery was sent: `yyyy-MM-dd HH:mm:ss`, read as GMT+8 (the page names no time zone).
     #[serde(default, deserialize_with = "json::text_if_any")]
     pub request_time: Option<String>,
-    /// The signature, upper-case hex.
+    /// The signature in upper-case hex.
     #[serde(default, deserialize_with = "json::text_if_any")]
     pub sign: Option<String>,
 }
 
 impl Envelope {
-    /// Reads it off a push.
+    /// Reads the members from a push.
     ///
     /// # Errors
-    /// Names the field that is of the wrong type.
+    /// Names the field of the wrong type.
     pub fn from_json(body: &Value) -> Result<Self, FieldError> {
         json::read(body)
     }
 }
 
-/// What SCTT says of an order. Members that are not listed are kept with the record.
+/// The status and vouchers of an order. The record keeps members that are not listed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(extend("anyOf" = [{"required": ["trade_number"]}, {"required": ["order_code"]}])))]
 pub struct VoucherPush {
-    /// Our order id.
+    /// The company's order id.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub trade_number: Unread<Option<String>>,
@@ -77,47 +76,47 @@ pub struct VoucherPush {
     /// The order's price: a decimal amount of `order_currency`.
     #[serde(default)]
     pub total_price: Unread<Option<Number>>,
-    /// A three-letter code by the page, though its sample shows `A$`.
+    /// A three-letter currency code according to the page. Its sample shows `A$`.
     #[serde(default)]
     pub order_currency: Unread<Option<String>>,
     /// 1 waiting, 2 booked, 3 failed, 4 cancelled.
     #[serde(deserialize_with = "json::integer")]
     pub order_status: i64,
-    /// How vouchers are had; 1 is at once.
+    /// How vouchers are delivered; 1 is immediately.
     #[serde(default)]
     pub certificate_mode: Unread<Option<i64>>,
-    /// Address of the itinerary.
+    /// URL of the itinerary.
     #[serde(default, deserialize_with = "json::text_if_any")]
     pub travel_itinerary_url: Option<String>,
-    /// Groups of vouchers. They decide only where the order is booked, so the push is taken even if they cannot be read.
+    /// Groups of vouchers. They matter only for a booked order, so a push with unreadable vouchers is accepted.
     #[serde(default = "no_vouchers", deserialize_with = "vouchers")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<VoucherGroup>"))]
     pub vouchers: Result<Vec<VoucherGroup>, FieldError>,
-    /// What is left of the company's credit: a decimal amount.
+    /// The company's remaining credit: a decimal amount.
     #[serde(default)]
     pub surplus_quota: Unread<Option<Number>>,
-    /// 1 never, 2 by hand, 3 by rule, 4 no change, 5 free before a date is booked.
+    /// 1 never, 2 manually, 3 by rule, 4 no change, 5 free before a date is booked.
     #[serde(default)]
     pub cancel_type: Unread<Option<i64>>,
-    /// Why it was refused.
+    /// The reason of a refusal.
     #[serde(default)]
     pub remark: Unread<Option<String>>,
-    /// Rules of cancelling.
+    /// Cancellation rules.
     #[serde(default)]
     pub cancels: Unread<Vec<CancelRule>>,
 }
 
-/// A confirmation with its vouchers.
+/// A confirmation and its vouchers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VoucherGroup {
-    /// Address of the confirmation.
+    /// URL of the confirmation.
     #[serde(default, deserialize_with = "json::optional_text")]
     pub confirmation_url: Option<String>,
-    /// Remarks on it.
+    /// Remarks on the confirmation.
     #[serde(default)]
     pub confirm_remarks: Unread<Option<String>>,
-    /// Its vouchers.
+    /// The vouchers.
     #[serde(default, deserialize_with = "json::list")]
     pub voucherlist: Vec<Voucher>,
 }
@@ -129,43 +128,43 @@ pub struct Voucher {
     /// 1 PDF, 2 bar code, 3 QR code, 4 confirmation number, 5 URL.
     #[serde(deserialize_with = "json::integer")]
     pub voucher_type: i64,
-    /// Filled for 1 and 5.
+    /// URL; filled for types 1 and 5.
     #[serde(default, deserialize_with = "json::optional_text")]
     pub voucher_url: Option<String>,
-    /// Confirmation number; filled for 2, 3 and 4.
+    /// Confirmation number; filled for types 2, 3 and 4.
     #[serde(default, deserialize_with = "json::optional_text")]
     pub voucher_confirmation: Option<String>,
-    /// Verification number; filled for 2, 3 and 4.
+    /// Verification number; filled for types 2, 3 and 4.
     #[serde(default, deserialize_with = "json::optional_text")]
     pub voucher_verification: Option<String>,
 }
 
-/// One rule of cancelling.
+/// A cancellation rule.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CancelRule {
-    /// 1 to 5; what each means is not published.
+    /// 1 to 5; the meanings are not published.
     #[serde(default)]
     pub canr_type: Unread<Option<i64>>,
-    /// First day, or days before.
+    /// First day, or number of days before.
     #[serde(default)]
     pub canr_startday: Unread<Option<String>>,
     /// Last day.
     #[serde(default)]
     pub canr_endday: Unread<Option<String>>,
-    /// Share kept.
+    /// Percentage that is kept.
     #[serde(default)]
     pub canr_percent: Unread<Option<String>>,
-    /// In words.
+    /// The rule as text.
     #[serde(default)]
     pub canr_text: Unread<Option<String>>,
 }
 
 impl VoucherPush {
-    /// Reads a notification and whose order it is about.
+    /// Reads a notification and the order that it is about.
     ///
     /// # Errors
-    /// Names the field that is missing, of the wrong type, or no usable id.
+    /// Names the field that is missing, of the wrong type, or not a usable id.
     pub fn from_json(body: &Value) -> Result<(OrderId, Self), FieldError> {
         Ok((named_order(body, NAMES)?, json::read(body)?))
     }
@@ -176,10 +175,10 @@ impl VoucherPush {
         matches!(self.order_status, FAILED | CANCELLED)
     }
 
-    /// All vouchers, over all groups, in the order of the push.
+    /// The vouchers of all groups, in the order of the push.
     ///
     /// # Errors
-    /// Names the field because of which they cannot be read.
+    /// Names the unreadable field.
     pub fn vouchers(&self) -> Result<Vec<&Voucher>, &FieldError> {
         Ok(self.vouchers.as_ref()?.iter().flat_map(|group| &group.voucherlist).collect())
     }
@@ -196,7 +195,7 @@ fn vouchers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Result<Vec<Vou
 }
 
 impl Voucher {
-    /// Confirmation and verification number, if this is a kind of voucher that has them and they are filled.
+    /// Confirmation and verification number; `None` if the voucher's type has none, or both are empty.
     #[must_use]
     pub fn codes(&self) -> Option<VoucherCodes> {
         let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -206,7 +205,7 @@ impl Voucher {
     }
 }
 
-/// What a traveller shows to be let on board.
+/// The codes that a traveller shows for boarding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VoucherCodes {
     /// Confirmation number.
@@ -215,12 +214,12 @@ pub struct VoucherCodes {
     pub verification: Option<String>,
 }
 
-/// What became of the cancellation of one order. Members that are not listed are kept with the record.
+/// The result of cancelling one order. The record keeps members that are not listed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(extend("anyOf" = [{"required": ["trade_number"]}, {"required": ["order_code"]}])))]
 pub struct Cancellation {
-    /// Our order id.
+    /// The company's order id.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub trade_number: Unread<Option<String>>,
@@ -228,44 +227,44 @@ pub struct Cancellation {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub order_code: Unread<Option<String>>,
-    /// What each value means is not published.
+    /// The meanings of the values are not published.
     #[serde(default)]
     pub cancel_type: Unread<Option<i64>>,
     /// 1 failed, 2 waiting, 3 done.
     #[serde(deserialize_with = "json::integer")]
     pub cancel_status: i64,
-    /// In words.
+    /// A remark.
     #[serde(default)]
     pub remark: Unread<Option<String>>,
 }
 
-/// What became of the cancellations of some orders.
+/// The results of cancelling one or more orders.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CancelPush {
-    /// Of which orders: at least one.
+    /// One entry per order, at least one.
     #[serde(deserialize_with = "json::list")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub orderlist: Vec<Cancellation>,
 }
 
-/// The entries of a push, each to be read on its own.
+/// The entries of a push, to be read one by one.
 #[derive(Deserialize)]
 struct CancelEntries {
     #[serde(deserialize_with = "json::list")]
     orderlist: Vec<Value>,
 }
 
-/// Longest member around the list that is recorded with each order: name and value as JSON, in bytes.
+/// Maximum length of a member outside the list that is recorded with each order: name plus value as JSON, in bytes.
 const MAX_KEPT_BYTES: usize = 96;
-/// Most members around the list that are recorded with each order.
+/// Maximum number of members outside the list that are recorded with each order.
 const MAX_KEPT: usize = 8;
 
 impl Cancellation {
-    /// Reads a push: whose orders it tells of, in its order; what is wrong with an entry that names no order or no status.
+    /// Reads the orders of a push, in its order. An entry without a usable order id or status is an error in the list.
     ///
     /// # Errors
-    /// Names the field that is missing or of the wrong type, if no entry can be used.
+    /// If no entry is usable: names the field that is missing or of the wrong type.
     pub fn orders_of(body: &Value) -> Result<Vec<Result<OrderId, FieldError>>, FieldError> {
         let CancelEntries { orderlist } = json::read(body)?;
         let entry = |(index, entry): (usize, Value)| {
@@ -282,9 +281,9 @@ impl Cancellation {
         }
     }
 
-    /// Of a push, what is recorded of its entries at `indices`: the push as if it told of those alone, so it does not
-    /// depend on the others. Of the members around the list, only the first few short scalars are kept: 3,000 orders
-    /// would repeat all the others 3,000 times.
+    /// The part of a push to record for its entries at `indices`: the push with only these entries, so it does not
+    /// depend on the others. Outside the list, it keeps only the first few short scalars, because 3,000 orders would
+    /// repeat all other members 3,000 times.
     #[must_use]
     pub fn part_of(body: &Value, indices: &[usize]) -> Value {
         let is_short = |(name, value): &(&String, &Value)| {
@@ -297,20 +296,20 @@ impl Cancellation {
         Value::Object(kept.chain([("orderlist".to_owned(), Value::Array(entries))]).collect())
     }
 
-    /// Reads what was recorded of one order.
+    /// Reads the recorded push of one order.
     ///
     /// # Errors
-    /// If it is not a push that tells of one order.
+    /// If it is not a push with exactly one order.
     pub fn from_json(body: &Value) -> Result<Self, FieldError> {
         let push: CancelPush = json::read(body)?;
         let mut orders = push.orderlist.into_iter();
         match (orders.next(), orders.next()) {
             (Some(order), None) => Ok(order),
-            _ => Err(FieldError::at("orderlist", "must name one order")),
+            _ => Err(FieldError::at("orderlist", "must name exactly one order")),
         }
     }
 
-    /// Whether the order is cancelled.
+    /// Whether the cancellation is done.
     #[must_use]
     pub const fn is_done(&self) -> bool {
         self.cancel_status == CANCEL_DONE
@@ -327,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_sample_reads_with_and_without_its_authentication_fields() {
+    fn published_sample_is_read_with_and_without_authentication_fields() {
         for name in ["sctt_voucher_push", "sctt_voucher_push_seed_shape_without_auth_fields"] {
             let (order_id, push) = VoucherPush::from_json(&samples()[name]).unwrap();
             assert_eq!((order_id.as_str(), push.order_status), ("T-1", BOOKED));
@@ -337,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_code_names_the_order_where_the_trade_number_is_empty() {
+    fn order_code_identifies_the_order_if_trade_number_is_empty() {
         for body in [
             json!({"trade_number": "", "order_code": 9007199254740993_i64, "order_status": "2"}),
             json!({"trade_number": null, "order_code": "9007199254740993", "order_status": 2}),
@@ -347,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_missing_or_of_the_wrong_type_is_named() {
+    fn error_names_a_field_that_is_missing_or_has_the_wrong_type() {
         for (body, message) in [
             (json!({"order_status": 2}), "field trade_number is missing, and so is order_code: send one of them"),
             (json!({"trade_number": "T"}), "field order_status is missing"),
@@ -362,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_vouchers_name_the_field_and_leave_the_push_readable() {
+    fn push_with_unreadable_vouchers_is_read_and_the_field_is_named() {
         for (vouchers, message) in [
             (json!({}), "field vouchers must be a list"),
             (
@@ -378,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancel_push_is_split_into_pushes_of_one_order_each() {
+    fn cancel_push_is_split_into_one_push_per_order() {
         let body = &samples()["sctt_cancel_push_of_two"];
         assert_eq!(Cancellation::from_json(&samples()["sctt_cancel_push"]).unwrap().cancel_status, CANCEL_DONE);
         let ids: Vec<_> =
@@ -394,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_a_cancel_push_is_named_with_its_place() {
+    fn error_in_a_cancel_push_names_the_path() {
         for (orders, message) in [
             (json!([]), "field orderlist must name at least one order"),
             (json!({}), "field orderlist must be a list"),

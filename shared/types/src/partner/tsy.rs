@@ -1,7 +1,7 @@
-//! TSY's (hkramble's) notifications: a flight's tickets were issued, or were not; what a change costs; what became of
-//! a change. No body carries a signature, time or event id.
+//! The notifications of TSY (hkramble): tickets of a flight issued or rejected, the price of a change, and the result
+//! of a change. No body has a signature, time or event id.
 //!
-//! Source: TSY's pages "IssueNotify" (four strings; `type` is `issued` or `rejected`; `msg` is the reason of a
+//! Sources: TSY's pages "IssueNotify" (four strings; `type` is `issued` or `rejected`; `msg` is the reason of a
 //! rejection and empty otherwise) and "ChangePricePush". The body of ChangeResultPush is not published.
 
 use serde::Deserialize;
@@ -12,29 +12,29 @@ use crate::json::{self, FieldError, Unread};
 use crate::order::{OrderId, UNUSABLE_ID};
 use crate::partner::{CHANGES_ON_RESEND, named_order};
 
-/// IssueNotify in record keys.
+/// The name of IssueNotify in record keys.
 pub const ISSUE_NOTIFY: &str = "issue-notify";
-/// ChangePricePush in record keys.
+/// The name of ChangePricePush in record keys.
 pub const CHANGE_PRICE_PUSH: &str = "change-price-push";
-/// ChangeResultPush in record keys.
+/// The name of ChangeResultPush in record keys.
 pub const CHANGE_RESULT_PUSH: &str = "change-result-push";
-/// How the order id begins under which a change's result is kept that names no order; some of its digest follows, so that
-/// each has a place of its own.
+/// The prefix of the order id for a change result that names no order. The beginning of its digest follows, so each
+/// result has a separate record.
 const NO_ORDER: &str = "-";
-/// How much of the digest.
+/// How many digits of the digest follow.
 const SHOWN_OF_DIGEST: usize = 16;
 
-/// What TSY says of an order. Members that are not listed are kept with the record.
+/// Tickets of an order were issued or rejected. The record keeps members that are not listed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct IssueNotify {
-    /// Why issuing failed; empty when it did not.
+    /// Why issuing failed; empty if it did not fail.
     #[serde(default)]
     pub msg: Unread<Option<String>>,
     /// TSY's order number.
     #[serde(rename = "orderNo", default)]
     pub order_no: Unread<String>,
-    /// Our order id.
+    /// The company's order id.
     #[serde(rename = "orderId", deserialize_with = "json::filled_text")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub order_id: String,
@@ -44,10 +44,10 @@ pub struct IssueNotify {
 }
 
 impl IssueNotify {
-    /// Reads a notification and whose order it is about.
+    /// Reads a notification and the order that it is about.
     ///
     /// # Errors
-    /// Names the field that is missing, of the wrong type, or no usable id.
+    /// Names the field that is missing, of the wrong type, or not a usable id.
     pub fn from_json(body: &Value) -> Result<(OrderId, Self), FieldError> {
         let notification: Self = json::read(body)?;
         let order_id = OrderId::try_from(notification.order_id.clone());
@@ -55,7 +55,7 @@ impl IssueNotify {
     }
 }
 
-/// What a change costs. Only the members that name the order are read; all of it is kept with the record.
+/// The price of a change. Only the members with the order's id are read; the record keeps the whole body.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(extend("anyOf" = [{"required": ["merchantOrder"]}, {"required": ["orderNum"]}])))]
@@ -63,21 +63,21 @@ pub struct ChangePricePush {
     /// `Change_Price`.
     #[serde(rename = "informType", default)]
     pub inform_type: Unread<String>,
-    /// Our order id.
+    /// The company's order id.
     #[serde(rename = "merchantOrder", default)]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub merchant_order: Unread<Option<String>>,
-    /// TSY's number of the change's order.
+    /// TSY's number of the change order.
     #[serde(rename = "orderNum", default)]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::id"))]
     pub order_num: Unread<Option<String>>,
-    /// TSY's number of the order that is changed.
+    /// TSY's number of the original order.
     #[serde(rename = "parentOrderNum", default)]
     pub parent_order_num: Unread<Option<String>>,
-    /// What all of it costs: a decimal amount.
+    /// The total price: a decimal amount.
     #[serde(rename = "totalfee", default)]
     pub total_fee: Unread<Option<Number>>,
-    /// Of each leg.
+    /// The fees of each leg.
     #[serde(rename = "feeList", default)]
     pub fee_list: Unread<Vec<ChangeFee>>,
     /// 1 if the change may be voided.
@@ -85,42 +85,43 @@ pub struct ChangePricePush {
     pub permit_void: Unread<Option<i64>>,
 }
 
-/// What the change of one leg costs: decimal amounts of `currency`.
+/// The fees for changing one leg: decimal amounts of `currency`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChangeFee {
-    /// Of all amounts.
+    /// The currency of all amounts.
     #[serde(default)]
     pub currency: Unread<Option<String>>,
-    /// For changing.
+    /// The change fee.
     #[serde(rename = "changeFee", default)]
     pub change_fee: Unread<Option<Number>>,
-    /// More for the ticket.
+    /// The fare difference.
     #[serde(rename = "ticketDiffFee", default)]
     pub ticket_diff_fee: Unread<Option<Number>>,
-    /// More for taxes.
+    /// The tax difference.
     #[serde(rename = "taxDiffFee", default)]
     pub tax_diff_fee: Unread<Option<Number>>,
-    /// Together.
+    /// The total.
     #[serde(rename = "totalPricePer", default)]
     pub total_price_per: Unread<Option<Number>>,
 }
 
 impl ChangePricePush {
-    /// Reads a notification and whose order it is about.
+    /// Reads a notification and the order that it is about.
     ///
     /// # Errors
-    /// Names the field that is missing, of the wrong type, or no usable id.
+    /// Names the field that is missing, of the wrong type, or not a usable id.
     pub fn from_json(body: &Value) -> Result<(OrderId, Self), FieldError> {
         Ok((named_order(body, ["merchantOrder", "orderNum"])?, json::read(body)?))
     }
 }
 
-/// Whose order a ChangeResultPush is about. Its body is not published, so that any JSON object is taken, and all of it kept
-/// with the record: ours by `merchantOrder`, else TSY's by `orderNum`, else none's, if neither is there and usable.
+/// The order that a ChangeResultPush is about. Its body is not published, so any JSON object is accepted and recorded
+/// in full. The order id is the company's `merchantOrder`, or else TSY's `orderNum`. If neither is usable, the id is
+/// made from the body's digest.
 ///
 /// # Errors
-/// None in practice: the id that is made here is a usable one.
+/// None in practice: an id made from the digest is usable.
 pub fn order_of_change_result(body: &Value) -> Result<OrderId, FieldError> {
     let usable = |field: &str| match &body[field] {
         Value::String(id) => OrderId::try_from(id.clone()).ok(),
@@ -141,7 +142,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_published_sample_reads() {
+    fn published_samples_are_read() {
         let bodies: Value = serde_json::from_str(include_str!("../../testdata/inbound-bodies.json")).unwrap();
         let (order_id, issued) = IssueNotify::from_json(&bodies["tsy_issued"]).unwrap();
         assert_eq!((order_id.as_str(), issued.kind.as_str()), ("P-1001", "issued"));
@@ -150,11 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn a_field_missing_or_of_the_wrong_type_is_named() {
+    fn error_names_a_field_that_is_missing_or_has_the_wrong_type() {
         let whole = json!({"msg": "", "orderNo": "1", "orderId": "P", "type": "issued"});
         for (field, value, message) in [
             ("orderId", None, "field orderId is missing"),
-            ("orderId", Some(json!("")), "field orderId must be a string that is not empty"),
+            ("orderId", Some(json!("")), "field orderId must be a non-empty string"),
             ("orderId", Some(json!("a\u{0}")), "field orderId must be 1 to 256 bytes long without control characters"),
             ("orderId", Some(json!(null)), "field orderId must be a string"),
             ("type", Some(json!(["issued"])), "field type must be a string"),
@@ -169,13 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn an_id_sent_as_a_number_keeps_every_digit() {
+    fn numeric_id_keeps_every_digit() {
         let body = serde_json::from_str(r#"{"orderNo":1,"orderId":9223372036854775809123,"type":"issued"}"#).unwrap();
         assert_eq!(IssueNotify::from_json(&body).unwrap().0.as_str(), "9223372036854775809123");
     }
 
     #[test]
-    fn the_price_of_a_change_is_our_orders_or_else_tsys() {
+    fn change_price_uses_our_order_id_or_else_tsys() {
         let bodies: Value = serde_json::from_str(include_str!("../../testdata/inbound-bodies.json")).unwrap();
         let mut body = bodies["tsy_change_price"].clone();
         assert_eq!(ChangePricePush::from_json(&body).unwrap().0.as_str(), "P-1001");
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_result_of_a_change_is_any_object() {
+    fn change_result_accepts_any_object() {
         let too_long = "P".repeat(257);
         for (body, order_id) in [
             (json!({"merchantOrder": "P-1001", "orderNum": "1"}), "P-1001"),
@@ -206,7 +207,7 @@ mod tests {
             let order_id = none(body);
             assert!(order_id.starts_with('-') && order_id.len() == 17, "{order_id}");
         }
-        assert_ne!(none(&some), none(&json!({})), "each has a place of its own");
-        assert_eq!(none(&some), none(&some.clone()), "a repeat has that of the first");
+        assert_ne!(none(&some), none(&json!({})), "different bodies have different order ids");
+        assert_eq!(none(&some), none(&some.clone()), "a repeat has the order id of the first delivery");
     }
 }

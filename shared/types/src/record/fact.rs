@@ -1,4 +1,4 @@
-//! The facts of an order: what partners, the booking system, people and senders said that is not decided yet.
+//! The facts of an order, from partners, the booking system, operators and senders.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::notification::{NotificationKind, NotificationState, Says};
 use crate::reason::Reason;
 use crate::time::EpochMillis;
 
-/// What the booking system said of the order.
+/// The order's link as the booking system put it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkFact {
-    /// How often the link was put.
+    /// Number of times the link was put.
     pub version: i64,
     /// The link's JSON.
     pub body: Body,
@@ -22,23 +22,23 @@ pub struct LinkFact {
     pub at: EpochMillis,
     /// The IAM identity that put it.
     pub by: String,
-    /// Recognises the write after its answer was lost.
+    /// Identifies the write if its response was lost.
     #[serde(default)]
     pub token: String,
 }
 
 impl LinkFact {
-    /// The same, for the history.
+    /// The link's entry for the history.
     #[must_use]
     pub fn replaced(&self) -> ReplacedLink {
         ReplacedLink { version: self.version, at: self.at, by: self.by.clone() }
     }
 }
 
-/// A link that another one replaced, for the history.
+/// A replaced link, for the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplacedLink {
-    /// How often the link had been put.
+    /// Number of times the link had been put.
     pub version: i64,
     /// When it was put.
     pub at: EpochMillis,
@@ -46,43 +46,43 @@ pub struct ReplacedLink {
     pub by: String,
 }
 
-/// One notification: what a partner said, however often.
+/// One notification with all its deliveries.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
-    /// Its kind.
+    /// The kind of notification.
     pub kind: NotificationKind,
-    /// The body of the first delivery; `None` after the notification was summarised.
+    /// The body of the first delivery; `None` once the notification was summarised.
     pub body: Option<Body>,
-    /// When the first delivery came.
+    /// When the first delivery arrived.
     pub first: EpochMillis,
-    /// When the last delivery came that was decided.
+    /// When the last decided delivery arrived.
     pub last: Option<EpochMillis>,
-    /// How many deliveries were decided.
+    /// Number of decided deliveries.
     #[serde(default, skip_serializing_if = "is_default")]
     pub deliveries: u32,
-    /// The newest `request_time` that a delivery had.
+    /// The newest `request_time` of its deliveries.
     pub request_time: Option<String>,
-    /// Tokens of the last deliveries: an SDK's repeat of one write is no delivery.
+    /// Tokens of the last deliveries. They tell an SDK's repeat of one write from another delivery.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tokens: Vec<String>,
-    /// What it says, once it was decided for the first time.
+    /// What it implies for TOP; `None` until the first decision.
     pub says: Option<Says>,
-    /// Its place among the order's notifications, from 1, in the order in which they first came.
+    /// Its number among the order's notifications, from 1, by first delivery.
     #[serde(default, skip_serializing_if = "is_default")]
     pub number: u32,
-    /// What became of it; received while there is none.
+    /// Its state; `None` counts as received.
     pub state: Option<NotificationState>,
-    /// Why it waits, needs a person, or leads to nothing.
+    /// Why it waits, needs attention, or leads to nothing: the reason's code.
     pub reason: Option<String>,
     /// When its state last changed.
     pub decided: Option<EpochMillis>,
-    /// The lane that it led to, as `call/id`.
+    /// The lane that it leads to, as `call/id`.
     pub lane: Option<String>,
 }
 
 impl Notification {
-    /// A notification as its first delivery writes it.
+    /// A new notification, as its first delivery writes it.
     #[must_use]
     pub const fn received(kind: NotificationKind, body: Body, first: EpochMillis) -> Self {
         Self {
@@ -103,24 +103,24 @@ impl Notification {
     }
 }
 
-/// What became of one attempt.
+/// The outcome of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Attempted {
-    /// TOP has it.
+    /// TOP has the call.
     Succeeded(Reply),
-    /// TOP refused it for good.
+    /// TOP refused the call for good.
     Refused(Failure),
-    /// TOP certainly did not execute it: due again then.
+    /// TOP certainly did not execute the call. It is due again at this time.
     NotExecuted(EpochMillis, Failure),
-    /// Nobody knows, and it may be sent again: due then.
+    /// Unknown, and the call may be sent again. It is due at this time.
     Resend(EpochMillis, Failure),
-    /// Nobody knows, and it must not be sent again.
+    /// Unknown, and the call must not be sent again.
     Unknown(Failure),
 }
 
 impl Attempted {
-    /// What TOP or the network said, where it failed.
+    /// The details of a failure, from TOP or the network.
     #[must_use]
     pub const fn failure(&self) -> Option<&Failure> {
         match self {
@@ -144,34 +144,34 @@ impl Attempted {
     }
 }
 
-/// What a person says of a call of which nobody knows how it ended, or which TOP refused.
+/// How an operator resolves a call whose outcome is unknown or that TOP refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Resolution {
-    /// It took effect.
+    /// The call took effect.
     Succeeded,
-    /// It did not take effect; do not retry.
+    /// The call did not take effect; do not retry.
     Rejected,
-    /// It did not take effect; send it again.
+    /// The call did not take effect; retry it.
     Retry,
 }
 
-/// What a person has done with an order.
+/// An operator's request about a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Word {
-    /// Decide again; what TOP refused is sent again, and a repeat that needed a person counts.
+    /// Decide again. A refused call is sent again, and a repeated notification that needed attention counts.
     Replay,
-    /// A person handled it: take it off the attention list, for the reasons that it had.
+    /// The operator handled the record: take it off the attention list for these reasons.
     Dismiss(BTreeSet<Reason>),
-    /// Do not send what was certainly not sent yet.
+    /// Do not send a call that was certainly not sent yet.
     Withdraw,
-    /// The order will never be linked.
+    /// Close the order, because it will never be linked.
     Close,
-    /// How the call ended that is the target.
+    /// Set the outcome of the target's call.
     Resolve(Resolution),
-    /// A call is submitted.
+    /// Submit a call.
     Submit(Box<Submission>),
 }
 
@@ -192,7 +192,7 @@ impl Word {
     }
 }
 
-/// A fact that is not decided yet.
+/// An undecided fact.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -201,50 +201,50 @@ pub enum Fact {
     Delivery {
         /// The notification's digest.
         digest: String,
-        /// When it came.
+        /// When the delivery arrived.
         at: EpochMillis,
         /// The delivery's `request_time`.
         time: Option<String>,
-        /// Made once for the delivery.
+        /// Unique to the delivery.
         token: String,
     },
-    /// The booking system put a link, which stands in the record.
+    /// The booking system put a link. The record holds the link itself.
     Linked {
         /// The link that it replaced.
         was: Option<ReplacedLink>,
     },
-    /// A person said something.
+    /// An operator made a request.
     Said {
-        /// What.
+        /// The request.
         word: Word,
-        /// The IAM identity.
+        /// The operator's IAM identity.
         by: String,
-        /// Why.
+        /// The operator's note.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         note: String,
-        /// When.
+        /// When the request was made.
         at: EpochMillis,
-        /// Recognises the write after its answer was lost.
+        /// Identifies the write if its response was lost.
         token: String,
     },
-    /// An attempt ended while other facts came.
+    /// An attempt ended after other facts had arrived.
     Ended {
         /// The sender's token.
         owner: String,
-        /// How.
+        /// The outcome.
         attempted: Attempted,
-        /// When.
+        /// When the attempt ended.
         at: EpochMillis,
     },
 }
 
-/// Who told an order to stop.
+/// How an operator stopped an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stopped {
-    /// Its call was withdrawn.
+    /// The operator withdrew its call.
     Withdrawn,
-    /// It was closed.
+    /// The operator closed it.
     Closed,
 }

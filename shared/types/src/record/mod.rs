@@ -1,11 +1,13 @@
-//! The order record: everything that is known and done about one order, in one DynamoDB item.
+//! The order record: all facts and all state of one order, in one DynamoDB item.
 //!
-//! Every write raises `revision`, except the sweep's and the hint of a record that waits for a lane. A writer that read the
-//! record first requires that `revision` has not changed. Deliveries, claims and the fallback of a finish need no reading and have conditions of their own.
-//! Facts that are not decided yet stand in `facts`, in the order in which DynamoDB took them; each decision folds them
-//! into the record. While there are any, nobody claims a call.
+//! Every write raises `revision`, except the sweep's and the hint of a record that waits for a lane. A writer that read
+//! the record first requires that `revision` has not changed. Deliveries, claims and the fallback of a finish read
+//! nothing first and have their own conditions.
 //!
-//! Attributes that this version does not know are kept as they are.
+//! Undecided facts are in `facts`, in the order in which DynamoDB accepted them. Each decision folds them into the
+//! record. While there are undecided facts, no sender claims a call.
+//!
+//! Attributes that this version does not know are kept unchanged.
 
 mod fact;
 mod target;
@@ -25,33 +27,33 @@ use crate::order::{OrderId, OrderKey, Partner};
 use crate::reason::Reason;
 use crate::time::EpochMillis;
 
-/// How long after something should have happened by itself the sweep looks.
+/// How long the sweep waits after something should have happened by itself.
 pub const GRACE: Duration = Duration::from_secs(5 * 60);
-/// The shortest and the longest time between two looks at a record that waits.
+/// The minimum and maximum time between two looks at a record that waits.
 const PACE: (Duration, Duration) = (Duration::from_secs(15 * 60), Duration::from_secs(6 * 3600));
-/// Bodies and owners are kept this much longer than the record.
+/// How much longer than the record its bodies and owners are kept.
 pub const SPARE: Duration = Duration::from_secs(60 * 24 * 3600);
-/// Longest JSON text, in bytes, that stands in the record itself. Longer ones are items of their own.
+/// Maximum length of a JSON string in the record itself, in bytes. A longer one is a separate item.
 pub const INLINE_BYTES: usize = 1024;
-/// Most entries of the history; older ones are dropped first.
+/// Maximum number of history entries. Older entries are dropped first.
 pub const MAX_HISTORY: usize = 40;
-/// Most notifications whose details the record keeps; older ones are summarised.
+/// Maximum number of notifications in full. Older ones are summarised.
 pub const MAX_NOTIFICATIONS: usize = 30;
-/// How many hex digits of a SHA-256 name a body or a request.
+/// Number of hex digits of the SHA-256 that identify a body or a request.
 const DIGEST_DIGITS: usize = 32;
 
-/// Which record: what the queues carry.
+/// Identifies a record. The queues carry these keys.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum RecordKey {
-    /// An order's.
+    /// The record of an order.
     Order(OrderKey),
-    /// That of a call which people submit.
+    /// The record of submitted calls on one lane.
     Submission(Lane),
 }
 
 impl RecordKey {
-    /// Whether the record is one of redemptions.
+    /// Whether the record is for redemptions.
     #[must_use]
     pub fn is_redemption(&self) -> bool {
         matches!(self, Self::Submission(lane) if lane.call == CallKind::TicketVerify)
@@ -66,10 +68,10 @@ impl RecordKey {
         }
     }
 
-    /// The record with that partition key; `None` if it is not one of these.
+    /// Parses a partition key; `None` if it is not a record's.
     #[must_use]
     pub fn parse(pk: &str) -> Option<Self> {
-        // An id may hold a "#"; neither a partner's nor a call's name does.
+        // An id may contain "#"; the names of partners and calls do not.
         if let Some(submission) = pk.strip_prefix("submission#") {
             let (call, id) = submission.split_once('#')?;
             return Some(Self::Submission(Lane { call: CallKind::named(call)?, id: id.to_owned() }));
@@ -80,7 +82,7 @@ impl RecordKey {
     }
 }
 
-/// The key of no record.
+/// A key that no record has.
 impl Default for RecordKey {
     fn default() -> Self {
         Self::Submission(Lane { call: CallKind::TicketVerify, id: String::new() })
@@ -96,28 +98,28 @@ impl std::fmt::Display for RecordKey {
     }
 }
 
-/// Texts that records name, by digest.
+/// Stored JSON strings by digest.
 pub type Bodies = HashMap<String, String>;
 
-/// What was found of a lane that the record does not hold yet.
+/// The state of a lane that the record does not hold yet.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum LaneFound {
-    /// The record may take it, or holds it.
+    /// The record may take the lane, or holds it.
     #[default]
     Free,
-    /// Another record holds it, and told TOP this (a request's digest), if it told anything.
+    /// Another record holds the lane. It told TOP the request with this digest, if any.
     Held(Option<String>),
-    /// Its owner has not decided yet.
+    /// The lane's owner has not decided yet.
     Undecided,
 }
 
-/// When the sweep looks again at a record to which nothing has happened for `idle`.
+/// When the sweep looks again at a record that has had no new fact for `idle`.
 #[must_use]
 pub fn next_look(idle: Duration, now: EpochMillis) -> EpochMillis {
     now.plus(idle.clamp(PACE.0, PACE.1))
 }
 
-/// The name of a JSON text: equal texts have equal names.
+/// The digest of a JSON string: equal strings have equal digests.
 #[must_use]
 pub fn digest_of(json: &str) -> String {
     let mut digest = sha256_hex(json.as_bytes());
@@ -125,144 +127,146 @@ pub fn digest_of(json: &str) -> String {
     digest
 }
 
-/// A JSON text that the record holds itself, or names.
+/// A JSON string, either in the record or in a separate item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Body {
-    /// The text itself.
+    /// The string itself.
     Inline(String),
-    /// The digest of a text that is the item `body#{digest}`.
+    /// The digest of the item `body#{digest}` that holds the string.
     Stored(String),
 }
 
 impl Body {
-    /// The body for a text: inline if it is short.
+    /// Creates the body for a string: inline up to [`INLINE_BYTES`].
     #[must_use]
     pub fn of(json: &str) -> Self {
         if json.len() <= INLINE_BYTES { Self::Inline(json.to_owned()) } else { Self::Stored(digest_of(json)) }
     }
 }
 
-/// Why a person must look, and since when.
+/// Why a record needs attention, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attention {
-    /// Since when.
+    /// When the record began to need attention.
     pub since: EpochMillis,
-    /// Why.
+    /// Why it needs attention.
     pub reasons: BTreeSet<Reason>,
 }
 
-/// Something that happened to an order and stands nowhere else in its record.
+/// An event in the life of an order that the record holds nowhere else.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its number in the record, from 1.
+    /// The entry's number in the record, from 1.
     pub n: u32,
     /// When it happened.
     pub at: EpochMillis,
-    /// What: a word's name, an attempt's outcome, `link_replaced`, `withdrawn`, `repeated`.
+    /// The event: the name of an operator's request, the outcome of an attempt, `link_replaced`, `withdrawn`,
+    /// `repeated`.
     pub what: String,
-    /// The lane that it is about, as `call/id`.
+    /// The lane that the event is about, as `call/id`.
     pub lane: Option<String>,
     /// The target's generation.
     #[serde(default, skip_serializing_if = "is_default")]
     pub generation: u32,
-    /// The attempt.
+    /// The attempt number.
     #[serde(default, skip_serializing_if = "is_default")]
     pub attempt: u32,
-    /// The digest of the notification that it is about.
+    /// The digest of the notification that the event is about.
     pub digest: Option<String>,
-    /// Who did it.
+    /// Who caused the event.
     pub by: Option<String>,
-    /// Recognises a person's word.
+    /// Identifies an operator's request.
     pub token: Option<String>,
-    /// A person's note, or what it was about.
+    /// The operator's note, or a detail of the event.
     pub note: Option<String>,
-    /// What TOP or the network said.
+    /// The details of a failure, from TOP or the network.
     pub failure: Option<Failure>,
 }
 
-/// The order record. A submission's record is of the same kind, without notifications.
+/// The order record. A submission's record has the same type, without notifications.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OrderRecord {
-    /// Which record.
+    /// The record's key.
     #[serde(skip)]
     pub key: RecordKey,
-    /// Raised by every write but the sweep's. Begins at the time in milliseconds, so it never restarts below an old one.
+    /// Raised by every write except the sweep's. Starts at the time in milliseconds, so a new record never starts below
+    /// an old one.
     pub revision: i64,
-    /// The token of the last conditional writer: recognises one's own write after its answer was lost.
+    /// The token of the last conditional writer. It identifies the write if its response was lost.
     pub writer: Option<String>,
-    /// The present link.
+    /// The current link.
     pub link: Option<LinkFact>,
-    /// The notifications by digest: the attributes `n#{digest}`.
+    /// The notifications by digest. Stored in the attributes `n#{digest}`.
     #[serde(skip)]
     pub notifications: BTreeMap<String, Notification>,
-    /// What is not decided yet, oldest first.
+    /// Undecided facts, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<Fact>,
-    /// The digest of the notification that says last what TOP should know.
+    /// The digest of the newest decisive notification.
     pub current: Option<String>,
-    /// The digest of a notification that came again after another had said otherwise.
+    /// The digest of a notification that was delivered again after a newer one that differs.
     pub repeat: Option<String>,
-    /// What the facts want.
+    /// What should happen according to the facts.
     pub wanted: Option<Wanted>,
-    /// The attributes `t_…`.
+    /// The target. Stored in the attributes `t_…`.
     #[serde(skip)]
     pub target: Option<Target>,
-    /// The attributes `s_…`.
+    /// The current claim. Stored in the attributes `s_…`.
     #[serde(skip)]
     pub sending: Option<Sending>,
-    /// How many targets the record has had.
+    /// Number of targets that the record has had.
     #[serde(skip_serializing_if = "is_default")]
     pub generation: u32,
-    /// How often the present target was claimed.
+    /// Number of claims of the current target.
     #[serde(skip_serializing_if = "is_default")]
     pub attempt: u32,
-    /// How many of those attempts may have taken effect, as far as anybody knows.
+    /// Number of those attempts that may have taken effect.
     #[serde(skip_serializing_if = "is_default")]
     pub unsettled: u32,
-    /// Until when another request of the lane must wait, because one that was cut off may still reach TOP.
+    /// Earliest time of another request on the lane, because one that was cut off may still reach TOP.
     pub quiet: Option<EpochMillis>,
-    /// What lanes ended with, by lane (`call/id`).
+    /// What TOP was told last, by lane (`call/id`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub told: BTreeMap<String, Told>,
-    /// What people submitted, in order.
+    /// Submitted calls, in order of submission.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub submissions: Vec<Submission>,
-    /// Why the order waits, where it does.
+    /// Why the order waits, if it does.
     pub waits: Option<Reason>,
-    /// Whether the order is stopped until a new fact comes.
+    /// How the order was stopped, until a new fact arrives.
     pub stopped: Option<Stopped>,
-    /// Why a person must look. In the index while `attention` stands.
+    /// Why the record needs attention. While set, the record is in the index `attention`.
     #[serde(skip)]
     pub attention: Option<Attention>,
-    /// The reasons that a person dismissed.
+    /// Reasons that an operator's request dismissed.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub dismissed: BTreeSet<Reason>,
-    /// When the sweep looks next, if it must.
+    /// When the sweep looks next, if it has to.
     #[serde(skip)]
     pub look_at: Option<EpochMillis>,
-    /// When the last fact came.
+    /// When the last fact arrived.
     pub touched: Option<EpochMillis>,
-    /// The records that were refused a lane because this one holds it. A hint, which may be lost.
+    /// Keys of records that wait for a lane that this record holds. A hint that may be lost.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", with = "serde_dynamo::string_set")]
     pub waiting: BTreeSet<String>,
-    /// What else happened, oldest first.
+    /// Other events, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Entry>,
     /// The number of the last entry of the history.
     #[serde(skip_serializing_if = "is_default")]
     pub entries: u32,
-    /// How many old notifications were summarised.
+    /// Number of old notifications that were removed.
     #[serde(skip_serializing_if = "is_default")]
     pub summarised: u32,
-    /// When the first of its bodies and owners expires, unless they are renewed.
+    /// When the first of the record's bodies and owners expires unless it is renewed.
     pub kept_until: Option<EpochMillis>,
     /// When the record expires, in seconds since the Unix epoch.
     pub expires_at: Option<i64>,
-    /// Where the item of a redemption's key points to.
+    /// The partition key of the total's record, if this is the pointer of a redemption's key.
     pub points_to: Option<String>,
     /// Attributes that this version does not know.
     #[serde(skip)]
@@ -270,13 +274,13 @@ pub struct OrderRecord {
 }
 
 impl OrderRecord {
-    /// A record of which nothing is known.
+    /// A new record without facts.
     #[must_use]
     pub fn empty(key: RecordKey) -> Self {
         Self { key, ..Self::default() }
     }
 
-    /// Until when bodies and owners are kept: for a record that was not decided yet, until its oldest body expires.
+    /// When bodies and owners expire. For a record without a decision, this is the expiry of its oldest body.
     #[must_use]
     pub fn kept_until_at_first(&self, retention: Duration) -> EpochMillis {
         self.kept_until.unwrap_or_else(|| {
@@ -286,14 +290,14 @@ impl OrderRecord {
         })
     }
 
-    /// Whether a person's word with that token is among the facts, decided or not.
+    /// Whether the facts, decided or not, include an operator's request with this token.
     #[must_use]
     pub fn has_word(&self, token: &str) -> bool {
         let waits = self.facts.iter().any(|fact| matches!(fact, Fact::Said { token: said, .. } if said == token));
         waits || self.history.iter().any(|entry| entry.token.as_deref() == Some(token))
     }
 
-    /// The keys of the redemptions whose records point to this one.
+    /// The keys of redemptions whose items point to this record.
     #[must_use]
     pub fn pointing_keys(&self) -> Vec<RecordKey> {
         let RecordKey::Submission(lane) = &self.key else { return Vec::new() };
@@ -303,7 +307,7 @@ impl OrderRecord {
         self.submissions.iter().map(|one| RecordKey::Submission(Lane::redemption(&one.key))).collect()
     }
 
-    /// Whether this record, and no other, may tell TOP about a lane.
+    /// Whether this record holds a lane, so no other record may tell TOP about it.
     #[must_use]
     pub fn holds(&self, lane: &str) -> bool {
         self.target.as_ref().is_some_and(|target| target.lane().to_string() == lane)
@@ -317,7 +321,7 @@ impl OrderRecord {
         told.chain(self.target.as_ref().map(|target| target.lane().to_string())).collect()
     }
 
-    /// The digests of the bodies that are items of their own.
+    /// The digests of bodies that are separate items.
     #[must_use]
     pub fn stored_bodies(&self) -> BTreeSet<String> {
         let notifications = self.notifications.values().filter_map(|one| one.body.as_ref());
@@ -332,7 +336,7 @@ impl OrderRecord {
         notifications.chain(told).chain(submitted).chain(link).chain(target).filter_map(stored).collect()
     }
 
-    /// Whether a lane can belong to no other record: a redemption's lane is its record's key.
+    /// Whether no other record can have this lane. A redemption's lane is its record's key.
     #[must_use]
     pub fn is_its_own_lane(&self, lane: &Lane) -> bool {
         matches!(&self.key, RecordKey::Submission(own) if own == lane && lane.call == CallKind::TicketVerify)
@@ -355,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_key_is_read_back_from_its_partition_key() {
+    fn record_key_round_trips_through_its_partition_key() {
         for pk in ["order#sctt#T#1", "order#tsy#P-1", "submission#ticket-verify#key#K#1", "submission#ship-notify#38"] {
             assert_eq!(RecordKey::parse(pk).map(|key| key.pk()).as_deref(), Some(pk));
         }
@@ -365,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_key_survives_its_queue() {
+    fn record_key_round_trips_through_a_queue_message() {
         for pk in ["order#sctt#T#1", "submission#ship-notify#38"] {
             let key = RecordKey::parse(pk).unwrap();
             let message = serde_json::to_string(&key).unwrap();

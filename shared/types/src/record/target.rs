@@ -1,4 +1,4 @@
-//! What TOP should know, who sends it, and what TOP was told last.
+//! The target, its owner, and what TOP was told last.
 
 use serde::{Deserialize, Serialize};
 use serde_with_macros::skip_serializing_none;
@@ -9,135 +9,135 @@ use crate::failure::{Failure, Reply};
 use crate::reason::Reason;
 use crate::time::EpochMillis;
 
-/// What the facts want TOP to know, by its name only.
+/// What should happen according to the facts. Names a request by its digest only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wanted {
-    /// TOP is to be told this on this lane (`call/id`).
+    /// Send a request to TOP.
     Tell {
-        /// The lane.
+        /// The lane, as `call/id`.
         lane: String,
         /// The request's digest.
         digest: String,
     },
-    /// Nothing can be decided before the booking system says more.
+    /// Wait for more information from the booking system.
     Wait(Reason),
-    /// A person must look.
+    /// The order needs attention.
     Person(Reason),
-    /// Nothing, and why.
+    /// Do nothing, for this reason.
     Nothing(Reason),
 }
 
-/// How a target ended that TOP does not have.
+/// How a target ended without success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// TOP refused it.
+    /// TOP refused the call.
     Refused,
-    /// Nobody knows whether it took effect, and it must not be sent again.
+    /// It is unknown whether the call took effect, and it must not be sent again.
     Unknown,
 }
 
-/// What TOP should know and does not, as far as anybody knows. Stands in top-level attributes `t_…`.
+/// What TOP should know and, as far as is known, does not. Stored in the top-level attributes `t_…`.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
-    /// Which call.
+    /// The kind of call.
     pub call: CallKind,
     /// The lane's id.
     pub id: String,
-    /// What it says: JSON in TOP's field names.
+    /// The request as JSON with TOP's field names.
     pub request: Body,
     /// The request's digest.
     pub digest: String,
     /// Changes with every target of the record.
     pub generation: u32,
-    /// When it may be sent next; `None` while it must not be.
+    /// When it may be sent next; `None` while it must not be sent.
     pub due: Option<EpochMillis>,
-    /// Whether it may be sent again while nobody knows whether it took effect.
+    /// Whether it may be sent again while its outcome is unknown.
     pub resend: Resend,
     /// For a ship notification: whether it says that the tickets were issued.
     #[serde(default, skip_serializing_if = "is_default")]
     pub issued: bool,
-    /// When it was decided.
+    /// When it became the target.
     pub since: EpochMillis,
     /// How it ended, if it did.
     pub end: Option<End>,
-    /// What TOP or the network said last.
+    /// The last failure, from TOP or the network.
     pub failure: Option<Failure>,
-    /// The submission's key, where people asked for it.
+    /// The submission's key, if the call was submitted.
     pub key: Option<String>,
 }
 
 impl Target {
-    /// Its lane.
+    /// The target's lane.
     #[must_use]
     pub fn lane(&self) -> Lane {
         Lane { call: self.call, id: self.id.clone() }
     }
 }
 
-/// Who sends the target. Stands in top-level attributes `s_…`.
+/// The owner and lease of the target. Stored in the top-level attributes `s_…`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sending {
-    /// Unique to one claim.
+    /// The owner's token, unique to one claim.
     pub owner: String,
-    /// When the claim runs out.
+    /// When the lease runs out.
     pub until: EpochMillis,
     /// The target's generation when it was claimed.
     pub generation: u32,
 }
 
-/// What a lane ended with.
+/// What TOP was told last on a lane.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
-    /// Whether TOP has something of an earlier target there.
+    /// Whether a call of an earlier target took effect on this lane.
     #[serde(default, skip_serializing_if = "is_default")]
     pub earlier: bool,
     /// The target's generation.
     pub generation: u32,
     /// The request's digest.
     pub digest: String,
-    /// Whether TOP has it, and who says so.
+    /// Whether TOP has it, and how that is known.
     pub outcome: Outcome,
     /// When it ended.
     pub at: EpochMillis,
-    /// How often it was sent.
+    /// Number of attempts.
     pub attempts: u32,
     /// For a ship notification: whether it said that the tickets were issued.
     #[serde(default, skip_serializing_if = "is_default")]
     pub issued: bool,
-    /// What TOP answered.
+    /// TOP's response.
     pub reply: Option<Reply>,
-    /// The request, where it is short.
+    /// The request.
     pub request: Option<Body>,
-    /// When the target was decided.
+    /// When it became the target.
     pub since: EpochMillis,
 }
 
 impl Told {
-    /// Whether TOP has something on this lane: from this target or an earlier one.
+    /// Whether a call of this target or an earlier one took effect on this lane.
     #[must_use]
     pub const fn has_effect(&self) -> bool {
         self.earlier || self.outcome.has_effect()
     }
 }
 
-/// How a lane ended.
+/// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// TOP said so.
+    /// TOP returned a success.
     Succeeded,
-    /// A person said that TOP has it.
+    /// An operator said that the call took effect.
     ResolvedSucceeded,
-    /// A person said that TOP does not have it and must not.
+    /// An operator said that the call did not take effect and must not be sent again.
     ResolvedRejected,
 }
 
 impl Outcome {
-    /// Whether TOP has it.
+    /// Whether the call took effect.
     #[must_use]
     pub const fn has_effect(self) -> bool {
         matches!(self, Self::Succeeded | Self::ResolvedSucceeded)
@@ -154,7 +154,7 @@ impl Outcome {
     }
 }
 
-/// A call that somebody submitted.
+/// A submitted call.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submission {
@@ -162,16 +162,16 @@ pub struct Submission {
     pub key: String,
     /// The request.
     pub request: Body,
-    /// Its digest.
+    /// The request's digest.
     pub digest: String,
-    /// Whether it may be sent again while nobody knows whether it took effect.
+    /// Whether it may be sent again while its outcome is unknown.
     pub resend: Resend,
     /// For a ship notification: whether it says that the tickets were issued.
     #[serde(default, skip_serializing_if = "is_default")]
     pub issued: bool,
     /// The IAM identity that submitted it.
     pub by: String,
-    /// When.
+    /// When it was submitted.
     pub at: EpochMillis,
     /// How it ended, if it did.
     pub outcome: Option<Outcome>,
@@ -183,13 +183,13 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// Whether it has neither ended nor been refused.
+    /// Whether the call has neither ended nor been refused.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.outcome.is_none() && !self.refused
     }
 
-    /// Whether `target` is what it asks for.
+    /// Whether `target` is the target of this submission.
     #[must_use]
     pub fn asks_for(&self, target: &Target) -> bool {
         target.key.as_ref() == Some(&self.key) && target.digest == self.digest
