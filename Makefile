@@ -69,16 +69,16 @@ status: ## say whether it runs, and what waits in its queues
 
 test: lint test-rust simulate explore-briefly test-e2e ## all that CI checks
 
-lint: tools $(JUDGES)/installed ## formatting, clippy, ruff, and three judges of the template
+lint: tools $(JUDGES)/installed ## formatting, clippy, ruff, and three linters of the template
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets --profile local -- -D warnings
 	$(VENV_BIN)/ruff check --no-cache --config local/ruff.toml local tests/e2e tests/simulation bench/peers/python
 	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e tests/simulation bench/peers/python
 	$(PYTHON) tests/simulation/mutations.py --check
 	env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 $(VENV_BIN)/sam validate --lint --region us-east-1 --template-file template.yaml
-	$(JUDGES)/bin/cfn-lint template.yaml
-	$(JUDGES)/bin/cfn-lint -a cfn_lint_serverless.rules -- template.yaml
-	$(JUDGES)/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
+	$(JUDGES)/bin/cfn-lint --config-file .cfnlintrc.yaml -- template.yaml
+	$(JUDGES)/bin/cfn-lint --config-file .cfnlintrc.yaml -a cfn_lint_serverless.rules -- template.yaml
+	$(JUDGES)/bin/checkov --config-file .checkov.yaml
 
 $(JUDGES)/installed: local/judges.txt
 	@echo 'Install what judges the template (some 400 MB, once)'
