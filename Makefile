@@ -76,9 +76,9 @@ lint: tools $(JUDGES)/installed ## check formatting, run clippy, ruff and three 
 	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e tests/simulation bench/peers/python
 	$(PYTHON) tests/simulation/mutations.py --check
 	env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 $(VENV_BIN)/sam validate --lint --region us-east-1 --template-file template.yaml
-	$(JUDGES)/bin/cfn-lint template.yaml
-	$(JUDGES)/bin/cfn-lint -a cfn_lint_serverless.rules -- template.yaml
-	$(JUDGES)/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
+	$(JUDGES)/bin/cfn-lint --config-file .cfnlintrc.yaml -- template.yaml
+	$(JUDGES)/bin/cfn-lint --config-file .cfnlintrc.yaml -a cfn_lint_serverless.rules -- template.yaml
+	$(JUDGES)/bin/checkov --config-file .checkov.yaml
 
 $(JUDGES)/installed: local/judges.txt
 	@echo 'Install the template linters (some 400 MB, once)'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -99,18 +99,23 @@ class LocalAws:
         ]
 
     def log_lines(self) -> dict[str, list[str]]:
-        """All lines of all CloudWatch log groups, by log group."""
+        """Every line of every CloudWatch log group, by the group's name."""
         logs = self.client("logs")
         groups = [
             group["logGroupName"]
             for page in logs.get_paginator("describe_log_groups").paginate()
             for group in page["logGroups"]
         ]
-        return {
-            group: [
-                event["message"]
-                for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group)
-                for event in page["events"]
-            ]
-            for group in groups
-        }
+        return {group: list(self._lines_of(group)) for group in groups}
+
+    def _lines_of(self, group: str) -> Iterator[str]:
+        """Every line of a log group, one page of log streams at a time.
+
+        MiniStack returns at most 10,000 lines for a request, without a token for the rest. It starts a log stream for
+        each invocation, so the lines of a page are far fewer.
+        """
+        logs = self.client("logs")
+        for page in logs.get_paginator("describe_log_streams").paginate(logGroupName=group):
+            if names := [stream["logStreamName"] for stream in page["logStreams"]]:
+                answer = logs.filter_log_events(logGroupName=group, logStreamNames=names)
+                yield from (event["message"] for event in answer["events"])

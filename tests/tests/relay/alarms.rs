@@ -23,9 +23,13 @@ fn counted(log: &Captured, seen: &mut usize) -> (Vec<u64>, usize) {
 fn metric_filters_match_the_logged_fields() {
     let template = include_str!("../../../template.yaml");
     let filters = |pattern: &str| template.matches(&format!("FilterPattern: '{pattern}'")).count();
-    assert_eq!(filters("{ $.failed_attempt > 0 }"), 4);
-    assert_eq!(template.matches("MetricValue: $.failed_attempt").count(), 4);
-    assert_eq!(filters("{ $.configuration_fault IS TRUE }"), 5);
+    assert_eq!(filters("{ $.failed_attempt > 0 }"), 1);
+    assert_eq!(template.matches("MetricValue: $.failed_attempt").count(), 1);
+    assert_eq!(filters("{ $.configuration_fault IS TRUE }"), 1);
+    // Both filters read the one log group, and `Globals` sends every function's log there.
+    assert_eq!(template.matches("LogGroupName: !Ref FunctionLogGroup\n").count(), 2);
+    assert_eq!(template.matches("\n    LoggingConfig: { LogGroup: !Ref FunctionLogGroup }\n").count(), 1);
+    assert_eq!(template.matches("LoggingConfig:").count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
