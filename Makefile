@@ -22,7 +22,7 @@ FUZZ_TARGETS ?= $(sort $(notdir $(wildcard tests/fuzz/__fuzz__/*)))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up watch down status test lint test-rust test-e2e simulate explore explore-briefly soak mutations fuzz build openapi picture bench tools
+.PHONY: help demo up watch down status test check lint test-rust test-e2e simulate explore explore-briefly soak mutations fuzz build openapi picture bench tools
 
 help: ## list the targets and variables
 	@sed -n 's/^\([a-z0-9-]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -88,12 +88,17 @@ $(JUDGES)/installed: local/judges.txt
 
 # The fuzz targets get the same inputs each time here; `make fuzz` searches for others. nextest runs each test in its
 # own process. `cargo test` needs one thread, because a metrics recorder is global to the process.
-test-rust: ## run unit, property, contract, in-process and (bounded) fuzz tests, and the documentation examples
+test-rust: ## run unit, property, contract, in-process and (bounded) fuzz tests
 	export BOLERO_RANDOM_SEED=1; \
 	if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run $(CARGO_FLAGS) --cargo-profile local --no-fail-fast; \
 	else cargo test $(CARGO_FLAGS) --profile local --tests --no-fail-fast -- --test-threads=1; fi
-	cargo test $(CARGO_FLAGS) --profile local --doc
+
+# What to run while working: everything that needs neither the simulation's long runs nor the local stack.
+check: ## check formatting, run clippy and the Rust tests; the local stack and the long runs are in `make test`
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --all-targets --profile local -- -D warnings
+	@$(MAKE) --no-print-directory test-rust
 
 # The number of seeds for `make simulate` and `make soak`, and the first seed.
 SEEDS ?= 20000

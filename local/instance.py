@@ -82,23 +82,22 @@ class Settings:
         return f"http://localhost:{self.top_port}/router/rest"
 
 
-#: Packages whose programs the local stack does not run.
-_NOT_OF_THE_STACK = ("floor-bare", "floor-raw-http", "relay-bench", "relay-openapi")
-
-
 def build() -> None:
-    """Builds the functions and the simulator with cargo's profile `local`, which compiles fast."""
+    """Builds the functions, the simulator and `relay` with cargo's profile `local`, which compiles fast."""
     steps.run(
         "Build the functions and the TOP simulator (cargo profile `local`)",
-        cargo_build("--bins"),
+        cargo_build(*FUNCTIONS, SIMULATOR, "relay"),
         "cargo-build.log",
     )
 
 
-def cargo_build(*targets: str) -> list[str | Path]:
-    """Cargo's command for some programs of the stack. The features are always the same, so nothing is built twice."""
-    others = [word for package in _NOT_OF_THE_STACK for word in ("--exclude", package)]
-    return ["cargo", "build", "--locked", "--profile", "local", "--workspace", *others, *targets]
+def cargo_build(*programs: str) -> list[str | Path]:
+    """Cargo's command for some programs of the stack.
+
+    The features are those of the whole workspace, as in `make test`, so no dependency is built twice.
+    """
+    chosen = [word for program in programs for word in ("--bin", program)]
+    return ["cargo", "build", "--locked", "--profile", "local", "--workspace", *chosen]
 
 
 @contextmanager

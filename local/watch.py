@@ -60,7 +60,7 @@ def bring_up_to_date(connection: Connection, function: str) -> float | None:
     """Builds and deploys the function; returns the seconds that it took, or None if it does not compile."""
     started = time.monotonic()
     steps.say(f"Build {function}")
-    if subprocess.run(cargo_build("--bin", function), cwd=ROOT, check=False).returncode != 0:
+    if subprocess.run(cargo_build(function), cwd=ROOT, check=False).returncode != 0:
         steps.say(f"{function} does not compile; the deployed version stays")
         return None
     aws = LocalAws(connection.aws_endpoint_url)
