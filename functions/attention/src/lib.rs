@@ -29,7 +29,8 @@ pub struct Attention {
 impl Attention {
     /// Answers an operator's request.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
-        let answered = match (request.method(), http::resource(request).as_str()) {
+        let resource = http::resource(request);
+        let answered = match (request.method(), resource.as_str()) {
             (&Method::GET, "/attention") => self.list(request).await,
             (&Method::POST, "/attention/unreadable/{endpoint}/{digest}/dismiss") => self.dismiss(request).await,
             _ => {
@@ -38,7 +39,7 @@ impl Attention {
             }
         };
         answered.unwrap_or_else(|refused| {
-            refused.into_answer(|error| tracing::error!(error, "attention list not read or written"))
+            refused.into_answer(|error| tracing::error!(error, request = resource, "attention list not read or written"))
         })
     }
 

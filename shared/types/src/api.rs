@@ -153,6 +153,7 @@ pub struct Order {
     /// The order's id.
     pub order_id: String,
     /// The link, if there is one, with `version`, `updated_at` and `updated_by`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Map<String, Value>>"))]
     pub link: Option<Value>,
     /// The order's notifications, by first delivery.
     pub notifications: Vec<Notification>,

@@ -179,8 +179,10 @@ pub fn attention_item(needs: &NeedsPerson) -> AttentionItem {
                     (item.kind, item.call, item.key) = (AttentionKind::Call, Some(lane.call), Some(key));
                 }
             }
-            if let Some((call, key)) = call {
-                (item.call, item.key) = (CallKind::named(call), Some(key.clone()));
+            if let Some((call, key)) = call
+                && let Some(call) = CallKind::named(call)
+            {
+                (item.call, item.key) = (Some(call), Some(key.clone()));
             }
         }
         What::Unreadable(unreadable) => {
