@@ -215,7 +215,7 @@ async fn submitted_call_and_notification_for_the_same_order_make_one_call() {
     assert_eq!(relay.ledger().len(), 1);
     let (state, reason) = relay.notification("sctt", "T-1").await;
     assert_eq!(state, "attention");
-    assert!(reason.contains("another order or submission"), "{reason}");
+    assert!(reason.contains("another order or a submitted call"), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]
