@@ -39,7 +39,8 @@ impl Attention {
             }
         };
         answered.unwrap_or_else(|refused| {
-            refused.into_answer(|error| tracing::error!(error, request = resource, "attention list not read or written"))
+            refused
+                .into_answer(|error| tracing::error!(error, request = resource, "attention list not read or written"))
         })
     }
 

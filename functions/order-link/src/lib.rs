@@ -215,7 +215,7 @@ fn said(action: Action, request: &Request) -> Result<OrderRequest, Refused> {
     } else {
         let said: OrderRequest = http::read_body(request)?;
         if said.note.trim().is_empty() {
-            return Err(FieldError::at("note", "is missing; say why").into());
+            return Err(FieldError::at("note", "must not be blank; give the reason").into());
         }
         said
     };

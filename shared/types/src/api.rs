@@ -39,7 +39,6 @@ pub struct ReplayRequest {
 pub struct OrderRequest {
     /// Reason for the request, at most 1024 bytes.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 1024), regex(pattern = r"\S")))]
-    #[serde(default)]
     pub note: String,
     /// The revision of the order that the operator saw. Default: the current one.
     #[serde(default, deserialize_with = "json::optional_integer")]

@@ -67,10 +67,7 @@ async fn unreadable_body_gets_400_naming_the_field_and_is_quarantined_whole() {
         ("42", "the body must be a JSON object"),
         (r#"{"msg":"","orderNo":"1","orderId":"P-1","ty"#, "the body is not valid JSON at line 1, column 43"),
         (r#"{"msg":"","orderNo":"1","type":"issued"}"#, "field orderId is missing"),
-        (
-            r#"{"msg":"","orderNo":"1","orderId":"","type":"issued"}"#,
-            "field orderId must be a non-empty string",
-        ),
+        (r#"{"msg":"","orderNo":"1","orderId":"","type":"issued"}"#, "field orderId must be a non-empty string"),
         (r#"{"msg":"","orderNo":"1","orderId":{"a":1},"type":"issued"}"#, "field orderId must be a string"),
         (r#"{"msg":"","orderNo":"1","orderId":"P-1","type":7.5e3000}"#, ""),
         (
