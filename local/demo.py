@@ -63,7 +63,7 @@ class Demo:
     def _left_over(self) -> str | None:
         """Waits until nothing is in flight; returns an error if something stays in flight or was dead-lettered."""
         try:
-            self._stage.settle()
+            self._stage.wait_until_idle()
         except NotReached as problem:
             return str(problem)
         dead = self._stage.dead_letters()

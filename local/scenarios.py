@@ -121,7 +121,7 @@ class Stage:
             seconds=_FAR_SIDE_SECONDS,
         )
 
-    def settle(self) -> None:
+    def wait_until_idle(self) -> None:
         """Waits until all queues are empty, so no call is still to be sent.
 
         A duplicate message that finds its call in progress becomes visible again later, to check the outcome.

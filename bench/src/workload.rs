@@ -83,7 +83,7 @@ impl Workload {
         let body = bodies::tsy(&order, "issued");
         self.relay.put_order("tsy", &order, &bodies::flight()).await;
         self.relay.post_tsy(&body).await;
-        self.relay.settle().await;
+        self.relay.run_until_idle().await;
         self.forget_requests();
         api_event(&self.tsy_event, &body)
     }

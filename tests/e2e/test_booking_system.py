@@ -91,7 +91,7 @@ def test_same_call_is_replayed_and_another_body_under_its_key_is_rejected(stage:
     assert again.json()["state"] == "succeeded"
     other = stage.relay.submit("ticket-verify", {**redemption, "check_num": 2}, idempotency_key=key)
     assert other.status_code == 422, other.text
-    stage.settle()
+    stage.wait_until_idle()
     assert len(stage.entries("ticket-verify", order_id)) == 1
 
 
@@ -116,7 +116,7 @@ def test_key_of_a_total_is_rejected_for_another_request(stage: Stage) -> None:
     for change in ({"total_num": 2}, {"order_id": int(stage.new_alitrip_id())}, {"write_off_type": 0}):
         answer = stage.relay.submit("ticket-verify", total | change, idempotency_key=key)
         assert answer.status_code == 422, f"{change}: {answer.text}"
-    stage.settle()
+    stage.wait_until_idle()
     assert len(stage.entries("ticket-verify", order_id)) == 1
 
 

@@ -27,7 +27,7 @@ def test_fifty_concurrent_deliveries_of_one_notification_lead_to_one_call(stage:
 
     assert answers == {(200, scenarios.TSY_ACKNOWLEDGEMENT)}
     stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
-    stage.settle()
+    stage.wait_until_idle()
     assert [entry.effect for entry in stage.entries("itinerary-postback", order_id)] == [True]
     [notification] = stage.await_notifications("tsy", order_id, "dispatched")
     assert 1 <= notification["deliveries"] <= _AT_ONCE
@@ -41,7 +41,7 @@ def test_repeat_after_a_successful_call_is_acknowledged_and_changes_nothing(stag
     stage.await_calls("sctt", order_id, "ship-notify", "succeeded")
     for _ in range(3):
         stage.notify_sctt(push)  # Signed again: new request_time and sign, the same notification.
-    stage.settle()
+    stage.wait_until_idle()
     [notification] = stage.await_notifications("sctt", order_id, "dispatched")
     assert notification["deliveries"] == 4
     assert [entry.outcome for entry in stage.entries("ship-notify", alitrip_id)] == ["success"]
@@ -54,7 +54,7 @@ def test_success_after_a_failure_is_sent_to_top(stage: Stage) -> None:
     stage.await_calls("sctt", order_id, "ship-notify", "succeeded")
     stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(1)))
     stage.await_notifications("sctt", order_id, "dispatched", "dispatched")
-    stage.settle()
+    stage.wait_until_idle()
     stage.await_calls("sctt", order_id, "ship-notify", "succeeded")
     sent = [entry.request["success"] for entry in stage.entries("ship-notify", alitrip_id)]
     assert sent == [False, True]
@@ -67,7 +67,7 @@ def test_cancellation_after_a_sent_success_needs_attention(stage: Stage) -> None
     stage.await_calls("sctt", order_id, "ship-notify", "succeeded")
     stage.notify_sctt(partners.sctt_push(order_id, partners.CANCELLED))
     stage.await_notifications("sctt", order_id, "attention", "dispatched")
-    stage.settle()
+    stage.wait_until_idle()
     assert [entry.request["success"] for entry in stage.entries("ship-notify", alitrip_id)] == [True]
 
 
@@ -76,7 +76,7 @@ def test_voucher_count_that_does_not_match_the_tickets_needs_attention(stage: St
     stage.link("sctt", order_id, scenarios.fliggy_ship(alitrip_id, tickets=3))
     stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(2)))
     stage.await_notifications("sctt", order_id, "attention")
-    stage.settle()
+    stage.wait_until_idle()
     assert stage.entries("ship-notify", alitrip_id) == []
 
 
@@ -85,5 +85,5 @@ def test_redemption_with_unknown_outcome_is_not_sent_again(stage: Stage) -> None
     stage.simulator.fail("ticket-verify", order_id, "timeout_after_effect")
     stage.relay.submit("ticket-verify", scenarios.ticket_redemption(order_id), idempotency_key=key)
     stage.await_submitted("ticket-verify", key, "unknown")
-    stage.settle()
+    stage.wait_until_idle()
     assert [entry.effect for entry in stage.entries("ticket-verify", order_id)] == [True]

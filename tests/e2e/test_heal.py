@@ -93,7 +93,7 @@ def test_replay_sends_a_refused_call_again(stage: Stage) -> None:
 
     # A replay never repeats a call that succeeded.
     assert stage.relay.replay("sctt", order_id).status_code == 202
-    stage.settle()
+    stage.wait_until_idle()
     assert len(stage.entries("ship-notify", alitrip_id)) == 2
 
 
@@ -115,7 +115,7 @@ def test_unknown_redemption_resolved_as_succeeded_is_not_sent_again(stage: Stage
     assert (resolved["outcome"], resolved["note"]) == ("resolved_succeeded", "seen in the back office")
     assert resolved["owner"]
     assert stage.relay.resolve("ticket-verify", key, {"outcome": "retry"}).status_code == 409
-    stage.settle()
+    stage.wait_until_idle()
     assert [entry.effect for entry in stage.entries("ticket-verify", order_id)] == [True]
     _assert_finished(stage, f"submission#ticket-verify#key#{key}")
 
@@ -127,7 +127,7 @@ def test_unknown_redemption_resolved_as_retry_is_sent_again(stage: Stage) -> Non
     assert answer.status_code == 202, answer.text
     call = stage.await_submitted("ticket-verify", key, "succeeded")
     assert [attempt["outcome"] for attempt in call["history"]] == ["unknown", "resolved_retry", "succeeded"]
-    stage.settle()
+    stage.wait_until_idle()
     assert [entry.effect for entry in stage.entries("ticket-verify", order_id)] == [False, True]
     _assert_finished(stage, f"submission#ticket-verify#key#{key}")
 
@@ -138,7 +138,7 @@ def test_unknown_redemption_resolved_as_rejected_is_refused(stage: Stage) -> Non
     answer = stage.relay.resolve("ticket-verify", key, {"outcome": "rejected", "note": "the guest left"})
     assert answer.status_code == 202, answer.text
     stage.await_submitted("ticket-verify", key, "refused")
-    stage.settle()
+    stage.wait_until_idle()
     assert [entry.effect for entry in stage.entries("ticket-verify", order_id)] == [False]
     _assert_finished(stage, f"submission#ticket-verify#key#{key}")
 
@@ -169,7 +169,7 @@ def test_scheduled_sweep_recovers_orders_with_lost_messages(stage: Stage) -> Non
     with unread(stage, "notifications"):
         stage.notify_tsy(partners.tsy_issued(flight))
         _lose(stage, "notifications", flight)
-    stage.settle()
+    stage.wait_until_idle()
     stage.await_calls("sctt", ship, "ship-notify", "pending")
     stage.await_notifications("tsy", flight, "received")
     assert stage.entries("ship-notify", alitrip_id) == stage.entries("itinerary-postback", flight) == []
@@ -186,7 +186,7 @@ def test_scheduled_sweep_recovers_orders_with_lost_messages(stage: Stage) -> Non
     stage.await_calls("tsy", flight, "itinerary-postback", "succeeded")
     stage.await_calls("sctt", ship, "ship-notify", "succeeded")
     stage.await_notifications("tsy", flight, "dispatched")
-    stage.settle()
+    stage.wait_until_idle()
     for call_name, business_id in (("ship-notify", alitrip_id), ("itinerary-postback", flight)):
         assert [entry.effect for entry in stage.entries(call_name, business_id)] == [True]
     _assert_finished(stage, f"order#tsy#{flight}", f"order#sctt#{ship}")

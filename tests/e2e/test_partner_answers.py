@@ -178,7 +178,7 @@ def test_unreadable_vouchers_need_attention_only_if_the_ship_order_is_booked(sta
     seen = stage.await_notifications("sctt", order_id, "attention", "dispatched")
     [reason] = [one["reason"] for one in seen if one["state"] == "attention"]
     assert "vouchers cannot be read" in reason
-    stage.settle()
+    stage.wait_until_idle()
     assert stage.entries("ship-notify", alitrip_id) == []
 
 
@@ -284,7 +284,7 @@ def _refused_and_kept(stage: Stage, partner: str, push: Callable[[], Any], named
     # The gateway replaces invalid UTF-8.
     assert entry["body"]["B"].decode() == (answer.request.body or b"").decode(errors="replace")
     assert "attention" in entry
-    stage.settle()
+    stage.wait_until_idle()
     assert len(stage.simulator.ledger()) == sent_before
 
 

@@ -54,7 +54,7 @@ def test_undecodable_messages_are_dead_lettered_and_do_not_block_a_valid_one(sta
         lambda dead: dead.items() >= poisoned.items(),
         seconds=_SORTED_OUT_SECONDS,
     )
-    stage.settle()
+    stage.wait_until_idle()
     assert [entry.effect for entry in stage.entries("itinerary-postback", order_id)] == [True]
     assert [entry.effect for entry in stage.entries("ship-notify", alitrip_id)] == [True]
     assert [entry.effect for entry in stage.entries("ticket-verify", order_id)] == [True]

@@ -10,7 +10,7 @@ from scenarios import SCENARIOS, ExpectedCall, Scenario, Stage, verify
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.title)
 def test_scenario_ends_with_the_expected_calls_and_records(stage: Stage, scenario: Scenario) -> None:
     calls = scenario.play(stage)
-    stage.settle()
+    stage.wait_until_idle()
     verify(calls, stage.simulator.ledger())
     assert_order_records_agree(stage)
     assert_call_records_end_as_expected(stage, calls)

@@ -570,7 +570,7 @@ impl Relay {
     }
 
     /// Polls all queues until they are empty. Advances the clock by 20 s whenever a message failed.
-    pub async fn settle(&self) {
+    pub async fn run_until_idle(&self) {
         let names: Vec<_> = self.queues.iter().map(|(name, _)| *name).collect();
         for _ in 0..200 {
             let (mut received, mut failed) = (0, 0);

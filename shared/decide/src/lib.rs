@@ -111,7 +111,7 @@ impl<'a> Deciding<'a> {
     fn whole(mut self, read: &OrderRecord, found: &LaneFound) -> Result<Decided, MissingBody> {
         self.fold();
         self.give_up_dead_sender();
-        let slow = self.settle(found)?;
+        let slow = self.retarget(found)?;
         self.mark_notifications();
         self.bound();
         self.outlook(slow);

@@ -104,7 +104,7 @@ impl Deciding<'_> {
 
     /// Aligns the target with what the facts want. Returns whether the sweep should look at the record at a slow pace,
     /// because the record waits for something else.
-    pub(super) fn settle(&mut self, found: &LaneFound) -> Result<bool, MissingBody> {
+    pub(super) fn retarget(&mut self, found: &LaneFound) -> Result<bool, MissingBody> {
         let candidate = self.wanted();
         let wanted = self.record.wanted.clone().unwrap_or(Wanted::Nothing(Reason::NoFacts));
         let lane = match &wanted {

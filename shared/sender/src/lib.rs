@@ -331,7 +331,9 @@ impl Sender {
         match answer {
             Ok(answer) => response::read(self.kind, answer.status, &answer.body),
             Err(error @ SendError::NotSent(_)) => Outcome::Failed(not_executed, Failure::of(error.to_string())),
-            Err(error @ SendError::NoAnswer(_)) => Outcome::Failed(ErrorClass::Unknown, Failure::of(error.to_string())),
+            Err(error @ SendError::NoAnswer(_)) => {
+                Outcome::Failed(ErrorClass::Ambiguous, Failure::of(error.to_string()))
+            }
         }
     }
 
@@ -358,8 +360,8 @@ impl Sender {
             ErrorClass::ConfigurationFault => {
                 Attempted::NotExecuted(now.plus(backoff::at_least(backoff::SLOW_PACE, (self.random)())), failure)
             }
-            ErrorClass::Unknown if resend == Some(Resend::Again) => Attempted::Resend(next_try(), failure),
-            ErrorClass::Unknown | ErrorClass::UnknownForGood => Attempted::Unknown(failure),
+            ErrorClass::Ambiguous if resend == Some(Resend::Again) => Attempted::Resend(next_try(), failure),
+            ErrorClass::Ambiguous | ErrorClass::AmbiguousForGood => Attempted::Unknown(failure),
         }
     }
 

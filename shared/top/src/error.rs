@@ -18,9 +18,9 @@ pub enum ErrorClass {
     /// itself. The call is retried at a slow pace, and an alarm fires.
     ConfigurationFault,
     /// The service behind TOP may have acted. The call's resend policy decides.
-    Unknown,
+    Ambiguous,
     /// The service behind TOP may have acted, and TOP says never to retry. The order needs attention.
-    UnknownForGood,
+    AmbiguousForGood,
 }
 
 impl ErrorClass {
@@ -31,7 +31,7 @@ impl ErrorClass {
             Self::Rejected => "rejected",
             Self::NotExecuted { .. } => "not_executed",
             Self::ConfigurationFault => "configuration_fault",
-            Self::Unknown | Self::UnknownForGood => "unknown",
+            Self::Ambiguous | Self::AmbiguousForGood => "unknown",
         }
     }
 }
@@ -80,10 +80,10 @@ fn classify_sub_code(sub_code: &str, failure: &Failure) -> ErrorClass {
         ErrorClass::Rejected
     } else if NEVER_AGAIN.iter().any(|beginning| sub_code.starts_with(beginning)) {
         // The service failed while it worked, or TOP failed to read its response. The service may well have acted.
-        ErrorClass::UnknownForGood
+        ErrorClass::AmbiguousForGood
     } else {
         // Nothing says that the service did not act.
-        ErrorClass::Unknown
+        ErrorClass::Ambiguous
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
             (&[30, 31], NOT_EXECUTED),
             (&[11, 12, 13, 42, 44, 53], ErrorClass::ConfigurationFault),
             (&[24, 25, 26, 27, 28, 29], ErrorClass::ConfigurationFault),
-            (&[10, 15, 50, 1, 999], ErrorClass::Unknown),
+            (&[10, 15, 50, 1, 999], ErrorClass::Ambiguous),
         ];
         for (codes, class) in rows {
             for code in codes {
@@ -139,17 +139,17 @@ mod tests {
         for (sub_code, class) in [
             ("isv.invalid-parameter", ErrorClass::Rejected),
             ("isv.invalid-parameter:order_id", ErrorClass::Rejected),
-            ("isp.null-pointer-exception", ErrorClass::UnknownForGood),
-            ("isp.top-parse-error:x", ErrorClass::UnknownForGood),
-            ("isp.top-mapping-parse-error", ErrorClass::UnknownForGood),
-            ("isp.top-remote-connection-timeout", ErrorClass::Unknown),
-            ("isp.top-remote-service-timeout:x", ErrorClass::Unknown),
-            ("isp.http-read-timeout", ErrorClass::Unknown),
-            ("isp.remote-service-error", ErrorClass::Unknown),
-            ("isp.service-unavailable", ErrorClass::Unknown),
-            ("isp.unknown-error", ErrorClass::Unknown),
+            ("isp.null-pointer-exception", ErrorClass::AmbiguousForGood),
+            ("isp.top-parse-error:x", ErrorClass::AmbiguousForGood),
+            ("isp.top-mapping-parse-error", ErrorClass::AmbiguousForGood),
+            ("isp.top-remote-connection-timeout", ErrorClass::Ambiguous),
+            ("isp.top-remote-service-timeout:x", ErrorClass::Ambiguous),
+            ("isp.http-read-timeout", ErrorClass::Ambiguous),
+            ("isp.remote-service-error", ErrorClass::Ambiguous),
+            ("isp.service-unavailable", ErrorClass::Ambiguous),
+            ("isp.unknown-error", ErrorClass::Ambiguous),
             ("accesscontrol.limited-by-api-access-count", NOT_EXECUTED),
-            ("unheard-of", ErrorClass::Unknown),
+            ("unheard-of", ErrorClass::Ambiguous),
         ] {
             for code in [15, 50] {
                 assert_eq!(classify(&failure(code, sub_code, "")), class, "{code} {sub_code}");

@@ -26,7 +26,7 @@ const MAX_TEXT: usize = 300;
 pub fn read(kind: CallKind, http_status: u16, body: &[u8]) -> Outcome {
     let Some(answer) = parse_lenient(body) else {
         let message = format!("TOP returned HTTP {http_status} and {} bytes that are not a JSON object", body.len());
-        return Outcome::Failed(ErrorClass::Unknown, Failure::of(message));
+        return Outcome::Failed(ErrorClass::Ambiguous, Failure::of(message));
     };
     if let Some(Value::Object(error)) = answer.get("error_response") {
         let failure = Failure {
@@ -54,7 +54,7 @@ pub fn read(kind: CallKind, http_status: u16, body: &[u8]) -> Outcome {
         }
         None => {
             let message = format!("TOP's response has neither error_response nor {}", spec.success);
-            Outcome::Failed(ErrorClass::Unknown, Failure { message, request_id, ..Failure::default() })
+            Outcome::Failed(ErrorClass::Ambiguous, Failure { message, request_id, ..Failure::default() })
         }
     }
 }
@@ -130,8 +130,8 @@ mod tests {
             ("err_7_short_ban", ShipNotify, banned(1)),
             ("err_7_day_quota", ShipNotify, banned(31062)),
             ("err_11_ip", ShipNotify, Some(ErrorClass::ConfigurationFault)),
-            ("err_15_timeout", ShipNotify, Some(ErrorClass::Unknown)),
-            ("err_15_isp_npe_no_retry", ShipNotify, Some(ErrorClass::UnknownForGood)),
+            ("err_15_timeout", ShipNotify, Some(ErrorClass::Ambiguous)),
+            ("err_15_isp_npe_no_retry", ShipNotify, Some(ErrorClass::AmbiguousForGood)),
             ("err_25", ShipNotify, Some(ErrorClass::ConfigurationFault)),
             ("err_27_min", ShipNotify, Some(ErrorClass::ConfigurationFault)),
             ("err_27_full", ShipNotify, Some(ErrorClass::ConfigurationFault)),
@@ -170,7 +170,7 @@ mod tests {
         ] {
             assert_eq!(
                 class(&read(CallKind::ShipNotify, 502, body)),
-                Some(ErrorClass::Unknown),
+                Some(ErrorClass::Ambiguous),
                 "{}",
                 String::from_utf8_lossy(body)
             );

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::network::Far;
+use crate::services::Far;
 use crate::world::lock;
 use crate::{lambda, table};
 

@@ -8,7 +8,9 @@
 
 mod callers;
 pub mod coverage;
+mod desire;
 mod events;
+mod execution;
 pub mod explore;
 mod facts;
 mod gate;
@@ -16,8 +18,11 @@ mod judge;
 mod lambda;
 mod network;
 mod queues;
+mod request;
 pub mod run;
 mod scenarios;
+mod search;
+mod services;
 mod story;
 mod table;
 mod top_says;

@@ -196,7 +196,7 @@ async fn live(world: &Arc<World>) {
         world.note(|| "--- operators repair everything".to_owned());
         // No request of an unknown call may be in flight when an operator asks TOP about it.
         tokio::time::sleep(Duration::from_secs(180)).await;
-        story.settle_unknown().await;
+        story.resolve_unknown().await;
         for order in &orders {
             world.saw("an operator replayed an order");
             story.callers.say(order, Word::Replay).await;

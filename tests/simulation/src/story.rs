@@ -167,7 +167,7 @@ impl Story {
             let at = world.between(within, within * 3);
             self.act(|story| async move {
                 tokio::time::sleep(at).await;
-                story.settle_unknown().await;
+                story.resolve_unknown().await;
             });
         }
     }
@@ -336,7 +336,7 @@ impl Story {
     }
 
     /// Resolves unknown calls as TOP's ledger says. It skips calls of which a request may still be in flight.
-    pub async fn settle_unknown(&self) {
+    pub async fn resolve_unknown(&self) {
         let world = self.world();
         for record in Snapshot::of(world).records {
             let asked_too_soon = EpochMillis(record.ended_at).plus(Duration::from_secs(151)) > world.now();

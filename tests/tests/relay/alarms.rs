@@ -45,19 +45,19 @@ async fn only_failed_attempts_and_configuration_faults_are_counted_even_at_error
 
     // Succeeded, waiting, refused and needing attention are outcomes, not failures.
     relay.post_tsy(&tsy("P-1", "issued")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.post_tsy(&tsy("P-2", "rejected")).await;
     relay.top_faults(json!([{"fault": "business_failure", "match": "38", "times": 1}]));
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(counted(&log, seen), (vec![], 0), "{}", log.text());
 
     // Obeying a ban is not a failure.
     let redeem = async |key: &str, order_id| {
         let _accepted = relay.submit_and_decide("ticket-verify", Some(key), &redemption(order_id, 1)).await;
-        relay.settle().await;
+        relay.run_until_idle().await;
     };
     relay.top_faults(json!([{"fault": "error", "code": 7, "sub_code": "accesscontrol.limited-by-api-access-count",
         "sub_msg": "This ban will last for 3 more seconds", "times": 1}]));
@@ -86,6 +86,6 @@ async fn only_failed_attempts_and_configuration_faults_are_counted_even_at_error
     relay.post_tsy(&tsy("P-3", "issued")).await;
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.operation == "Query");
     relay.clock.advance(Duration::from_secs(1));
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(counted(&log, seen).0, [1], "{}", log.text());
 }

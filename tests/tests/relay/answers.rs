@@ -128,7 +128,7 @@ async fn base64_body_is_decoded_and_invalid_utf8_gets_400() {
     // {"msg":"","orderNo":"1","orderId":"P-1","type":"rejected"}
     let encoded = "eyJtc2ciOiIiLCJvcmRlck5vIjoiMSIsIm9yZGVySWQiOiJQLTEiLCJ0eXBlIjoicmVqZWN0ZWQifQ==";
     assert_eq!(relay.post_tsy_as(TOKEN, Body::Base64(encoded)).await, (200, TSY_OK.to_owned()));
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.notification("tsy", "P-1").await.0, "attention");
     // {"a":"<ff>"}
     assert_eq!(
@@ -164,7 +164,7 @@ async fn table_or_queue_failure_gets_500_and_a_resend_succeeds() {
     assert_eq!(relay.post_tsy(&body).await.0, 500);
     assert!(relay.receive("notifications").await.is_empty());
     assert_eq!(relay.post_tsy(&body).await, (200, TSY_OK.to_owned()));
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.notification("tsy", "P-1").await.0, "attention");
 }
 
@@ -357,7 +357,7 @@ async fn submitting_again_enqueues_a_call_that_was_only_recorded() {
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.service == "sqs");
     assert_eq!(relay.submit("ship-notify", None, &ship_call("1", true)).await.status(), 500);
     assert_eq!(relay.submit("ship-notify", None, &ship_call("1", true)).await.status(), 200);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.effects(), 1);
 }
 
@@ -365,11 +365,11 @@ async fn submitting_again_enqueues_a_call_that_was_only_recorded() {
 async fn timeline_shows_every_event_in_order_without_personal_data() {
     let relay = Relay::new().await;
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     relay.clock.advance(Duration::from_secs(1));
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.clock.advance(Duration::from_secs(1));
-    relay.settle().await;
+    relay.run_until_idle().await;
     let (_, body) = relay.get_order("sctt", "T-1").await;
     assert!(!body.contains("PLANTED"), "{body}");
     let order: Value = serde_json::from_str(&body).unwrap();

@@ -29,7 +29,7 @@ async fn eight_concurrent_puts_of_a_link_get_200_or_409() {
         let relay = Arc::new(Relay::new().await);
         if has_notification {
             relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
-            relay.settle().await;
+            relay.run_until_idle().await;
         }
         let answers = put_eight_at_once(&relay, is_same).await;
         assert!(answers.iter().all(|(status, _)| matches!(status, 200 | 409)), "{answers:?}");
@@ -45,7 +45,7 @@ async fn eight_concurrent_puts_of_a_link_get_200_or_409() {
         assert_eq!(versions, expected, "two links share a version: {answers:?}");
         let link = relay.record("order#sctt#T-1").await.link.unwrap();
         assert_eq!(Some(&link.version), versions.last());
-        relay.settle().await;
+        relay.run_until_idle().await;
         assert_eq!(relay.effects(), usize::from(has_notification));
     }
 }

@@ -25,7 +25,7 @@ async fn outcomes_are_counted_in_the_embedded_format_and_attention_is_measured()
         relay.post_tsy(&tsy(order, "issued")).await;
         relay.clock.advance(Duration::from_millis(after));
         relay.put_order("tsy", order, &flight().replace("3021342134", order)).await;
-        relay.settle().await;
+        relay.run_until_idle().await;
     }
     let published = events.handle(StreamEvent { records: relay.cloud.changes() }).await.unwrap();
     counts::count(&published);
@@ -47,7 +47,7 @@ async fn outcomes_are_counted_in_the_embedded_format_and_attention_is_measured()
 
     relay.top_faults(json!([{"fault": "timeout_after_effect", "times": 1}]));
     let _accepted = relay.submit_and_decide("ticket-verify", Some("k"), &redemption(1, 0)).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert!(relay.sweep.measure().await);
     let written = lines(collector);
     assert_eq!(written.len(), 1, "{written:?}");
@@ -56,7 +56,7 @@ async fn outcomes_are_counted_in_the_embedded_format_and_attention_is_measured()
     // An operator's resolution is published, but is not counted as a success or refusal by TOP.
     let before = relay.cloud.changes().len();
     relay.resolve("ticket-verify", "k", r#"{"outcome": "succeeded"}"#).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let published = events.handle(StreamEvent { records: relay.cloud.changes().split_off(before) }).await.unwrap();
     assert_eq!(published.len(), 1);
     counts::count(&published);

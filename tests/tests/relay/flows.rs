@@ -15,12 +15,12 @@ fn param(entry: &top_simulator::LedgerEntry, name: &str) -> Value {
 async fn tsy_issued_before_its_link_is_sent_when_the_link_arrives() {
     let relay = Relay::new().await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.notification("tsy", "P-1").await.0, "waiting");
     assert_eq!(relay.effects(), 0);
     let (status, body) = relay.put_order("tsy", "P-1", &flight()).await;
     assert_eq!((status, &serde_json::from_str::<Value>(&body).unwrap()["notifications"]), (200, &json!(1)));
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.notification("tsy", "P-1").await.0, "dispatched");
     let ledger = relay.ledger();
     assert_eq!(ledger.len(), 1);
@@ -36,9 +36,9 @@ async fn tsy_issued_after_its_link_is_sent_once_despite_repeats() {
     for _ in 0..3 {
         assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
     }
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((relay.ledger().len(), relay.effects()), (1, 1));
     let order = relay.order("tsy", "P-1").await;
     assert_eq!(order["notifications"][0]["deliveries"], 4);
@@ -50,13 +50,13 @@ async fn notification_waits_for_ticket_numbers() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", r#"{"happytrip_flight":{"tes_head_id":"1","cwt_account_no":"2"}}"#).await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(
         relay.notification("tsy", "P-1").await,
         ("waiting".into(), "the order's link has no ticket numbers yet".into())
     );
     relay.put_order("tsy", "P-1", &flight()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.effects(), 1);
 }
 
@@ -64,7 +64,7 @@ async fn notification_waits_for_ticket_numbers() {
 async fn tsy_rejected_needs_attention() {
     let relay = Relay::new().await;
     relay.post_tsy(&tsy("P-1", "rejected")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.notification("tsy", "P-1").await.0, "attention");
     assert_eq!(relay.ledger().len(), 0);
 }
@@ -75,7 +75,7 @@ async fn sctt_booked_with_a_voucher_for_each_ticket_fills_each_ticket() {
     relay.put_order("sctt", "T-1", &ship("38", 2)).await;
     let answer = relay.post_sctt(&sctt("T-1", 2, 2).to_string()).await;
     assert_eq!(answer, (200, r#"{"code":0,"msg":"ok","data":null}"#.to_owned()));
-    relay.settle().await;
+    relay.run_until_idle().await;
     let ledger = relay.ledger();
     assert_eq!((ledger.len(), relay.effects()), (1, 1));
     let sent = param(&ledger[0], "confirm_book_r_q");
@@ -90,7 +90,7 @@ async fn sctt_booked_with_one_voucher_for_several_tickets_fills_the_order() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 3)).await;
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let sent = param(&relay.ledger()[0], "confirm_book_r_q");
     assert_eq!(sent["fetch_tickets_number"], "PLANTED-VOUCHER-1");
     assert_eq!(relay.effects(), 1);
@@ -101,11 +101,11 @@ async fn mismatched_vouchers_need_attention_until_the_link_is_corrected() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 3)).await;
     relay.post_sctt(&sctt("T-1", 2, 2).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.notification("sctt", "T-1").await.0, "attention");
     assert_eq!(relay.ledger().len(), 0);
     relay.put_order("sctt", "T-1", &ship("38", 2)).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.notification("sctt", "T-1").await.0, "dispatched");
     assert_eq!(relay.effects(), 1);
 }
@@ -115,12 +115,12 @@ async fn sctt_failed_then_booked_sends_failure_then_success() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 3, 0).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let sent = param(&relay.ledger()[0], "confirm_book_r_q");
     assert_eq!((&sent["success"], &sent["failed_code"]), (&json!(false), &json!("DEFAULT")));
     relay.clock.advance(Duration::from_secs(1));
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((relay.ledger().len(), relay.effects()), (2, 2));
     assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "succeeded");
 }
@@ -130,10 +130,10 @@ async fn sctt_cancelled_after_success_needs_attention() {
     let relay = Relay::new().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     relay.clock.advance(Duration::from_secs(1));
     relay.post_sctt(&sctt("T-1", 4, 0).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((relay.ledger().len(), relay.effects()), (1, 1));
     let order = relay.order("sctt", "T-1").await;
     assert_eq!(
@@ -155,14 +155,14 @@ async fn corrected_vouchers_replace_unsent_ones_and_need_attention_after_success
     relay.poll("notifications").await;
     relay.clock.advance(Duration::from_secs(1));
     relay.post_sctt(&corrected("second")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(
         param(&relay.ledger()[0], "confirm_book_r_q")["passenger_list"][0]["ticket_list"][0]["e_ticket_no"],
         "second"
     );
     relay.clock.advance(Duration::from_secs(1));
     relay.post_sctt(&corrected("third")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((relay.ledger().len(), relay.effects()), (1, 1), "TOP accepts no correction after a success");
     let states = relay.notification_states("sctt", "T-1").await;
     assert_eq!(states, ["dispatched", "dispatched", "attention"]);
@@ -174,9 +174,9 @@ async fn older_failure_is_not_sent_after_a_newer_success() {
     relay.post_sctt(&sctt("T-1", 3, 0).to_string()).await;
     relay.clock.advance(Duration::from_secs(1));
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let told: Vec<_> = relay.ledger().iter().map(|entry| param(entry, "confirm_book_r_q")["success"].clone()).collect();
     assert_eq!(told, [json!(true)], "the older failure is not sent after the success");
 }
@@ -186,10 +186,10 @@ async fn redemption_submitted_twice_is_sent_once() {
     let relay = Relay::new().await;
     let response = relay.submit_and_decide("ticket-verify", Some("r-1"), &redemption(7, 0)).await;
     assert_eq!(response.status(), 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     let again = relay.submit_and_decide("ticket-verify", Some("r-1"), &redemption(7, 0)).await;
     assert_eq!((again.status().as_u16(), again.headers()["Idempotent-Replayed"].as_bytes()), (200, &b"true"[..]));
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((relay.ledger().len(), relay.effects()), (1, 1));
     let (status, body) = relay.get_call("ticket-verify", "r-1").await;
     assert_eq!((status, &serde_json::from_str::<Value>(&body).unwrap()["state"]), (200, &json!("succeeded")));
@@ -199,7 +199,7 @@ async fn redemption_submitted_twice_is_sent_once() {
 async fn submitted_call_and_notification_for_the_same_order_make_one_call() {
     let relay = Relay::new().await;
     relay.submit_and_decide("ship-notify", None, &ship_call("38", false)).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     relay
         .put_order(
             "sctt",
@@ -210,7 +210,7 @@ async fn submitted_call_and_notification_for_the_same_order_make_one_call() {
         )
         .await;
     relay.post_sctt(&sctt("T-1", 3, 0).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     // The notification's failure has the default failed_code, and the submitted one has none. TOP was told already.
     assert_eq!(relay.ledger().len(), 1);
     let (state, reason) = relay.notification("sctt", "T-1").await;
@@ -223,11 +223,11 @@ async fn refused_call_accepts_a_corrected_body() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "business_failure", "times": 1}]));
     relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "refused");
     let corrected = json!({"agent_order_id": "A-2", "alitrip_order_id": "38", "success": true}).to_string();
     assert_eq!(relay.submit_and_decide("ship-notify", None, &corrected).await.status(), 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     let record = relay.call(CallKind::ShipNotify, "38").await;
     assert_eq!((record["state"].as_str().unwrap(), record["history"].as_array().unwrap().len()), ("succeeded", 1));
     assert_eq!(relay.effects(), 1);
@@ -240,7 +240,7 @@ async fn fifty_concurrent_deliveries_make_one_call() {
     let body = tsy("P-1", "issued");
     let answers = futures_util::future::join_all((0..50).map(|_| relay.post_tsy(&body))).await;
     assert!(answers.iter().all(|(status, _)| *status == 200));
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((relay.ledger().len(), relay.effects()), (1, 1));
 }
 
@@ -250,7 +250,7 @@ async fn orders_do_not_affect_each_other() {
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.put_order("sctt", "T-2", &ship("39", 1)).await;
     relay.post_sctt(&sctt("T-2", 2, 1).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(param(&relay.ledger()[0], "confirm_book_r_q")["alitrip_order_id"], "39");
     let (_, body) = relay.get_order("sctt", "T-1").await;
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["notifications"], json!([]));
@@ -264,7 +264,7 @@ async fn unsent_failure_is_withdrawn_when_the_order_is_booked() {
     relay.poll("notifications").await;
     relay.clock.advance(Duration::from_secs(1));
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let told: Vec<_> = relay.ledger().iter().map(|entry| param(entry, "confirm_book_r_q")["success"].clone()).collect();
     assert_eq!(told, [json!(true)]);
 }
@@ -277,7 +277,7 @@ async fn unsent_success_is_withdrawn_when_the_order_is_cancelled() {
     relay.poll("notifications").await;
     relay.clock.advance(Duration::from_secs(1));
     relay.post_sctt(&sctt("T-1", 4, 0).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let told: Vec<_> = relay.ledger().iter().map(|entry| param(entry, "confirm_book_r_q")["success"].clone()).collect();
     assert_eq!(told, [json!(false)]);
 }
@@ -301,7 +301,7 @@ async fn cancellation_during_dispatch_of_the_booking_wins() {
     relay.post_sctt(&sctt("T-1", 4, 0).to_string()).await;
     relay.cloud.release();
     assert!(slow.await.batch_item_failures.is_empty());
-    relay.settle().await;
+    relay.run_until_idle().await;
     let told: Vec<_> = relay.ledger().iter().map(|entry| param(entry, "confirm_book_r_q")["success"].clone()).collect();
     assert_eq!(told, [json!(false)], "TOP gets the newest notification");
     assert_eq!(relay.notification_states("sctt", "T-1").await, ["dispatched", "dispatched"]);
@@ -312,7 +312,7 @@ async fn percent_encoded_order_id_names_the_partners_order() {
     let relay = Relay::new().await;
     relay.post_tsy(&tsy("订单 1", "issued")).await;
     assert_eq!(relay.put_order("tsy", "%E8%AE%A2%E5%8D%95%201", &flight()).await.0, 200);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.notification("tsy", "订单 1").await.0, "dispatched");
     // A path that decodes to no valid string names no order, and never another one.
     for path in ["%FF", "%FE%FE"] {
@@ -334,7 +334,7 @@ async fn dispatch_failure_at_any_request_leads_to_one_call() {
             // The fault hits all three tries of the SDK.
             relay.cloud.order(fault, 3, move |sent| sent.service == service && sent.operation == operation);
             relay.poll("notifications").await;
-            relay.settle().await;
+            relay.run_until_idle().await;
             assert_eq!(relay.effects(), 1, "{operation} {fault:?}");
             assert_eq!(relay.ledger().len(), 1, "{operation} {fault:?}");
             assert_eq!(relay.notification("tsy", "P-1").await.0, "dispatched", "{operation} {fault:?}");
@@ -366,10 +366,10 @@ async fn only_the_itinerary_of_the_newest_link_is_sent() {
             assert_eq!(relay.replay("tsy", "P-1").await.0, 202);
         }
         relay.clock.advance(Duration::from_secs(700));
-        relay.settle().await;
+        relay.run_until_idle().await;
         relay.clock.advance(Duration::from_secs(700));
         relay.sweep().await.unwrap();
-        relay.settle().await;
+        relay.run_until_idle().await;
         let told: Vec<_> = relay
             .ledger()
             .iter()

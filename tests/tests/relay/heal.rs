@@ -62,7 +62,7 @@ async fn sweep_recovers_from_lost_messages() {
     lose(&relay, "itinerary-postback").await;
     relay.clock.advance(6 * MINUTE);
     assert_eq!(swept(&relay).await, 1);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((relay.effects(), indexed(&relay).await), (1, vec![]));
     relay.clock.advance(600 * MINUTE);
     assert_eq!(swept(&relay).await, 0);
@@ -84,7 +84,7 @@ async fn sweep_finds_the_calls_of_a_dead_sender() {
     }
     relay.clock.advance(7 * MINUTE);
     assert_eq!(swept(&relay).await, 2);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.call(CallKind::TicketVerify, "total").await["state"], "succeeded");
     assert_eq!(relay.call(CallKind::TicketVerify, "once").await["state"], "unknown");
     assert_eq!(relay.effects(), 1);
@@ -94,12 +94,12 @@ async fn sweep_finds_the_calls_of_a_dead_sender() {
 async fn waiting_order_is_swept_less_and_less_often() {
     let relay = Relay::new().await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let mut looks = 0;
     for _ in 0..24 * 60 {
         relay.clock.advance(MINUTE);
         looks += swept(&relay).await;
-        relay.settle().await;
+        relay.run_until_idle().await;
     }
     assert!((6..=10).contains(&looks), "{looks} looks in a day");
     // The message of the new link is lost. The next look finds the record.
@@ -107,7 +107,7 @@ async fn waiting_order_is_swept_less_and_less_often() {
     lose(&relay, "notifications").await;
     relay.clock.advance(6 * 60 * MINUTE);
     assert_eq!(swept(&relay).await, 1);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((relay.effects(), indexed(&relay).await), (1, vec![]));
 }
 
@@ -116,10 +116,10 @@ async fn repeat_after_the_end_is_decided_and_leaves_the_index() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
     assert_eq!(indexed(&relay).await.len(), 1);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((indexed(&relay).await, relay.effects()), (vec![], 1));
 }
 
@@ -159,7 +159,7 @@ async fn concurrent_sweeps_lead_to_one_call() {
     };
     let (one, other, ()) = tokio::join!(relay.sweep(), relay.sweep(), both_there);
     assert_eq!((one.unwrap().records, other.unwrap().records), (1, 1));
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.effects(), 1);
 }
 
@@ -180,12 +180,12 @@ async fn attention_list_is_paged_oldest_first() {
     assert_eq!(relay.attention(None, None).await, (200, r#"{"items":[]}"#.to_owned()));
     for n in 0..7 {
         relay.post_tsy(&tsy(&format!("P-{n}"), "rejected")).await;
-        relay.settle().await;
+        relay.run_until_idle().await;
         relay.clock.advance(MINUTE);
     }
     relay.top_faults(json!([{"times": 1, "fault": "timeout_after_effect"}]));
     relay.submit_and_decide("ticket-verify", Some("K"), &redemption(7, 0)).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let mut orders = Vec::new();
     let mut after: Option<String> = None;
     let mut pages = 0;
@@ -218,11 +218,11 @@ async fn replay_repeats_a_refused_call() {
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.top_faults(json!([{"times": 1, "fault": "business_failure"}]));
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "refused");
     assert!(!relay.expires("order#sctt#T-1", "record").await, "a refusal needs attention");
     assert_eq!(relay.replay("sctt", "T-1").await.0, 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     let order = relay.order("sctt", "T-1").await;
     assert_eq!(order["calls"][0]["state"], "succeeded");
     assert_eq!(order["notifications"][0]["state"], "dispatched");
@@ -233,7 +233,7 @@ async fn replay_repeats_a_refused_call() {
     assert_eq!(indexed(&relay).await, vec![]);
     // A replay does not repeat a call that TOP has.
     assert_eq!(relay.replay("sctt", "T-1").await.0, 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((relay.effects(), relay.ledger().len()), (1, 2));
     assert_eq!(relay.replay("sctt", "T-2").await.0, 404);
 }
@@ -242,12 +242,12 @@ async fn replay_repeats_a_refused_call() {
 async fn replay_that_was_not_enqueued_is_swept() {
     let relay = Relay::new().await;
     relay.post_tsy(&tsy("P-1", "rejected")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.operation == "SendMessage");
     assert_eq!(relay.replay("tsy", "P-1").await.0, 202);
     relay.clock.advance(6 * MINUTE);
     assert_eq!(swept(&relay).await, 1);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.notification("tsy", "P-1").await.0, "attention");
 }
 
@@ -268,7 +268,7 @@ async fn decision_overtaken_by_a_replay_is_made_again() {
         relay.cloud.release();
     };
     tokio::join!(slow, replay);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((relay.notification("tsy", "P-1").await.0.as_str(), relay.effects()), ("dispatched", 1));
     let order = relay.order("tsy", "P-1").await;
     let replayed = |moment: &Value| moment["event"] == "replayed";
@@ -283,15 +283,15 @@ async fn operator_resolves_an_unknown_call() {
         let relay = Relay::new().await;
         relay.top_faults(json!([{"times": 1, "fault": "timeout_after_effect"}]));
         relay.submit_and_decide("ticket-verify", Some("K"), &redemption(7, 0)).await;
-        relay.settle().await;
+        relay.run_until_idle().await;
         assert_eq!(relay.call(CallKind::TicketVerify, "K").await["state"], "unknown");
         let said = json!({"outcome": outcome, "note": "asked TOP"}).to_string();
         let (status, body) = relay.resolve("ticket-verify", "K", &said).await;
         assert_eq!(status, 202, "{body}");
-        relay.settle().await;
+        relay.run_until_idle().await;
         // The response got lost, and the operator repeats the request.
         assert_eq!(relay.resolve("ticket-verify", "K", &said).await.0, 202);
-        relay.settle().await;
+        relay.run_until_idle().await;
         let (_, call) = relay.get_call("ticket-verify", "K").await;
         let call = parsed(&call);
         assert_eq!((&call["state"], relay.effects()), (&json!(state), effects));
@@ -313,21 +313,21 @@ async fn repeated_resolution_does_not_apply_to_a_later_attempt() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "timeout_before_effect"}, {"fault": "timeout_after_effect"}]));
     relay.submit_and_decide("ticket-verify", Some("K"), &redemption(7, 0)).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let retry = r#"{"outcome":"retry","note":"not seen in the console","attempt":1}"#;
     // The queue fails. The sweep enqueues the key, so the operator need not repeat the request.
     relay.cloud.order(WireFault::ServerError, 3, |sent| sent.operation == "SendMessage");
     assert_eq!(relay.resolve("ticket-verify", "K", retry).await.0, 202);
     relay.clock.advance(6 * MINUTE);
     assert_eq!(swept(&relay).await, 1);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.call(CallKind::TicketVerify, "K").await["state"], "unknown");
     let (status, body) = relay.resolve("ticket-verify", "K", retry).await;
     assert_eq!(status, 409, "{body}");
     let of = |attempt| json!({"outcome": "succeeded", "note": "seen now", "attempt": attempt}).to_string();
     assert_eq!(relay.resolve("ticket-verify", "K", &of(1)).await.0, 409);
     assert_eq!(relay.resolve("ticket-verify", "K", &of(2)).await.0, 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((relay.effects(), relay.ledger().len()), (1, 2));
 }
 
@@ -336,7 +336,7 @@ async fn operator_note_stays_in_the_history_after_many_attempts() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "business_failure"}, {"fault": "error", "code": 31, "times": 30}]));
     relay.submit_and_decide("ticket-verify", Some("K"), &redemption(7, 1)).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let retry = r#"{"outcome":"retry","note":"permission granted"}"#;
     assert_eq!(relay.resolve("ticket-verify", "K", retry).await.0, 202);
     for _ in 0..40 {
@@ -358,12 +358,12 @@ async fn operator_retries_a_refused_call() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"times": 1, "fault": "business_failure"}]));
     relay.submit_and_decide("ticket-verify", Some("K"), &redemption(7, 0)).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.call(CallKind::TicketVerify, "K").await["state"], "refused");
     assert_eq!(relay.resolve("ticket-verify", "K", r#"{"outcome":"succeeded"}"#).await.0, 409);
     assert_eq!(relay.resolve("ticket-verify", "K", r#"{"outcome":"retry","note":"permission granted"}"#).await.0, 202);
     assert!(!relay.expires("submission#ticket-verify#key#K", "record").await);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.call(CallKind::TicketVerify, "K").await["state"], "succeeded");
     assert_eq!((relay.effects(), indexed(&relay).await), (1, vec![]));
 }
@@ -423,7 +423,7 @@ async fn dismissed_order_is_off_the_list_until_a_new_fact_arrives() {
     let relay = Relay::new().await;
     let listed = async || parsed(&relay.attention(None, None).await.1)["items"].as_array().unwrap().len();
     relay.post_tsy(&tsy("P-1", "rejected")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(listed().await, 1);
     let long = relay.say("dismiss", "tsy", "P-1", &"n".repeat(1025)).await;
     assert_eq!((long.0, &parsed(&long.1)["field"]), (400, &json!("note")));
@@ -431,7 +431,7 @@ async fn dismissed_order_is_off_the_list_until_a_new_fact_arrives() {
     assert_eq!(relay.say("dismiss", "tsy", "P-2", "n").await.0, 404);
     assert_eq!(relay.say("dismiss", "tsy", "P-1", "refunded").await.0, 202);
     assert_eq!(relay.say("dismiss", "tsy", "P-1", "again").await.0, 409, "the first dismissal is not decided yet");
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.say("dismiss", "tsy", "P-1", "again").await.0, 409, "it is off the list");
     assert_eq!(listed().await, 0);
     let order = relay.order("tsy", "P-1").await;
@@ -440,6 +440,6 @@ async fn dismissed_order_is_off_the_list_until_a_new_fact_arrives() {
     assert!(order["timeline"].as_array().unwrap().iter().any(said), "{order:#}");
     assert!(relay.expires("order#tsy#P-1", "record").await);
     relay.put_order("tsy", "P-1", &flight()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((listed().await, relay.ledger().len()), (1, 0), "the link changed");
 }

@@ -67,10 +67,10 @@ fn expected(told: &[(&str, &str)]) -> Vec<(String, String)> {
 async fn events_follow_an_order_from_its_notification_to_top() {
     let (relay, events) = followed().await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     relay.clock.advance(Duration::from_millis(61_500));
     relay.put_order("tsy", "P-1", &flight()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let got = publish(&relay, &events).await;
     assert_eq!(
         told(&got),
@@ -109,13 +109,13 @@ async fn attention_is_published_with_its_reason_and_the_operators_request() {
     let (relay, events) = followed().await;
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     relay.clock.advance(Duration::from_secs(1));
     relay.post(NotificationKind::CancelPush, &cancel(&[("T-1", 3)])).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     relay.clock.advance(Duration::from_secs(1));
     relay.replay("sctt", "T-1").await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let got = publish(&relay, &events).await;
     let attention = got.iter().find(|got| got.attributes["outcome"] == "attention").unwrap();
     assert!(!attention.body["data"]["reason"].as_str().unwrap().is_empty());
@@ -139,10 +139,10 @@ async fn every_outcome_of_a_call_is_published() {
     ]));
     for (key, order_id) in [("refused", 1), ("unknown", 2), ("fine", 3)] {
         let _accepted = relay.submit_and_decide(call, Some(key), &redemption(order_id, 0)).await;
-        relay.settle().await;
+        relay.run_until_idle().await;
     }
     relay.resolve(call, "unknown", r#"{"outcome": "succeeded"}"#).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let got = publish(&relay, &events).await;
     let told = told(&got);
     let ends = [("refused", call), ("unknown", call), ("succeeded", call), ("succeeded", call)];
@@ -164,7 +164,7 @@ async fn call_withdrawn_before_it_was_sent_is_not_published_as_refused() {
     relay.poll("notifications").await;
     relay.clock.advance(Duration::from_secs(1));
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let ends: Vec<_> =
         told(&publish(&relay, &events).await).into_iter().filter(|(_, kind)| kind == "ship-notify").collect();
     assert_eq!(ends, expected(&[("withdrawn", "ship-notify"), ("succeeded", "ship-notify")]));
@@ -174,7 +174,7 @@ async fn call_withdrawn_before_it_was_sent_is_not_published_as_refused() {
 async fn events_that_sns_did_not_accept_are_retried_with_the_same_ids() {
     let (relay, events) = followed().await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let ids = |got: &[Got]| got.iter().map(|got| got.body["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     // The SDK tries three times. After a lost response, it repeats the request itself.
     for (fault, times) in [(WireFault::ServerError, 3), (WireFault::AnswerLost, 1)] {
@@ -207,7 +207,7 @@ async fn repeated_deliveries_and_decisions_publish_nothing() {
     let (relay, events) = followed().await;
     for _ in 0..3 {
         relay.post_tsy(&tsy("P-1", "issued")).await;
-        relay.settle().await;
+        relay.run_until_idle().await;
     }
     let got = publish(&relay, &events).await;
     assert_eq!(told(&got), expected(&[("received", "issue-notify"), ("waiting", "issue-notify")]));

@@ -29,12 +29,12 @@ fn told(relay: &Relay) -> Vec<Value> {
 
 async fn link(relay: &Relay, partner: &str, order: &str, body: &str) {
     assert_eq!(relay.put_order(partner, order, body).await.0, 200);
-    relay.settle().await;
+    relay.run_until_idle().await;
 }
 
 async fn push(relay: &Relay, body: &str) {
     assert_eq!(relay.post_sctt(body).await.0, 200);
-    relay.settle().await;
+    relay.run_until_idle().await;
 }
 
 async fn reasons(relay: &Relay) -> Vec<Vec<String>> {
@@ -79,7 +79,7 @@ async fn repeat_after_the_opposite_needs_attention_unless_it_is_a_late_copy() {
     assert_eq!(reasons(&relay).await, [["came_again"]]);
     assert_eq!(told(&relay).last().unwrap()["success"], json!(true));
     assert_eq!(relay.say("dismiss", "sctt", "T-1", "known").await.0, 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, Vec::<Vec<String>>::new());
     push(&relay, &at(&failed, "2026-01-01 12:03:00")).await;
     assert_eq!(reasons(&relay).await, [["came_again"]], "delivered again");
@@ -96,7 +96,7 @@ async fn link_corrected_during_a_ban_is_the_one_sent() {
     relay.poll("notifications").await;
     relay.poll("ship-notify").await;
     assert_eq!(relay.put_order("sctt", "T-1", &ship("39", 1)).await.0, 200);
-    relay.settle().await;
+    relay.run_until_idle().await;
     let told = told(&relay);
     assert_eq!((told.len(), &told[0]["alitrip_order_id"]), (1, &json!("39")));
 }
@@ -128,7 +128,7 @@ async fn order_does_not_replace_a_submitted_call() {
     relay.poll("notifications").await;
     link(&relay, "sctt", "T-1", &ship("38", 1)).await;
     push(&relay, &sctt("T-1", 3, 0).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let told = told(&relay);
     assert_eq!((told.len(), &told[0]["success"]), (1, &json!(true)), "{told:?}");
     assert_eq!(reasons(&relay).await, [["lane_taken"]]);
@@ -147,7 +147,7 @@ async fn totals_are_sent_in_the_order_of_submission() {
         relay.poll("notifications").await;
         relay.poll("ticket-verify").await;
     }
-    relay.settle().await;
+    relay.run_until_idle().await;
     let quantities: Vec<_> = relay
         .ledger()
         .into_iter()
@@ -185,7 +185,7 @@ async fn itinerary_can_return_to_earlier_content() {
 async fn rejection_counts_while_issued_waits_for_a_link() {
     let relay = Relay::new().await;
     assert_eq!(relay.post_tsy(&tsy("P-1", "issued")).await.0, 200);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.post_tsy(&tsy("P-1", "rejected")).await.0, 200);
     link(&relay, "tsy", "P-1", &flight()).await;
     assert_eq!(relay.effects(), 0);
@@ -207,7 +207,7 @@ async fn correcting_the_wrong_link_frees_the_lane_for_the_other_order() {
     relay.poll("notifications").await;
     assert_eq!(reasons(&relay).await, [["lane_taken"]]);
     assert_eq!(relay.put_order("sctt", "A", &ship("39", 1)).await.0, 200);
-    relay.settle().await;
+    relay.run_until_idle().await;
     let mut lanes: Vec<_> =
         told(&relay).into_iter().map(|told| (told["alitrip_order_id"].clone(), told["ticket_count"].clone())).collect();
     lanes.sort_by_key(|lane| lane.0.to_string());
@@ -227,13 +227,13 @@ async fn withdraw_and_close_finish_an_order() {
     relay.poll("notifications").await;
     relay.poll("ship-notify").await;
     assert_eq!(relay.say("withdraw", "sctt", "T-1", "sold elsewhere").await.0, 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.effects(), 0);
     assert!(relay.expires("order#sctt#T-1", "record").await);
     push(&relay, &sctt("T-2", 2, 1).to_string()).await;
     assert_eq!(relay.say("dismiss", "sctt", "T-2", "x").await.0, 409, "a waiting order is closed, not dismissed");
     assert_eq!(relay.say("close", "sctt", "T-2", "a test order").await.0, 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert!(relay.expires("order#sctt#T-2", "record").await);
     link(&relay, "sctt", "T-2", &ship("40", 1)).await;
     assert_eq!(relay.effects(), 1, "a link reopens it");
@@ -245,7 +245,7 @@ async fn cancellation_after_success_needs_attention() {
     link(&relay, "sctt", "T-1", &ship("38", 1)).await;
     push(&relay, &sctt("T-1", 2, 1).to_string()).await;
     assert_eq!(relay.post(NotificationKind::CancelPush, &cancel(&[("T-1", 3)])).await.0, 200);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, [["keeps_first"]]);
     assert_eq!(relay.effects(), 1);
 }
@@ -259,7 +259,7 @@ async fn many_large_pushes_wait_for_dispatch_without_overflow() {
         body["remark"] = json!(format!("{n}{}", "x".repeat(200_000)));
         assert_eq!(relay.post_sctt(&body.to_string()).await.0, 200, "{n}");
     }
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.effects(), 1);
     let record = relay.record("order#sctt#T-1").await;
     assert_eq!(record.notifications.len(), 40);
@@ -273,11 +273,11 @@ async fn submitted_call_in_an_orders_lane_can_be_dismissed() {
     link(&relay, "sctt", "T-1", &ship("38", 1)).await;
     push(&relay, &sctt("T-1", 2, 1).to_string()).await;
     assert_eq!(relay.submit("ship-notify", None, &ship_call("38", true)).await.status(), 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, [["lane_taken"]]);
     let (status, answer) = relay.say_of_call("dismiss", "ship-notify", "38", r#"{"note":"the order told it"}"#).await;
     assert_eq!(status, 202, "{answer}");
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, Vec::<Vec<String>>::new());
     assert_eq!(relay.effects(), 1);
 }
@@ -290,11 +290,11 @@ async fn call_of_an_order_resolved_as_rejected_is_still_shown() {
     push(&relay, &sctt("T-1", 2, 1).to_string()).await;
     relay.clock.advance(Duration::from_secs(3600));
     relay.sweep().await.unwrap();
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "unknown");
     let said = r#"{"outcome":"rejected","note":"asked TOP"}"#;
     assert_eq!(relay.resolve("ship-notify", "38", said).await.0, 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "refused");
     assert_eq!(relay.resolve("ship-notify", "38", said).await.0, 202, "the request is repeated");
 }
@@ -310,7 +310,7 @@ async fn totals_of_one_order_are_limited_and_none_is_sent_twice() {
     assert_eq!(relay.effects(), 100);
     assert_eq!(relay.submit("ticket-verify", Some("K-101"), &total(101)).await.status(), 429);
     assert_eq!(relay.submit("ticket-verify", Some("K-1"), &total(1)).await.status(), 200, "the key is known");
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.effects(), 100);
     let changes = relay.cloud.changes();
     let bytes = changes.iter().map(|change| units::size(&change["dynamodb"]["NewImage"])).max().unwrap();
@@ -324,7 +324,7 @@ async fn latest_outcome_is_in_the_history_after_many_replays() {
     push(&relay, &sctt("T-1", 1, 0).to_string()).await;
     for _ in 0..60 {
         assert_eq!(relay.replay("sctt", "T-1").await.0, 202);
-        relay.settle().await;
+        relay.run_until_idle().await;
     }
     relay.top_faults(json!([{"fault": "business_failure", "times": 1}]));
     push(&relay, &sctt("T-1", 2, 1).to_string()).await;
@@ -345,7 +345,7 @@ async fn call_whose_request_cannot_be_read_is_retried_soon() {
     assert_eq!(relay.effects(), 0);
     let due = relay.record("order#sctt#T-1").await.target.unwrap().due.unwrap();
     assert!(relay.clock.now().until(due) <= Duration::from_secs(120), "{due}");
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.effects(), 1);
 }
 
@@ -357,7 +357,7 @@ fn counted(quantity: usize) -> String {
 /// Submits a redemption and polls the queues until they are empty.
 async fn redeem(relay: &Relay, key: &str, body: &str) {
     assert_eq!(relay.submit("ticket-verify", Some(key), body).await.status(), 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
 }
 
 fn quantities(relay: &Relay) -> Vec<Value> {
@@ -390,7 +390,7 @@ async fn retry_sends_only_the_last_refused_request() {
         redeem(&relay, "K", &counted(quantity)).await;
     }
     assert_eq!(relay.resolve("ticket-verify", "K", r#"{"outcome":"retry","note":"once more"}"#).await.0, 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(quantities(&relay), [2]);
 }
 
@@ -401,10 +401,10 @@ async fn retry_of_a_dismissed_call_can_need_attention_again() {
     redeem(&relay, "K", &counted(1)).await;
     assert_eq!(reasons(&relay).await, [["unknown"]]);
     assert_eq!(relay.say_of_call("dismiss", "ticket-verify", "K", r#"{"note":"asking TOP"}"#).await.0, 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, Vec::<Vec<String>>::new());
     assert_eq!(relay.resolve("ticket-verify", "K", r#"{"outcome":"retry","note":"TOP has nothing"}"#).await.0, 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, [["unknown"]]);
 }
 
@@ -420,10 +420,10 @@ async fn unknown_total_that_holds_up_others_stays_on_the_list() {
     }
     assert_eq!(reasons(&relay).await, [["unknown"]]);
     assert_eq!(relay.say_of_call("dismiss", "ticket-verify", "K-1", r#"{"note":"later"}"#).await.0, 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, [["unknown"]], "K-2 waits for it");
     assert_eq!(relay.resolve("ticket-verify", "K-1", r#"{"outcome":"rejected","note":"asked TOP"}"#).await.0, 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(quantities(&relay), [2]);
 }
 
@@ -436,7 +436,7 @@ async fn close_withdraw_and_dismiss_get_409_while_a_fact_is_undecided() {
         let (status, answer) = relay.say(word, "sctt", "T-1", "never linked").await;
         assert_eq!(status, 409, "{word}: {answer}");
     }
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.effects(), 1);
 }
 
@@ -457,7 +457,7 @@ async fn rejected_call_does_not_erase_last_sent() {
     assert_eq!(reasons(&relay).await, [["unknown"]]);
     let said = r#"{"outcome":"rejected","note":"asked TOP"}"#;
     assert_eq!(relay.resolve("itinerary-postback", "I-1", said).await.0, 202);
-    relay.settle().await;
+    relay.run_until_idle().await;
     link(&relay, "tsy", "P-1", &to("I-2", "A")).await;
     assert_eq!(reasons(&relay).await, [["other_lane"]]);
     assert_eq!(relay.effects(), 1);

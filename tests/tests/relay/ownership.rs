@@ -178,7 +178,7 @@ async fn only_a_finished_record_expires() {
     let relay = Relay::new().await;
     relay.submit_and_decide("ticket-verify", Some("r-1"), &redemption(7, 1)).await;
     assert!(!relay.expires("submission#ticket-verify#total#7", "record").await);
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert!(relay.expires("submission#ticket-verify#total#7", "record").await);
 }
 

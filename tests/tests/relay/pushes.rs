@@ -43,7 +43,7 @@ async fn change_price_push_is_recorded_and_not_sent_to_top() {
     relay.put_order("tsy", "P-1001", &flight()).await;
     let body = sample("tsy_change_price").to_string();
     assert_eq!(relay.post(NotificationKind::ChangePricePush, &body).await, (200, TSY_OK.to_owned()));
-    relay.settle().await;
+    relay.run_until_idle().await;
     let expected = [("change-price-push".to_owned(), "dispatched".to_owned())];
     assert_eq!(notifications(&relay, "tsy", "P-1001").await, expected);
     assert_eq!(relay.ledger().len(), 0);
@@ -67,7 +67,7 @@ async fn change_result_push_with_any_content_is_accepted() {
         (r#"{"merchantOrder": "", "anything": [{"at": "all"}]}"#.to_owned(), "-4caba33ac465ef1f"),
     ] {
         assert_eq!(relay.post(NotificationKind::ChangeResultPush, &body).await, (200, TSY_OK.to_owned()));
-        relay.settle().await;
+        relay.run_until_idle().await;
         let expected = [("change-result-push".to_owned(), "dispatched".to_owned())];
         assert_eq!(notifications(&relay, "tsy", order_id).await, expected);
     }
@@ -81,7 +81,7 @@ async fn each_order_of_a_cancel_push_gets_a_notification() {
     relay.put_order("sctt", "T-3", &ship("40", 1)).await;
     let push = cancel(&[("T-1", 3), ("T-2", 1), ("T-3", 2), ("T-4", 3)]);
     assert_eq!(relay.post(NotificationKind::CancelPush, &push).await, (200, SCTT_OK.to_owned()));
-    relay.settle().await;
+    relay.run_until_idle().await;
     for (order_id, state) in [("T-1", "dispatched"), ("T-2", "dispatched"), ("T-3", "dispatched"), ("T-4", "waiting")] {
         let expected = [("cancel-push".to_owned(), state.to_owned())];
         assert_eq!(notifications(&relay, "sctt", order_id).await, expected, "{order_id}");
@@ -91,7 +91,7 @@ async fn each_order_of_a_cancel_push_gets_a_notification() {
     let again = cancel(&[("T-4", 3), ("T-1", 3)]);
     assert_eq!(relay.post(NotificationKind::CancelPush, &again).await.0, 200);
     relay.put_order("sctt", "T-4", &ship("41", 1)).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(notifications(&relay, "sctt", "T-4").await.len(), 1);
     assert_eq!((failures_told(&relay), relay.effects()), (2, 2));
 }
@@ -102,15 +102,15 @@ async fn completed_cancellation_equals_a_cancelled_voucher_push() {
     relay.put_order("sctt", "T-1", &ship("38", 1)).await;
     relay.post_sctt(&sctt("T-1", 4, 0).to_string()).await;
     relay.post(NotificationKind::CancelPush, &cancel(&[("T-1", 3)])).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((failures_told(&relay), relay.ledger().len()), (1, 1), "two notifications lead to one call");
     // After a success was sent, a cancellation needs attention.
     relay.put_order("sctt", "T-2", &ship("39", 1)).await;
     relay.post_sctt(&sctt("T-2", 2, 1).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     relay.clock.advance(Duration::from_secs(1));
     relay.post(NotificationKind::CancelPush, &cancel(&[("T-2", 3)])).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let (_, states): (Vec<_>, Vec<_>) = notifications(&relay, "sctt", "T-2").await.into_iter().unzip();
     assert_eq!(states, ["dispatched", "attention"]);
 }
@@ -126,7 +126,7 @@ async fn partly_recorded_cancel_push_gets_500_and_a_resend_succeeds() {
         let answer: Answered = relay.post(NotificationKind::CancelPush, &push).await;
         assert_eq!(answer, (500, refused), "{operation}");
         assert_eq!(relay.post(NotificationKind::CancelPush, &push).await, (200, SCTT_OK.to_owned()));
-        relay.settle().await;
+        relay.run_until_idle().await;
         for order_id in ["T-1", "T-2", "T-3"] {
             let expected = [("cancel-push".to_owned(), "waiting".to_owned())];
             assert_eq!(notifications(&relay, "sctt", order_id).await, expected, "{operation}: {order_id}");
@@ -175,7 +175,7 @@ async fn unusable_entry_of_a_cancel_push_is_quarantined_and_the_others_are_recor
     let mut push: Value = serde_json::from_str(&cancel(&orders)).unwrap();
     push["orderlist"][7] = json!({"cancel_status": 3, "remark": "whose?"});
     assert_eq!(relay.post(NotificationKind::CancelPush, &push.to_string()).await, (200, SCTT_OK.to_owned()));
-    relay.settle().await;
+    relay.run_until_idle().await;
     for (index, id) in ids.iter().enumerate() {
         let status = relay.get_order("sctt", id).await.0;
         assert_eq!(status, if index == 7 { 404 } else { 200 }, "{id}");
@@ -201,7 +201,7 @@ async fn unusable_entries_of_a_cancel_push_are_one_item_in_quarantine() {
     ]);
     let push = json!({"orderlist": entries});
     assert_eq!(relay.post(NotificationKind::CancelPush, &push.to_string()).await, (200, SCTT_OK.to_owned()));
-    relay.settle().await;
+    relay.run_until_idle().await;
     for (order_id, status) in [("T-1", 200), ("7", 200), ("T-2", 404), ("T-3", 404)] {
         assert_eq!(relay.get_order("sctt", order_id).await.0, status, "{order_id}");
     }
@@ -300,7 +300,7 @@ async fn notification_of_a_cancel_push_keeps_the_small_scalars_of_its_envelope()
     push["large"] = json!("x".repeat(1000));
     push["nested"] = json!({"a": 1});
     relay.post(NotificationKind::CancelPush, &push.to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let order = relay.order("sctt", "T-2").await;
     let payload = order["notifications"][0]["payload"].as_object().unwrap();
     let names: Vec<_> = payload.keys().map(String::as_str).collect();

@@ -53,7 +53,7 @@ async fn planted_values_never_appear_in_the_output() {
         )
         .unwrap(),
     );
-    relay.settle().await;
+    relay.run_until_idle().await;
     answers.push(relay.get_order("sctt", "T-1").await.1);
 
     let log = captured.text();

@@ -50,7 +50,7 @@ async fn submission_with_a_duplicate_key_is_rejected() {
     ] {
         assert_refused(answered(relay.submit(call, key, body).await), field, body);
     }
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.ledger().len(), 0);
 }
 
@@ -70,7 +70,7 @@ async fn operator_request_with_a_duplicate_key_is_rejected() {
     let relay = Relay::new().await;
     relay.post(NotificationKind::IssueNotify, r#"{"orderId":"P-1","orderNo":"1","type":"rejected","msg":""}"#).await;
     relay.submit("ticket-verify", Some("k"), &redemption(7, 0)).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let note = r#"{"note":"a","note":"b"}"#;
     let order = json!({"partner": "tsy", "order_id": "P-1"});
     for word in ["replay", "dismiss", "withdraw", "close"] {
@@ -103,7 +103,7 @@ async fn last_duplicate_key_of_a_partner_counts() {
     let twice = push.replacen(r#""order_status":2"#, r#""order_status":2,"order_status":3"#, 1);
     assert_ne!(twice, push);
     assert_eq!(relay.post_sctt(&twice).await.0, 200);
-    relay.settle().await;
+    relay.run_until_idle().await;
     let sent: Value = serde_json::from_str(&relay.ledger()[0].params["confirm_book_r_q"]).unwrap();
     assert_eq!(sent["success"], false);
 }

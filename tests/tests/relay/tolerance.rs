@@ -81,7 +81,7 @@ async fn malformed_members_are_recorded_as_sent() {
     push["cancels"] = json!("n/a");
     push["vouchers"] = json!({});
     relay.post_sctt(&push.to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let order = relay.order("sctt", "T-1").await;
     let payload = &order["notifications"][0]["payload"];
     assert_eq!(payload["surplus_quota"], "1,234.00");
@@ -114,11 +114,11 @@ async fn booked_push_with_unreadable_vouchers_needs_attention() {
         let mut push = sctt("T-1", 2, 1);
         push["vouchers"] = vouchers;
         assert_eq!(relay.post_sctt(&push.to_string()).await.0, 200, "{push}");
-        relay.settle().await;
+        relay.run_until_idle().await;
         if !is_linked_first {
             assert_eq!(relay.notification_states("sctt", "T-1").await, ["waiting"]);
             relay.put_order("sctt", "T-1", &ship("38", 1)).await;
-            relay.settle().await;
+            relay.run_until_idle().await;
         }
         let page = relay.attention(None, None).await.1;
         assert!(page.contains("its vouchers cannot be read"), "{push}: {page}");
@@ -134,7 +134,7 @@ async fn unreadable_vouchers_of_other_statuses_are_ignored() {
         let mut push = sctt("T-1", 3, 0);
         push["vouchers"] = vouchers;
         assert_eq!(relay.post_sctt(&push.to_string()).await.0, 200, "{push}");
-        relay.settle().await;
+        relay.run_until_idle().await;
         assert_eq!(relay.effects(), 1, "the failure is sent to TOP: {push}");
     }
 }
@@ -146,9 +146,9 @@ async fn corrected_vouchers_are_sent_after_unreadable_ones() {
     let mut push = sctt("T-1", 2, 1);
     push["vouchers"] = json!({});
     relay.post_sctt(&push.to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.effects(), 1);
     assert_eq!(relay.attention(None, None).await.1, r#"{"items":[]}"#);
 }
@@ -164,7 +164,7 @@ async fn byte_order_mark_before_a_body_is_ignored() {
     for body in [tsy("P-2", "issued"), format!("\u{feff}{}", tsy("P-2", "issued"))] {
         assert_eq!(relay.post_tsy_as(TOKEN, Body::Text(&body)).await.0, 200);
     }
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(
         relay.notification_states("tsy", "P-2").await,
         ["dispatched"],
@@ -178,7 +178,7 @@ async fn byte_order_mark_before_a_body_is_ignored() {
 async fn byte_order_mark_is_not_recorded_with_the_body() {
     let relay = Relay::new().await;
     relay.post_tsy(&format!("\u{feff}{}", tsy("P-1", "rejected"))).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.order("tsy", "P-1").await["notifications"][0]["payload"]["type"], "rejected");
 }
 
@@ -229,7 +229,7 @@ async fn invalid_request_time_is_not_kept_in_the_record() {
         push["request_time"] = time;
         assert_eq!(relay.post_sctt(&push.to_string()).await.0, 200);
     }
-    relay.settle().await;
+    relay.run_until_idle().await;
     let record = relay.record("order#sctt#T-1").await;
     assert!(record.notifications.values().all(|one| one.request_time.is_none()), "{record:?}");
 }

@@ -64,7 +64,7 @@ async fn ship_notification_of_unknown_outcome_is_resent_and_takes_effect_once() 
             ("pending", 1),
             "{fault}"
         );
-        relay.settle().await;
+        relay.run_until_idle().await;
         let record = relay.call(CallKind::ShipNotify, "38").await;
         assert_eq!(
             (record["state"].as_str().unwrap(), relay.ledger().len(), relay.effects()),
@@ -79,7 +79,7 @@ async fn redemption_of_unknown_outcome_is_never_resent_and_needs_attention() {
     for fault in unknown_outcomes() {
         let (relay, record) = verify_once(fault.clone(), 0).await;
         assert_eq!(record["state"], "unknown", "{fault}");
-        relay.settle().await;
+        relay.run_until_idle().await;
         assert_eq!(relay.ledger().len(), 1, "{fault}");
     }
 }
@@ -89,7 +89,7 @@ async fn total_of_unknown_outcome_is_resent() {
     for fault in unknown_outcomes() {
         let (relay, record) = verify_once(fault.clone(), 1).await;
         assert_eq!(record["state"], "pending", "{fault}");
-        relay.settle().await;
+        relay.run_until_idle().await;
         assert_eq!((relay.ledger().len(), relay.effects()), (2, 1), "{fault}");
     }
 }
@@ -104,7 +104,7 @@ async fn redemption_that_top_did_not_execute_is_resent() {
             ("pending", 0),
             "{code}"
         );
-        relay.settle().await;
+        relay.run_until_idle().await;
         assert_eq!((relay.ledger().len(), relay.effects()), (2, 1), "{code}");
     }
 }
@@ -129,7 +129,7 @@ async fn ban_delays_all_calls_of_the_function() {
     relay.clock.advance(Duration::from_secs(299));
     assert_eq!(relay.poll("ship-notify").await, (2, 2), "both wait");
     assert_eq!(relay.ledger().len(), 1, "nothing is sent during the ban");
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!((relay.ledger().len(), relay.effects()), (3, 2));
 }
 
@@ -158,7 +158,7 @@ async fn call_that_top_says_not_to_retry_is_not_resent() {
     for sub_code in ["isp.null-pointer-exception", "isp.top-parse-error", "isp.top-mapping-parse-error:x"] {
         let (relay, record) = ship_once(json!({"fault": "error", "code": 15, "sub_code": sub_code})).await;
         assert_eq!(record["state"], "unknown");
-        relay.settle().await;
+        relay.run_until_idle().await;
         assert_eq!(relay.ledger().len(), 1);
     }
 }
@@ -174,7 +174,7 @@ async fn configuration_fault_is_retried_after_fifteen_minutes() {
         );
         let pause = not_before(&relay, &record);
         assert!((900..=961).contains(&pause), "{code}: {pause} s");
-        relay.settle().await;
+        relay.run_until_idle().await;
         assert_eq!(relay.effects(), 1, "{code}");
     }
 }
@@ -207,14 +207,14 @@ async fn call_is_not_claimed_without_credentials() {
     assert_eq!(relay.poll("ticket-verify").await, (1, 1));
     let record = relay.call(CallKind::TicketVerify, "r").await;
     assert_eq!((record["state"].as_str().unwrap(), record["attempt"].as_i64().unwrap()), ("pending", 0));
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(relay.effects(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_attempt_is_recorded_and_has_a_new_timestamp() {
     let (relay, _) = ship_once(json!({"fault": "timeout_after_effect"})).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let record = relay.call(CallKind::ShipNotify, "38").await;
     let history = record["history"].as_array().unwrap();
     let outcomes: Vec<_> =
@@ -231,7 +231,7 @@ async fn refusal_after_an_attempt_that_may_have_taken_effect_leaves_the_call_unk
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "timeout_after_effect"}, {"fault": "business_failure"}]));
     relay.submit_and_decide("ticket-verify", Some("r"), &redemption(7, 1)).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     let record = relay.call(CallKind::TicketVerify, "r").await;
     assert_eq!((record["state"].as_str().unwrap(), relay.effects()), ("unknown", 1));
     // No other request can replace it, because that would redeem again.
@@ -240,6 +240,6 @@ async fn refusal_after_an_attempt_that_may_have_taken_effect_leaves_the_call_unk
     // arrive.
     let (ship, _) = ship_once(json!({"fault": "timeout_after_effect"})).await;
     ship.top_faults(json!([{"fault": "business_failure"}]));
-    ship.settle().await;
+    ship.run_until_idle().await;
     assert_eq!(ship.call(CallKind::ShipNotify, "38").await["state"], "unknown");
 }

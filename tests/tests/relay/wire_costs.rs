@@ -24,7 +24,7 @@ async fn repeated_delivery_costs_the_same_as_the_first() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     relay.cloud.take_sent();
     relay.post_tsy(&tsy("P-1", "issued")).await;
     assert_eq!(costs(&relay.cloud.take_sent()), [("dynamodb", "UpdateItem"), ("sqs", "SendMessage")]);
@@ -34,7 +34,7 @@ async fn repeated_delivery_costs_the_same_as_the_first() {
 async fn call_costs_two_dynamodb_requests_and_one_to_top() {
     let relay = Relay::new().await;
     relay.submit_and_decide("ship-notify", None, &ship_call("1", true)).await;
-    relay.settle().await; // the secret is read and cached
+    relay.run_until_idle().await; // the secret is read and cached
     relay.submit_and_decide("ship-notify", None, &ship_call("2", true)).await;
     let messages = relay.receive("ship-notify").await;
     relay.cloud.take_sent();
@@ -65,7 +65,7 @@ async fn messages_carry_only_keys() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     for message in relay.messages.lock().unwrap().iter() {
         let key: serde_json::Value = serde_json::from_str(message).unwrap();
         let members: Vec<_> = key.as_object().unwrap().keys().cloned().collect();
@@ -156,7 +156,7 @@ async fn repeat_after_the_end_costs_a_delivery_and_a_dispatch() {
     steps(&relay, "tsy", "P-1", &flight(), &tsy("P-1", "issued")).await;
     let before = relay.cloud.changes().len();
     relay.post_tsy(&tsy("P-1", "issued")).await;
-    relay.settle().await;
+    relay.run_until_idle().await;
     assert_eq!(units::written(&relay.cloud.changes()[before..]), Units { table: 4, indexes: 2 });
     assert_eq!(relay.effects(), 1, "the call took effect once");
 }
