@@ -90,19 +90,10 @@ impl Receiver {
             Ok(read) => read,
             Err(problem) => return self.unreadable(bytes, &problem).await,
         };
-        if self.partner() == Partner::Sctt {
-            let envelope = match Envelope::from_json(&json) {
-                Ok(envelope) => envelope,
-                Err(problem) => return self.unreadable(bytes, &problem).await,
-            };
-            match self.check(&envelope, &json).await {
-                Ok(Ok(())) => {}
-                Ok(Err(why)) => return self.unauthorized(&why.to_string()),
-                Err(error) => {
-                    tracing::error!(%error, configuration_fault = true, "signature not checked: the partner must send again");
-                    return self.failed();
-                }
-            }
+        if self.partner() == Partner::Sctt
+            && let Err(refused) = self.authenticate(bytes, &json).await
+        {
+            return *refused;
         }
         let json = &json;
         let trace_header = request.headers().get(xray::HEADER).and_then(|header| header.to_str().ok());
@@ -135,6 +126,22 @@ impl Receiver {
             .await;
         let acknowledgement = || http::raw(StatusCode::OK, self.partner().acknowledgement());
         if kept && taken { acknowledgement() } else { self.failed() }
+    }
+
+    /// Checks what SCTT sends besides its token.
+    async fn authenticate(&self, bytes: &[u8], json: &Value) -> Result<(), Box<Response<Body>>> {
+        let envelope = match Envelope::from_json(json) {
+            Ok(envelope) => envelope,
+            Err(problem) => return Err(self.unreadable(bytes, &problem).await.into()),
+        };
+        match self.check(&envelope, json).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(why)) => Err(self.unauthorized(&why.to_string()).into()),
+            Err(error) => {
+                tracing::error!(%error, configuration_fault = true, "signature not checked: the partner must send again");
+                Err(self.failed().into())
+            }
+        }
     }
 
     /// Runs SCTT's checks. Reads the secret again if the signature does not match.
