@@ -172,7 +172,7 @@ openapi: ## regenerate docs/openapi.yaml
 bench: build $(BENCH)/python/installed $(BENCH)/node/installed ## compare the functions with the usual tools; writes bench/results.json and the README's charts
 	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --locked --package floor-bare --package floor-raw-http
 	rm -rf $(CARGO_TARGET_DIR)/criterion
-	cargo bench --locked --package relay-bench --bench micro
+	cargo bench --locked --package relay-top --bench micro
 	cargo build --locked --profile local --workspace --bin relay-bench
 	$(CARGO_TARGET_DIR)/local/relay-bench $(BENCH_FLAGS)
 

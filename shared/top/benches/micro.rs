@@ -23,7 +23,7 @@ const NOW: EpochMillis = EpochMillis(1_767_240_000_000);
 
 fn signing(criterion: &mut Criterion) {
     let vectors: Vec<Value> =
-        serde_json::from_str(include_str!("../../shared/types/testdata/top-signing.json")).expect("vectors");
+        serde_json::from_str(include_str!("../../types/testdata/top-signing.json")).expect("vectors");
     let vector = vectors.iter().find(|vector| vector["name"] == "ship_notify_ok").expect("the ship-notify request");
     let key = SigningKey::from(vector["app_secret"].as_str().expect("a secret").to_owned());
     let parameters: Vec<_> = vector["params"]
@@ -49,8 +49,7 @@ fn signing(criterion: &mut Criterion) {
 }
 
 fn reading(criterion: &mut Criterion) {
-    let bodies: Value =
-        serde_json::from_str(include_str!("../../shared/types/testdata/inbound-bodies.json")).expect("bodies");
+    let bodies: Value = serde_json::from_str(include_str!("../../types/testdata/inbound-bodies.json")).expect("bodies");
     let (tsy, sctt) = (bodies["tsy_issued"].to_string(), bodies["sctt_voucher_push"].to_string());
     let mut group = criterion.benchmark_group("read");
     group.bench_function("tsy-issue-notify", |bencher| {
@@ -75,7 +74,7 @@ fn reading(criterion: &mut Criterion) {
 fn classifying(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("classify");
     let answers: Value =
-        serde_json::from_str(include_str!("../../shared/types/testdata/top-responses.json")).expect("answers");
+        serde_json::from_str(include_str!("../../types/testdata/top-responses.json")).expect("answers");
     let answers = ["ship_ok", "ship_business_failure_http200"].map(|name| (name, answers[name].to_string()));
     for (name, answer) in answers {
         group.bench_function(name, |bencher| {
