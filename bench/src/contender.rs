@@ -283,6 +283,7 @@ impl Environment {
             ("NOTIFICATIONS_QUEUE_URL", self.queue_url("notifications")),
             ("ITINERARY_POSTBACK_QUEUE_URL", self.queue_url("itinerary-postback")),
             ("SHIP_NOTIFY_QUEUE_URL", self.queue_url("ship-notify")),
+            ("TICKET_VERIFY_QUEUE_URL", self.queue_url("ticket-verify")),
             ("TSY_TOKEN_HASHES", token_hash.clone()),
             ("SCTT_TOKEN_HASHES", token_hash),
             ("TOP_GATEWAY_URL", format!("http://{}/router/rest", self.services)),
