@@ -137,7 +137,7 @@ def test_dead_letters_in_flight_are_reported(stage: Stage) -> None:
     assert done.returncode == 1 and "1 more are hidden" in done.stdout, done
     assert "1 more are not listed" in said(stage, "dead-letters", "show", "notifications")
     [checked] = [one for one in json.loads(relay(stage, "--json", "doctor").stdout) if one["check"] == "dead letters"]
-    assert checked["found"] == "1 of notifications"
+    assert "1 of notifications" in checked["found"]
     sqs.delete_message(QueueUrl=url, ReceiptHandle=held["ReceiptHandle"])
     assert answered(stage, "dead-letters", "redrive", "notifications")[0] == {
         "queue": "notifications",
