@@ -374,7 +374,8 @@ impl Judge<'_> {
         for (digest, counted) in &record.deliveries {
             let came = facts.iter().filter(|fact| matches!(fact, Fact::Delivery { digest: of, .. } if of == digest));
             let came = came.count();
-            if i64::try_from(came) != Ok(*counted) {
+            // The record recognises a retry by the tokens of the last two deliveries, so a later one may count once more.
+            if i64::try_from(came).is_ok_and(|came| !(came..=came + 1).contains(counted)) {
                 self.violated(format!("{} counts {counted} deliveries of {digest}, but {came} came", order.id));
             }
         }
