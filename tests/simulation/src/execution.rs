@@ -15,7 +15,7 @@ use crate::gate::{Footprint, TIME, hash_of};
 use crate::judge::judge;
 use crate::lambda::{Lambda, spawn};
 use crate::queues;
-use crate::run::{credentials, keep_database, rest, take_database};
+use crate::run::{credentials, keep_database, rest, take_database, virtual_time};
 use crate::scenarios::{Action, Scenario, Step};
 use crate::search::Search;
 use crate::story::audit_attention;
@@ -40,12 +40,7 @@ pub fn execute(
     traced: bool,
     known: &dyn Fn(u64) -> Option<Vec<String>>,
 ) -> Execution {
-    fastrand::seed(1);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("the runtime starts");
+    let runtime = virtual_time(1);
     let local = LocalSet::new();
     let database = take_database();
     let (world, verdict) = local.block_on(&runtime, async {

@@ -112,15 +112,16 @@ const fn has_events(seed: u64) -> bool {
     seed % 5 == 1
 }
 
-/// Runs a seed. `traced` records everything that happens.
-pub fn run(seed: u64, traced: bool) -> Report {
+/// A runtime on virtual time, in which `seed` decides the SDK's pauses too.
+pub fn virtual_time(seed: u64) -> tokio::runtime::Runtime {
     // The SDK draws its pauses from this generator.
     fastrand::seed(seed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("the runtime starts");
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("the runtime starts")
+}
+
+/// Runs a seed. `traced` records everything that happens.
+pub fn run(seed: u64, traced: bool) -> Report {
+    let runtime = virtual_time(seed);
     let local = LocalSet::new();
     let database = take_database();
     let world = local.block_on(&runtime, async {
