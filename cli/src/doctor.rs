@@ -39,12 +39,12 @@ struct Finding {
     /// What is in order, or the problem.
     found: Result<String>,
     /// How to fix the problem.
-    mend: String,
+    fix: String,
 }
 
 impl Finding {
-    fn new(check: &'static str, found: Result<String>, mend: impl Into<String>) -> Self {
-        Self { check, found, mend: mend.into() }
+    fn new(check: &'static str, found: Result<String>, fix: impl Into<String>) -> Self {
+        Self { check, found, fix: fix.into() }
     }
 }
 
@@ -60,23 +60,23 @@ pub async fn examine(deployment: Result<Deployment>) -> (Value, String, bool) {
     };
     let good = findings.iter().all(|finding| finding.found.is_ok());
     let rows = findings.iter().map(|finding| {
-        let (mark, found, mend) = match &finding.found {
+        let (mark, found, fix) = match &finding.found {
             Ok(found) => ("ok", found.clone(), String::new()),
-            Err(error) => ("NOT OK", format!("{error:#}"), finding.mend.clone()),
+            Err(error) => ("NOT OK", format!("{error:#}"), finding.fix.clone()),
         };
-        [mark.to_owned(), finding.check.to_owned(), found, mend]
+        [mark.to_owned(), finding.check.to_owned(), found, fix]
     });
     let shown = table(["", "check", "found", "how to fix it"], rows);
     let json = findings.iter().map(|finding| match &finding.found {
         Ok(found) => json!({"check": finding.check, "ok": true, "found": found}),
-        Err(error) => json!({"check": finding.check, "ok": false, "found": format!("{error:#}"), "mend": finding.mend}),
+        Err(error) => json!({"check": finding.check, "ok": false, "found": format!("{error:#}"), "mend": finding.fix}),
     });
     (json.collect(), shown, good)
 }
 
 async fn checked(deployment: &Deployment) -> Vec<Finding> {
     let described = described_alarms(deployment).await;
-    let (api, api_mend) = the_api(deployment).await;
+    let (api, api_fix) = the_api(deployment).await;
     let fill_in = |name: &str, json: &str| {
         format!("aws secretsmanager put-secret-value --secret-id {}/{name} --secret-string '{json}'", deployment.stack)
     };
@@ -98,7 +98,7 @@ async fn checked(deployment: &Deployment) -> Vec<Finding> {
             token(deployment, "ScttTokenHashes"),
             "deploy with ScttTokenHashes, the SHA-256 of the token in SCTT's URL; until then its endpoints are closed",
         ),
-        Finding::new("API and local clock", api, api_mend),
+        Finding::new("API and local clock", api, api_fix),
         Finding::new(
             "TOP's gateway",
             gateway(deployment).await,
@@ -173,12 +173,12 @@ async fn the_api(deployment: &Deployment) -> (Result<String>, &'static str) {
         return (Err(found), "set this machine's clock with NTP");
     }
     if answer.status != 200 {
-        let mend = match answer.status {
+        let fix = match answer.status {
             403 => "get permission for execute-api:Invoke",
             429 => "too many requests: retry later, or raise ThrottlingRate",
             _ => "read the log of the function Attention",
         };
-        return (Err(anyhow!("the API answered {}: {}", answer.status, answer.body)), mend);
+        return (Err(anyhow!("the API answered {}: {}", answer.status, answer.body)), fix);
     }
     let clock =
         skew.map_or_else(|| "it sends no time".to_owned(), |skew| format!("clocks differ by {:.0} s", skew.abs()));

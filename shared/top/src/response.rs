@@ -59,7 +59,7 @@ pub fn read(kind: CallKind, http_status: u16, body: &[u8]) -> Outcome {
     }
 }
 
-/// Parses JSON. Accepts raw control characters inside strings, because TOP has been seen to send them.
+/// Parses JSON. Replaces raw control characters, which some of TOP's responses contain inside strings.
 fn parse_lenient(body: &[u8]) -> Option<Map<String, Value>> {
     let value = serde_json::from_slice(body).or_else(|_| {
         let spaced: Vec<u8> = body.iter().map(|byte| if byte.is_ascii_control() { b' ' } else { *byte }).collect();
