@@ -13,6 +13,9 @@ use crate::{Deciding, QUIET};
 
 /// Maximum number of facts that one decision folds. It limits the size of each write.
 const MAX_FOLDED: usize = 30;
+/// Number of deliveries of one notification whose tokens are kept. The SDK's retry of a write can arrive minutes later;
+/// it counts as another delivery only if more equal bodies than this arrived in between.
+const MAX_TOKENS: usize = 20;
 
 impl Deciding<'_> {
     pub(super) fn fold(&mut self) {
@@ -38,9 +41,8 @@ impl Deciding<'_> {
             return;
         }
         one.tokens.push(token);
-        if one.tokens.len() > 2 {
-            one.tokens.remove(0);
-        }
+        let forgotten = one.tokens.len().saturating_sub(MAX_TOKENS);
+        one.tokens.drain(..forgotten);
         one.deliveries += 1;
         one.last = Some(at);
         let is_first = one.says.is_none();

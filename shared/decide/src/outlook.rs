@@ -113,7 +113,6 @@ impl Deciding<'_> {
                 self.record.notifications.get_mut(digest).filter(|_| !keeps.contains(&Some(digest.clone())))
             {
                 (one.body, one.lane) = (None, None);
-                one.tokens.clear();
             }
         }
     }

@@ -374,10 +374,7 @@ impl Judge<'_> {
         for (digest, counted) in &record.deliveries {
             let came = facts.iter().filter(|fact| matches!(fact, Fact::Delivery { digest: of, .. } if of == digest));
             let came = came.count();
-            // A known fault: a record keeps the tokens of the last two deliveries only. A retry that arrives after two
-            // more deliveries counts again.
-            let forgotten = usize::from(came > 2);
-            if !usize::try_from(*counted).is_ok_and(|counted| (came..=came + forgotten).contains(&counted)) {
+            if !usize::try_from(*counted).is_ok_and(|counted| counted == came) {
                 self.violated(format!("{} counts {counted} deliveries of {digest}, but {came} came", order.id));
             }
         }

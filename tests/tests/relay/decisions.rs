@@ -23,8 +23,8 @@ use relay_types::notification::NotificationKind;
 use relay_types::order::{OrderKey, Partner};
 use relay_types::reason::Reason;
 use relay_types::record::{
-    Attempted, Bodies, Body, Fact, LaneFound, LinkFact, Notification, OrderRecord, RecordKey, Resolution, Sending,
-    Word, digest_of,
+    Attempted, Bodies, Body, Fact, LaneFound, LinkFact, MAX_NOTIFICATIONS, Notification, OrderRecord, RecordKey,
+    Resolution, Sending, Word, digest_of,
 };
 use relay_types::time::EpochMillis;
 use serde_json::{Value, json};
@@ -298,6 +298,25 @@ fn every_row_leads_to_its_call_and_state() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The SDK repeats a write whose response was lost. The repeat can arrive minutes later, after other deliveries, or after
+/// the notification was summarised.
+#[test]
+fn late_retry_of_a_write_is_not_another_delivery() {
+    let mut order = Order::new(Partner::Sctt);
+    for what in ["link 38", "failed", "failed", "failed", "failed"] {
+        order.happens(what);
+    }
+    let (_, body) = push_of("failed").unwrap();
+    let retry = Fact::Delivery { digest: digest_of(&body), at: order.now, time: None, token: "2".to_owned() };
+    for newer in 0..=MAX_NOTIFICATIONS {
+        let deliveries = order.record.notifications[&digest_of(&body)].deliveries;
+        order.record.facts.push(retry.clone());
+        order.happens(&format!("booked {newer}"));
+        assert_eq!(order.record.notifications[&digest_of(&body)].deliveries, deliveries, "after {newer}");
+        assert_eq!(order.record.repeat, None, "after {newer}");
+    }
 }
 
 #[test]
