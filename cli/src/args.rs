@@ -236,11 +236,11 @@ pub enum DeadLettersCommand {
 }
 
 fn partner() -> PossibleValuesParser {
-    Partner::ALL.map(Partner::as_str).into()
+    Partner::ALL.map(<&str>::from).into()
 }
 
 fn call() -> PossibleValuesParser {
-    CallKind::ALL.map(CallKind::as_str).into()
+    CallKind::ALL.map(<&str>::from).into()
 }
 
 fn queue() -> PossibleValuesParser {

@@ -23,13 +23,13 @@ pub async fn signed(
     now: EpochMillis,
     personal: bool,
 ) -> Result<Value> {
-    let kind = CallKind::named(call).context("no such call")?;
+    let kind: CallKind = call.parse().context("no such call")?;
     let request = CallRequest::from_json(kind, body).map_err(|problem| anyhow!("{problem}"))?;
     let secret = deployment.secret(deployment.output("TopSecretArn")?).await?;
     let credentials: Credentials = serde_json::from_str(&secret).map_err(|_| {
         anyhow!("TOP's secret is not a JSON object with app_key, app_secret and session filled in; run `relay doctor`")
     })?;
-    let method = SignMethod::named(deployment.parameter("TopSignMethod")).unwrap_or(SignMethod::HmacSha256);
+    let method = deployment.parameter("TopSignMethod").parse().unwrap_or(SignMethod::HmacSha256);
     let form = form::build(&request, &credentials, method, now);
     Ok(shown(&form, deployment.parameter("TopGatewayUrl"), personal))
 }

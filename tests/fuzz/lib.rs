@@ -235,7 +235,7 @@ fn notification(kind: NotificationKind, sent: &Edited) {
         let mut told = keys(&messages);
         let mut orders = Vec::new();
         for (order_id, part) in orders_of(kind, &body) {
-            let key = json!({"partner": partner.as_str(), "order_id": order_id});
+            let key = json!({"partner": partner.as_ref(), "order_id": order_id});
             let place = told
                 .iter()
                 .position(|told| *told == key)
@@ -337,7 +337,7 @@ fn linked(sent: &Edited) {
             Partner::Sctt => relay.post_sctt(&sctt("O-1", 2, 1).to_string()).await,
         };
         relay.cloud.take_sent();
-        let parameters = json!({"partner": partner.as_str(), "order_id": "O-1"});
+        let parameters = json!({"partner": partner.as_ref(), "order_id": "O-1"});
         let request = request("PUT", "/orders/{partner}/{order_id}", parameters, json!({}), sent);
         let (status, answer) = answered(relay.order_link.handle(&request).await);
         if_too_large(status, &answer, sent);
@@ -347,18 +347,18 @@ fn linked(sent: &Edited) {
             assert_eq!(relay.cloud.take_sent(), []);
             return;
         }
-        let expected = json!({"partner": partner.as_str(), "order_id": "O-1", "version": 1, "notifications": 1});
+        let expected = json!({"partner": partner.as_ref(), "order_id": "O-1", "version": 1, "notifications": 1});
         assert_eq!(parsed(&answer), expected);
-        assert!(relay.order(partner.as_str(), "O-1").await["link"].is_object());
+        assert!(relay.order(partner.as_ref(), "O-1").await["link"].is_object());
         let messages = relay.receive("notifications").await;
         assert_eq!(keys(&messages).len(), 2, "the link did not enqueue the order again");
         handled(relay, "notifications", &messages).await;
         for kind in CallKind::ALL {
-            let messages = relay.receive(kind.as_str()).await;
+            let messages = relay.receive(kind.as_ref()).await;
             let _keys = keys(&messages);
-            handled(relay, kind.as_str(), &messages).await;
+            handled(relay, kind.as_ref(), &messages).await;
         }
-        let order = relay.order(partner.as_str(), "O-1").await;
+        let order = relay.order(partner.as_ref(), "O-1").await;
         assert_ne!(order["notifications"][0]["state"], "received", "the notification was not decided");
         for call in order["calls"].as_array().unwrap() {
             assert!(call["state"] == "succeeded" || call["state"] == "refused", "{call}");
@@ -374,7 +374,7 @@ fn submitted(kind: CallKind, sent: &Edited) {
                 CallKind::TicketVerify => json!({"Idempotency-Key": "redemption-1"}),
                 CallKind::ItineraryPostback | CallKind::ShipNotify => json!({}),
             };
-            let request = request("POST", "/calls/{call}", json!({"call": kind.as_str()}), headers, sent);
+            let request = request("POST", "/calls/{call}", json!({"call": kind.as_ref()}), headers, sent);
             let response = relay.submit_call.handle(&request).await;
             (response.headers().get("Idempotent-Replayed").is_some(), answered(response))
         };
@@ -389,15 +389,15 @@ fn submitted(kind: CallKind, sent: &Edited) {
         }
         let accepted = parsed(&answer);
         let key = accepted["key"].as_str().unwrap();
-        assert_eq!(accepted, json!({"call": kind.as_str(), "key": key, "state": "pending"}));
+        assert_eq!(accepted, json!({"call": kind.as_ref(), "key": key, "state": "pending"}));
         let (replayed, (status, again)) = submit().await;
         assert_eq!((replayed, status), (true, 200), "{again}");
         let messages = relay.receive("notifications").await;
         assert_eq!(keys(&messages).len(), 2, "the submission and its repeat must enqueue one key each");
         handled(relay, "notifications", &messages).await;
-        let messages = relay.receive(kind.as_str()).await;
-        handled(relay, kind.as_str(), &messages[..1]).await;
-        let (status, call) = relay.get_call(kind.as_str(), &encoded(key)).await;
+        let messages = relay.receive(kind.as_ref()).await;
+        handled(relay, kind.as_ref(), &messages[..1]).await;
+        let (status, call) = relay.get_call(kind.as_ref(), &encoded(key)).await;
         let call = parsed(&call);
         assert_eq!(status, 200, "{call}");
         assert!(call["state"] == "succeeded" || call["state"] == "refused", "{call}");
@@ -466,7 +466,7 @@ fn received(sent: &Edited) {
     // The template sets a batch size of ten.
     event.records.truncate(20);
     let text = String::from_utf8_lossy(&sent.bytes);
-    let kind = CallKind::ALL.into_iter().find(|kind| text.contains(kind.as_str()));
+    let kind = CallKind::ALL.into_iter().find(|kind| text.contains(kind.as_ref()));
     on_empty_relay(async |relay| {
         // Create the records that the seeds' keys name.
         match kind {
@@ -492,8 +492,7 @@ fn received(sent: &Edited) {
         let mut context = Context::default();
         let now = u64::try_from(relay.clock.now().0).unwrap();
         context.deadline = [now + 30_000, now + 30_000, now + 5_001, now, 0, u64::MAX][sent.bytes.len() % 6];
-        let response =
-            relay.invoke(kind.map_or("notifications", CallKind::as_str), LambdaEvent::new(event, context)).await;
+        let response = relay.invoke(kind.map_or("notifications", Into::into), LambdaEvent::new(event, context)).await;
         let failed: BTreeSet<_> =
             response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         for id in &failed {

@@ -246,7 +246,7 @@ impl Relay {
             dispatch: Dispatch {
                 store: store.clone(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
-                calls: CallKind::ALL.map(|kind| (kind, Queue::new(sqs.clone(), url(kind.as_str())))).into(),
+                calls: CallKind::ALL.map(|kind| (kind, Queue::new(sqs.clone(), url(kind.as_ref())))).into(),
                 settings: settings.clone(),
                 clock: shared_clock.clone(),
                 random: random.clone(),
@@ -299,7 +299,7 @@ impl Relay {
 
     /// Posts a body as the partner, with this token.
     pub async fn post_as(&self, kind: NotificationKind, token: &str, body: Body<'_>) -> Answered {
-        let route = format!("/{}/{{token}}/{kind}", kind.partner().as_str());
+        let route = format!("/{}/{{token}}/{kind}", kind.partner().as_ref());
         let request = api_request("POST", &route, json!({"token": token}), json!({}), body);
         answered(self.receiver(kind).handle(&request).await)
     }
@@ -453,7 +453,7 @@ impl Relay {
 
     /// The JSON of an existing call.
     pub async fn call(&self, call: CallKind, key: &str) -> Value {
-        let (status, body) = self.get_call(call.as_str(), key).await;
+        let (status, body) = self.get_call(call.as_ref(), key).await;
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
     }
@@ -536,7 +536,7 @@ impl Relay {
     /// Runs the function behind a queue on a batch.
     pub async fn invoke(&self, queue: &str, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
         let runner = self.runner(queue);
-        match CallKind::named(queue) {
+        match queue.parse::<CallKind>().ok() {
             None => self.dispatch.handle(&runner, event).await,
             Some(kind) => {
                 let sender = self.senders.iter().find(|sender| sender.kind == kind).unwrap();

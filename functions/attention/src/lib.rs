@@ -48,7 +48,7 @@ impl Attention {
         let DismissRequest { note } = http::read_body(request)?;
         http::check_note(&note)?;
         let (digest, by) = (http::path_parameter(request, "digest"), http::caller(request));
-        if let Some(endpoint) = NotificationKind::named(&http::path_parameter(request, "endpoint"))
+        if let Ok(endpoint) = http::path_parameter(request, "endpoint").parse::<NotificationKind>()
             && self.store.dismiss_unreadable(endpoint, &digest, &by, &note).await?
         {
             return Ok(http::json(StatusCode::OK, &DismissedBody { endpoint, digest }));

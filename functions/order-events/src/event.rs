@@ -16,6 +16,7 @@ use relay_types::record::{Entry, Notification, OrderRecord, Outcome as Ended, Re
 use relay_types::time::EpochMillis;
 use serde::{Deserialize, Serialize};
 use serde_dynamo::Item;
+use strum::AsRefStr;
 
 /// One change of the table, from its stream.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,8 +34,9 @@ struct Change {
 }
 
 /// The outcome that an event reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, AsRefStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// A notification was accepted.
     Received,
@@ -58,26 +60,6 @@ pub enum Outcome {
     Unknown,
     /// A call was withdrawn before it was sent.
     Withdrawn,
-}
-
-impl Outcome {
-    /// The outcome's name in events.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Dispatched => "dispatched",
-            Self::Waiting => "waiting",
-            Self::Attention => "attention",
-            Self::Replayed => "replayed",
-            Self::Dismissed => "dismissed",
-            Self::Closed => "closed",
-            Self::Succeeded => "succeeded",
-            Self::Refused => "refused",
-            Self::Unknown => "unknown",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
 }
 
 /// An event in the form that subscribers receive.
@@ -202,7 +184,7 @@ impl Picture<'_> {
             specversion: "1.0",
             id,
             source: self.source.to_owned(),
-            event_type: format!("ticket-relay.{family}.{}", data.outcome.as_str()),
+            event_type: format!("ticket-relay.{family}.{}", data.outcome.as_ref()),
             subject,
             time: at.to_string(),
             datacontenttype: "application/json",
@@ -214,7 +196,7 @@ impl Picture<'_> {
         let old = self.old.notifications.get(digest);
         let subject = format!("{}/{}/{digest}", self.new.key, one.kind);
         let received = old.is_none().then(|| {
-            let data = self.data(Outcome::Received, one.kind.as_str());
+            let data = self.data(Outcome::Received, one.kind.into());
             self.event("notification", subject.clone(), &format!("received {digest}"), one.first, data)
         });
         let is_news = old.is_none_or(|old| (old.state, &old.reason, &old.lane) != (one.state, &one.reason, &one.lane));
@@ -226,8 +208,8 @@ impl Picture<'_> {
         };
         let decided = outcome.map(|outcome| {
             let at = one.decided.unwrap_or(one.first);
-            let what = format!("{} {digest} {}", outcome.as_str(), at.0);
-            let data = self.data(outcome, one.kind.as_str());
+            let what = format!("{} {digest} {}", outcome.as_ref(), at.0);
+            let data = self.data(outcome, one.kind.into());
             let data = Data { reason: one.reason.clone(), call: one.lane.clone(), ..data };
             self.event("notification", subject, &what, at, data)
         });
@@ -237,7 +219,7 @@ impl Picture<'_> {
     fn of_call(&self, lane: &str, outcome: Outcome) -> Option<Data> {
         let lane = Lane::parse(lane)?;
         let key = lane.id.strip_prefix("key#").unwrap_or(&lane.id).to_owned();
-        Some(Data { key: Some(key), ..self.data(outcome, lane.call.as_str()) })
+        Some(Data { key: Some(key), ..self.data(outcome, lane.call.into()) })
     }
 
     fn of_told(&self, lane: &str, told: &Told) -> Option<OrderEvent> {
@@ -250,7 +232,7 @@ impl Picture<'_> {
         let seconds = current.filter(|_| by_top).map(|current| current.first.until(told.at).as_secs_f64());
         let data = self.of_call(lane, outcome)?;
         let data = Data { said_by_person: !by_top, seconds_from_notification: seconds, ..data };
-        let what = format!("{lane} {} {}", told.generation, told.outcome.as_str());
+        let what = format!("{lane} {} {}", told.generation, told.outcome.as_ref());
         Some(self.event("call", lane.to_owned(), &what, told.at, data))
     }
 
@@ -283,9 +265,9 @@ impl OrderEvent {
     pub fn attributes(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let order = self.data.order.as_ref();
         [
-            Some(("outcome", self.data.outcome.as_str())),
+            Some(("outcome", self.data.outcome.as_ref())),
             Some(("kind", self.data.kind)),
-            order.map(|order| ("partner", order.partner.as_str())),
+            order.map(|order| ("partner", order.partner.as_ref())),
             order.map(|order| ("order", order.order_id.as_str())),
         ]
         .into_iter()

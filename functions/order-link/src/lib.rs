@@ -16,6 +16,7 @@ use relay_types::order::{OrderId, OrderKey, Partner};
 use relay_types::record::{Bodies, Fact, OrderRecord, RecordKey, Word};
 use relay_types::time::{SharedClock, SharedRandom};
 use relay_types::view;
+use strum::EnumString;
 
 /// How often a write is retried if its record has changed since it was read.
 const MAX_TRIES: usize = 5;
@@ -33,7 +34,8 @@ pub struct OrderLink {
 }
 
 /// An operator's request about an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "kebab-case")]
 enum Action {
     Replay,
     Dismiss,
@@ -42,16 +44,6 @@ enum Action {
 }
 
 impl Action {
-    fn named(name: &str) -> Option<Self> {
-        match name {
-            "replay" => Some(Self::Replay),
-            "dismiss" => Some(Self::Dismiss),
-            "withdraw" => Some(Self::Withdraw),
-            "close" => Some(Self::Close),
-            _ => None,
-        }
-    }
-
     /// The request as a fact for the record as it is, or why it is not possible.
     fn word(self, record: &OrderRecord) -> Result<Word, &'static str> {
         match self {
@@ -78,7 +70,7 @@ impl Action {
 impl OrderLink {
     /// Answers a request of the booking system or an operator.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
-        let Some(partner) = Partner::named(&http::path_parameter(request, "partner")) else {
+        let Ok(partner) = http::path_parameter(request, "partner").parse::<Partner>() else {
             return http::refusal(StatusCode::NOT_FOUND, None, "unknown partner; use tsy or sctt");
         };
         let order_id = match OrderId::try_from(http::path_parameter(request, "order_id")) {
@@ -94,9 +86,9 @@ impl OrderLink {
         let answered = match (request.method().clone(), action) {
             (Method::PUT, Some("")) => self.put(&order, request).await,
             (Method::GET, Some("")) => self.get(&order).await,
-            (Method::POST, Some(action)) => match Action::named(action) {
-                Some(action) => self.say(&order, action, request).await,
-                None => Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such route")),
+            (Method::POST, Some(action)) => match action.parse::<Action>() {
+                Ok(action) => self.say(&order, action, request).await,
+                Err(_) => Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such route")),
             },
             _ => Ok(http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use PUT, GET, or POST to an action")),
         };

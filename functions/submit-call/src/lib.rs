@@ -46,7 +46,7 @@ pub struct SubmitCall {
 impl SubmitCall {
     /// Answers a request of the booking system or an operator.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
-        let Some(kind) = CallKind::named(&http::path_parameter(request, "call")) else {
+        let Ok(kind) = http::path_parameter(request, "call").parse::<CallKind>() else {
             let message = "unknown call; use itinerary-postback, ticket-verify or ship-notify";
             return http::refusal(StatusCode::NOT_FOUND, None, message);
         };
@@ -351,7 +351,7 @@ fn is_key(target: &Target, key: &str) -> bool {
 fn another_body(kind: CallKind, key: &str, state: CallState) -> Response<Body> {
     let message = format!(
         "{kind}/{key} was submitted with another body and is {}; only a refused call accepts a corrected body",
-        state.as_str()
+        state.as_ref()
     );
     http::refusal(StatusCode::UNPROCESSABLE_ENTITY, None, &message)
 }

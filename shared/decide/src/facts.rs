@@ -179,7 +179,7 @@ impl Deciding<'_> {
         if let Some(before) = before {
             let (generation, attempt) = (before.generation, before.attempts);
             let entry = Entry { lane: Some(lane), generation, attempt, ..self.entry(before.at) };
-            self.note(before.outcome.as_str(), entry);
+            self.note(before.outcome.as_ref(), entry);
         }
         (self.record.attempt, self.record.unsettled) = (0, 0);
     }

@@ -63,7 +63,7 @@ impl Deciding<'_> {
             } else {
                 one.lane.clone()
             };
-            let reason = reason.map(Reason::code);
+            let reason = reason.map(|reason| reason.as_ref().to_owned());
             if one.state != Some(state) || one.reason != reason || one.lane != leads_to {
                 (one.state, one.reason, one.lane) = (Some(state), reason, leads_to);
                 one.decided = Some(self.now);

@@ -183,7 +183,7 @@ impl Deciding<'_> {
             return Ok(false);
         }
         let told = self.record.told.get(lane);
-        let is_ship = lane.starts_with(CallKind::ShipNotify.as_str());
+        let is_ship = lane.starts_with(CallKind::ShipNotify.as_ref());
         if told.is_some_and(|told| is_ship && told.issued && told.outcome.has_effect() && told.digest != digest) {
             self.withdraw();
             self.reasons.insert(Reason::KeepsFirst);

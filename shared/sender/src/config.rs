@@ -37,7 +37,7 @@ impl CallConfig {
         if !top_gateway_url.is_empty() && !known_scheme {
             reader.problem("TOP_GATEWAY_URL: must begin with https:// (or http:// for a local gateway)");
         }
-        let sign_method = |name: &str| SignMethod::named(name).ok_or("must be md5, hmac or hmac-sha256");
+        let sign_method = |name: &str| name.parse::<SignMethod>().map_err(|_| "must be md5, hmac or hmac-sha256");
         let config = Self {
             table: reader.table(),
             queue_url: reader.required(kind.queue_url_variable()),

@@ -320,7 +320,7 @@ impl Sender {
         let answer = self.top.send(form, timeout).await;
         let status = answer.as_ref().ok().map(|answer| answer.status);
         let told = xray::Sent {
-            call: lane.call.as_str(),
+            call: lane.call.as_ref(),
             key: &lane.id,
             from: now,
             to: self.clock.now(),

@@ -398,7 +398,7 @@ impl Store {
             .expression_attribute_values(":until", n(until.0))
             .expression_attribute_values(":zero", n(0))
             .expression_attribute_values(":one", n(1))
-            .expression_attribute_values(":call", s(call.as_str()))
+            .expression_attribute_values(":call", s(call.as_ref()))
             .expression_attribute_values(":now", n(now.0))
             .expression_attribute_values(":again", s("again"))
             .return_values(ReturnValue::AllNew)

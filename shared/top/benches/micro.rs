@@ -34,7 +34,7 @@ fn signing(criterion: &mut Criterion) {
         .collect();
     let mut group = criterion.benchmark_group("sign");
     for method in [SignMethod::Md5, SignMethod::Hmac, SignMethod::HmacSha256] {
-        group.bench_function(method.as_str(), |bencher| {
+        group.bench_function(method.as_ref(), |bencher| {
             bencher.iter(|| sign(method, black_box(&key), parameters.iter().copied()));
         });
     }

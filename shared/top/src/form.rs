@@ -23,7 +23,7 @@ pub fn build(request: &CallRequest, credentials: &Credentials, method: SignMetho
         ("timestamp", &timestamp),
         ("format", "json"),
         ("v", "2.0"),
-        ("sign_method", method.as_str()),
+        ("sign_method", method.as_ref()),
         ("partner_id", PARTNER_ID),
     ];
     if spec.needs_session {

@@ -12,9 +12,11 @@ use md5::{Digest as _, Md5};
 use relay_types::redact::Redacted;
 use serde::Deserialize;
 use sha2::Sha256;
+use strum::{AsRefStr, EnumString};
 
 /// The signing method: the value of `sign_method`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, AsRefStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum SignMethod {
     /// MD5 over secret + string + secret.
     Md5,
@@ -22,24 +24,6 @@ pub enum SignMethod {
     Hmac,
     /// HMAC-SHA256 with the secret as key, as in the current official Java SDK.
     HmacSha256,
-}
-
-impl SignMethod {
-    /// The value on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Md5 => "md5",
-            Self::Hmac => "hmac",
-            Self::HmacSha256 => "hmac-sha256",
-        }
-    }
-
-    /// The method with this name, if there is one.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Md5, Self::Hmac, Self::HmacSha256].into_iter().find(|method| method.as_str() == name)
-    }
 }
 
 /// The application's secret, prepared once for many signatures: HMAC starts by hashing the key.
@@ -122,7 +106,7 @@ mod tests {
         let vectors = vectors();
         assert_eq!(vectors.len(), 7);
         for vector in vectors {
-            let method = SignMethod::named(vector["sign_method"].as_str().unwrap()).unwrap();
+            let method = vector["sign_method"].as_str().unwrap().parse().unwrap();
             let key = SigningKey::from(vector["app_secret"].as_str().unwrap().to_owned());
             let parameters = vector["params"].as_object().unwrap();
             let signature =

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_with_macros::skip_serializing_none;
+use strum::AsRefStr;
 
 use crate::call::{CallKind, Resend};
 use crate::failure::{Failure, Reply};
@@ -358,9 +359,10 @@ pub enum AttentionKind {
 }
 
 /// The state of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum CallState {
     /// Waits to be sent, not before `not_before`.
     Pending,
@@ -374,19 +376,4 @@ pub enum CallState {
     Unknown,
     /// Another request replaced it before it was sent.
     Withdrawn,
-}
-
-impl CallState {
-    /// The name in responses.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::InProgress => "in_progress",
-            Self::Succeeded => "succeeded",
-            Self::Refused => "refused",
-            Self::Unknown => "unknown",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
 }

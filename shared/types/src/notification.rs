@@ -1,9 +1,8 @@
 //! Notifications: the orders they are about, their content, and their state.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 
 use crate::json::{self, FieldError};
 use crate::order::{OrderId, Partner};
@@ -12,9 +11,12 @@ use crate::partner::tsy::{self, ChangePricePush, IssueNotify};
 use crate::reason::Reason;
 
 /// The kinds of notification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, AsRefStr, Display, EnumString, IntoStaticStr,
+)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum NotificationKind {
     /// TSY's IssueNotify.
     IssueNotify,
@@ -32,24 +34,6 @@ impl NotificationKind {
     /// All kinds.
     pub const ALL: [Self; 5] =
         [Self::IssueNotify, Self::ChangePricePush, Self::ChangeResultPush, Self::VoucherPush, Self::CancelPush];
-
-    /// The name in keys and routes.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::IssueNotify => tsy::ISSUE_NOTIFY,
-            Self::ChangePricePush => tsy::CHANGE_PRICE_PUSH,
-            Self::ChangeResultPush => tsy::CHANGE_RESULT_PUSH,
-            Self::VoucherPush => sctt::VOUCHER_PUSH,
-            Self::CancelPush => sctt::CANCEL_PUSH,
-        }
-    }
-
-    /// The kind with this name, if there is one.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
 
     /// The partner that sends this kind.
     #[must_use]
@@ -79,12 +63,6 @@ impl NotificationKind {
     #[must_use]
     pub fn part_of(self, body: &Value, indices: &[usize]) -> Option<Value> {
         (self == Self::CancelPush).then(|| Cancellation::part_of(body, indices))
-    }
-}
-
-impl fmt::Display for NotificationKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -157,9 +135,10 @@ pub fn says(kind: NotificationKind, body: &str) -> Says {
 }
 
 /// The state of a notification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum NotificationState {
     /// Recorded, not yet decided.
     Received,
@@ -169,17 +148,4 @@ pub enum NotificationState {
     Waiting,
     /// Needs attention.
     Attention,
-}
-
-impl NotificationState {
-    /// The name in records.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Dispatched => "dispatched",
-            Self::Waiting => "waiting",
-            Self::Attention => "attention",
-        }
-    }
 }

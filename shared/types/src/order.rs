@@ -3,15 +3,32 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 
 /// Maximum length of an order id or call key, in bytes. DynamoDB allows 1,024 bytes for sort keys and 2,048 for
 /// partition keys.
 pub const MAX_ID_BYTES: usize = 256;
 
 /// The partner that issues the tickets of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Partner {
     /// TSY (hkramble): flights.
     Tsy,
@@ -22,27 +39,6 @@ pub enum Partner {
 impl Partner {
     /// All partners.
     pub const ALL: [Self; 2] = [Self::Tsy, Self::Sctt];
-
-    /// The name in routes and keys.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tsy => "tsy",
-            Self::Sctt => "sctt",
-        }
-    }
-
-    /// The partner with this name, if there is one.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|partner| partner.as_str() == name)
-    }
-}
-
-impl fmt::Display for Partner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// Whether `id` can be a key: not empty, at most [`MAX_ID_BYTES`] long, and without control characters.

@@ -3,13 +3,15 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::{AsRefStr, EnumString};
 
 macro_rules! reasons {
     ($($name:ident = $text:literal,)*) => {
         /// Why an order waits, needs attention, or leads to nothing. Never holds personal data.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, EnumString, AsRefStr)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(rename_all = "snake_case")]
+        #[strum(serialize_all = "snake_case")]
         pub enum Reason {
             $(#[doc = $text] $name,)*
         }
@@ -59,20 +61,6 @@ reasons! {
     Dismissed = "an operator dismissed the order",
     ToldBySubmission = "a submitted call already told TOP the same",
     NoFacts = "nothing recorded for this order requires a call to TOP",
-}
-
-impl Reason {
-    /// The code in JSON and in records.
-    #[must_use]
-    pub fn code(self) -> String {
-        serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-    }
-
-    /// The reason with this code, if there is one.
-    #[must_use]
-    pub fn named(code: &str) -> Option<Self> {
-        serde_json::from_value(code.into()).ok()
-    }
 }
 
 impl fmt::Display for Reason {

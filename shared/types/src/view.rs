@@ -8,7 +8,7 @@ use crate::api::{
     Attempt, Attention, AttentionItem, AttentionKind, Call, CallState, Event, Notification, Order, ReasonText,
 };
 use crate::attention::{NeedsPerson, What};
-use crate::call::{CallKind, Lane};
+use crate::call::Lane;
 use crate::failure::Failure;
 use crate::notification::NotificationState;
 use crate::order::OrderKey;
@@ -180,7 +180,7 @@ pub fn attention_item(needs: &NeedsPerson) -> AttentionItem {
                 }
             }
             if let Some((call, key)) = call
-                && let Some(call) = CallKind::named(call)
+                && let Ok(call) = call.parse()
             {
                 (item.call, item.key) = (Some(call), Some(key.clone()));
             }
@@ -207,7 +207,7 @@ fn link(link: &LinkFact, bodies: &Bodies) -> Value {
 fn notification(digest: &str, one: &Recorded, undecided: u32, bodies: &Bodies) -> Notification {
     let state =
         if undecided > 0 { NotificationState::Received } else { one.state.unwrap_or(NotificationState::Received) };
-    let reason = one.reason.as_deref().filter(|_| undecided == 0).and_then(Reason::named);
+    let reason: Option<Reason> = one.reason.as_deref().filter(|_| undecided == 0).and_then(|code| code.parse().ok());
     Notification {
         kind: one.kind,
         digest: digest.to_owned(),
@@ -275,10 +275,10 @@ fn timeline(record: &OrderRecord) -> Vec<Event> {
             events.push((last, format!("{name} received again"), Some(format!("{deliveries} deliveries in total"))));
         }
         if let (Some(at), Some(state)) = (one.decided, one.state) {
-            let reason = one.reason.as_deref().and_then(Reason::named);
+            let reason: Option<Reason> = one.reason.as_deref().and_then(|code| code.parse().ok());
             let lane = one.lane.iter().map(|lane| format!("to {lane}"));
             let detail: Vec<_> = reason.map(|reason| reason.text().to_owned()).into_iter().chain(lane).collect();
-            events.push((at, format!("{name} {}", state.as_str()), Some(detail.join("; "))));
+            events.push((at, format!("{name} {}", state.as_ref()), Some(detail.join("; "))));
         }
     }
     let target = record.target.iter().map(|target| (target.since, target.lane().to_string()));
@@ -298,7 +298,7 @@ fn timeline(record: &OrderRecord) -> Vec<Event> {
     for (lane, told) in &record.told {
         let request = told.reply.as_ref().and_then(|reply| reply.request_id.as_ref());
         let detail = request.map(|id| format!("TOP request {id}"));
-        events.push((told.at, format!("{lane} attempt {} {}", told.attempts, told.outcome.as_str()), detail));
+        events.push((told.at, format!("{lane} attempt {} {}", told.attempts, told.outcome.as_ref()), detail));
     }
     events.sort_by_key(|(at, ..)| *at);
     let line = |(at, event, detail): (EpochMillis, String, Option<String>)| Event {

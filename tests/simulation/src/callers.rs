@@ -113,7 +113,7 @@ pub struct Callers {
 }
 
 fn about(order: &OrderName, method: &str, path: &str, body: Body<'_>) -> Request {
-    let parameters = json!({"partner": order.partner.as_str(), "order_id": order.id});
+    let parameters = json!({"partner": order.partner.as_ref(), "order_id": order.id});
     api_request(method, path, parameters, json!({}), body)
 }
 

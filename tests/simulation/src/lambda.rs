@@ -204,7 +204,7 @@ impl Instance {
                 let dispatch = Dispatch {
                     store,
                     notifications: queue("notifications"),
-                    calls: CallKind::ALL.map(|kind| (kind, queue(kind.as_str()))).into(),
+                    calls: CallKind::ALL.map(|kind| (kind, queue(kind.as_ref()))).into(),
                     settings,
                     clock: clock.clone(),
                     random: random.clone(),
@@ -213,7 +213,7 @@ impl Instance {
             }
             call => {
                 let sender = Sender {
-                    kind: CallKind::named(call).expect("a function of the template"),
+                    kind: call.parse().expect("a function of the template"),
                     store,
                     notifications: queue("notifications"),
                     settings,

@@ -122,7 +122,7 @@ async fn stream_event_is_published() {
     let events = relay.order_events().await;
     let published = events.handle(serde_json::from_value(event("order-events")).unwrap()).await.unwrap();
     assert_eq!(published.len(), 1);
-    assert_eq!(published[0].data.outcome.as_str(), "received");
+    assert_eq!(published[0].data.outcome.as_ref(), "received");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn local_environment_configures_every_function_and_admits_the_events_token() {
         (CallKind::TicketVerify, "TicketVerifyFunction"),
         (CallKind::ShipNotify, "ShipNotifyFunction"),
     ] {
-        assert!(CallConfig::read(kind, &of(function)).unwrap().queue_url.ends_with(kind.as_str()));
+        assert!(CallConfig::read(kind, &of(function)).unwrap().queue_url.ends_with(kind.as_ref()));
     }
     // Exactly the functions of the template have an environment.
     let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();

@@ -4,10 +4,9 @@ pub mod itinerary_postback;
 pub mod ship_notify;
 pub mod ticket_verify;
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 
 use crate::call::itinerary_postback::FlightItineraryRequest;
 use crate::call::ship_notify::ConfirmBook;
@@ -15,9 +14,25 @@ use crate::call::ticket_verify::TicketVerify;
 use crate::json::{self, FieldError};
 
 /// The kinds of call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum CallKind {
     /// `alibaba.happytrip.flight.order.itinerary.postback`
     ItineraryPostback,
@@ -31,16 +46,6 @@ impl CallKind {
     /// All kinds.
     pub const ALL: [Self; 3] = [Self::ItineraryPostback, Self::TicketVerify, Self::ShipNotify];
 
-    /// The name in routes, keys, queues and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ItineraryPostback => "itinerary-postback",
-            Self::TicketVerify => "ticket-verify",
-            Self::ShipNotify => "ship-notify",
-        }
-    }
-
     /// The environment variable with the URL of the call's queue.
     #[must_use]
     pub const fn queue_url_variable(self) -> &'static str {
@@ -50,40 +55,18 @@ impl CallKind {
             Self::ShipNotify => "SHIP_NOTIFY_QUEUE_URL",
         }
     }
-
-    /// The call with this name, if there is one.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
-}
-
-impl fmt::Display for CallKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// Whether a call may be sent again after an unknown outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Resend {
     /// A repeat changes nothing at TOP.
     Again,
     /// A repeat may take effect twice. The call needs attention.
     Never,
-}
-
-impl Resend {
-    /// The name in records.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Again => "again",
-            Self::Never => "never",
-        }
-    }
 }
 
 /// One thing that TOP can be told about: the subject of a call, independent of who asks for it.
@@ -112,7 +95,7 @@ impl Lane {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (call, id) = text.split_once('/')?;
-        Some(Self { call: CallKind::named(call)?, id: id.to_owned() })
+        Some(Self { call: call.parse().ok()?, id: id.to_owned() })
     }
 }
 

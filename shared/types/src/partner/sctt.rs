@@ -10,11 +10,6 @@ use crate::json::{self, FieldError, Unread};
 use crate::order::OrderId;
 use crate::partner::named_order;
 
-/// The name of the voucher push in record keys.
-pub const VOUCHER_PUSH: &str = "voucher-push";
-/// The name of the cancel push in record keys.
-pub const CANCEL_PUSH: &str = "cancel-push";
-
 /// The members with an order's id: the company's and SCTT's.
 const NAMES: [&str; 2] = ["trade_number", "order_code"];
 

@@ -12,12 +12,6 @@ use crate::json::{self, FieldError, Unread};
 use crate::order::{OrderId, UNUSABLE_ID};
 use crate::partner::{CHANGES_ON_RESEND, named_order};
 
-/// The name of IssueNotify in record keys.
-pub const ISSUE_NOTIFY: &str = "issue-notify";
-/// The name of ChangePricePush in record keys.
-pub const CHANGE_PRICE_PUSH: &str = "change-price-push";
-/// The name of ChangeResultPush in record keys.
-pub const CHANGE_RESULT_PUSH: &str = "change-result-push";
 /// The prefix of the order id for a change result that names no order. The beginning of its digest follows, so each
 /// result has a separate record.
 const NO_ORDER: &str = "-";

@@ -23,7 +23,7 @@ pub use self::target::{End, Outcome, Sending, Submission, Target, Told, Wanted};
 use crate::call::{CallKind, Lane};
 use crate::digest::sha256_hex;
 use crate::failure::Failure;
-use crate::order::{OrderId, OrderKey, Partner};
+use crate::order::{OrderId, OrderKey};
 use crate::reason::Reason;
 use crate::time::EpochMillis;
 
@@ -74,11 +74,11 @@ impl RecordKey {
         // An id may contain "#"; the names of partners and calls do not.
         if let Some(submission) = pk.strip_prefix("submission#") {
             let (call, id) = submission.split_once('#')?;
-            return Some(Self::Submission(Lane { call: CallKind::named(call)?, id: id.to_owned() }));
+            return Some(Self::Submission(Lane { call: call.parse().ok()?, id: id.to_owned() }));
         }
         let (partner, order_id) = pk.strip_prefix("order#")?.split_once('#')?;
         let order_id = OrderId::try_from(order_id.to_owned()).ok()?;
-        Some(Self::Order(OrderKey { partner: Partner::named(partner)?, order_id }))
+        Some(Self::Order(OrderKey { partner: partner.parse().ok()?, order_id }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_with_macros::skip_serializing_none;
+use strum::AsRefStr;
 
 use super::{Body, is_default};
 use crate::call::{CallKind, Lane, Resend};
@@ -125,8 +126,9 @@ impl Told {
 }
 
 /// How a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// TOP returned a success.
     Succeeded,
@@ -141,16 +143,6 @@ impl Outcome {
     #[must_use]
     pub const fn has_effect(self) -> bool {
         matches!(self, Self::Succeeded | Self::ResolvedSucceeded)
-    }
-
-    /// The name in histories and events.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::ResolvedSucceeded => "resolved_succeeded",
-            Self::ResolvedRejected => "resolved_rejected",
-        }
     }
 }
 
