@@ -1,0 +1,74 @@
+"""Tests what SAM makes of the template. The local AWS has no versions to replace and no CodeDeploy."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+from layout import ROOT
+
+#: The functions with canary deployments: the endpoints, dispatch and the calls.
+CANARIES = {
+    "TsyIssueNotify",
+    "TsyChangePricePush",
+    "TsyChangeResultPush",
+    "ScttVoucherPush",
+    "ScttCancelPush",
+    "Dispatch",
+    "ItineraryPostback",
+    "TicketVerify",
+    "ShipNotify",
+}
+
+
+class NoManagedPolicies:
+    """The template names no managed policies, so SAM has none to look up."""
+
+    def load(self) -> dict[str, str]:
+        """Returns the names and ARNs of managed policies."""
+        return {}
+
+
+@pytest.fixture(autouse=True)
+def region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SAM chooses the partition by the region."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+def template() -> dict[str, Any]:
+    """The template as `sam deploy` sends it: the artifacts are in a bucket."""
+    read = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
+    for resource in read["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://bucket/key"
+    return read
+
+
+def resources(of: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The resources of one type after the transform."""
+    translated = transform(copy.deepcopy(of), {}, NoManagedPolicies())
+    return {name: one for name, one in translated["Resources"].items() if one["Type"] == kind}
+
+
+def test_changed_property_publishes_new_versions() -> None:
+    before = resources(template(), "AWS::Lambda::Version")
+    assert before == resources(template(), "AWS::Lambda::Version")
+    changed = template()
+    changed["Globals"]["Function"]["Timeout"] += 1
+    after = resources(changed, "AWS::Lambda::Version")
+    assert len(before) == len(after) == 14
+    assert not before.keys() & after.keys()
+
+
+def test_rolled_back_deployment_leaves_no_version_that_blocks_the_next() -> None:
+    versions = resources(template(), "AWS::Lambda::Version")
+    assert {one["DeletionPolicy"] for one in versions.values()} == {"Delete"}
+
+
+def test_only_busy_functions_have_canary_deployments() -> None:
+    groups = resources(template(), "AWS::CodeDeploy::DeploymentGroup")
+    assert {name.removesuffix("FunctionDeploymentGroup") for name in groups} == CANARIES
