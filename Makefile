@@ -9,6 +9,9 @@ CARGO_FLAGS := --workspace --locked
 # The version must match Cargo.toml's bolero: the two communicate.
 CARGO_BOLERO_VERSION := 0.13.5
 CARGO_BOLERO := $(CARGO_TARGET_DIR)/tools/cargo-bolero-$(CARGO_BOLERO_VERSION)
+CARGO_MUTANTS_VERSION := 27.1.0
+CARGO_MUTANTS := $(CARGO_TARGET_DIR)/tools/cargo-mutants-$(CARGO_MUTANTS_VERSION)
+MUTANTS := $(CARGO_TARGET_DIR)/mutants
 # The architecture that `make build` builds for.
 ARCH ?= x86_64
 RUST_TARGET := $(if $(filter x86_64,$(ARCH)),x86_64-unknown-linux-gnu,$(if $(filter arm64,$(ARCH)),aarch64-unknown-linux-gnu))
@@ -22,7 +25,7 @@ FUZZ_TARGETS ?= $(sort $(notdir $(wildcard tests/fuzz/__fuzz__/*)))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up watch down status test check lint test-rust test-e2e simulate explore explore-briefly soak mutations fuzz build openapi picture bench tools
+.PHONY: help demo up watch down status test check lint test-rust test-e2e simulate explore explore-briefly soak mutations mutants fuzz build openapi picture bench tools
 
 help: ## list the targets and variables
 	@sed -n 's/^\([a-z0-9-]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -47,6 +50,10 @@ help: ## list the targets and variables
 	@echo 'Variables of the benchmark:'
 	@printf '  %s\t%s\n' \
 	  BENCH_FLAGS 'flags, such as "--warm 1000 --only dispatch" [$(BENCH_FLAGS)]' | expand -t 24
+	@echo 'Variables of `make mutants`:'
+	@printf '  %s\t%s\n' \
+	  FILE 'source file or glob to change, such as shared/decide/src/facts.rs' \
+	  MUTANTS_FLAGS 'flags of cargo-mutants, such as "--shard 0/8" [none]' | expand -t 24
 	@echo 'Variables of the fuzzer:'
 	@printf '  %s\t%s\n' \
 	  FUZZ_SECONDS 'seconds per target [$(FUZZ_SECONDS)]' \
@@ -130,6 +137,16 @@ soak: ## run a million simulations, and report how often each request met each f
 mutations: ## check that the simulation catches each deliberate bug in a copy of the code
 	$(BUILD_SIMULATION) --quiet
 	$(PYTHON) tests/simulation/mutations.py
+
+# A first run compiles all dependencies, because the profile is its own. What no test noticed is in mutants.out.
+mutants: $(CARGO_MUTANTS)/bin/cargo-mutants ## change one place of a file at a time, and check that a test fails (FILE=shared/decide/src/facts.rs)
+	$(if $(FILE),,$(error no file given; run make mutants FILE=shared/decide/src/facts.rs))
+	mkdir -p $(MUTANTS)
+	PATH="$(CARGO_MUTANTS)/bin:$$PATH" CARGO_TARGET_DIR=$(MUTANTS)/build BOLERO_RANDOM_SEED=1 cargo mutants --file '$(FILE)' --output $(MUTANTS) \
+	  $(MUTANTS_FLAGS) $(if $(shell cargo nextest --version 2>/dev/null),--test-tool nextest,-- -- --test-threads=1)
+
+$(CARGO_MUTANTS)/bin/cargo-mutants:
+	CARGO_TARGET_DIR=$(MUTANTS)/tools cargo install --quiet --locked --root $(CARGO_MUTANTS) --version $(CARGO_MUTANTS_VERSION) cargo-mutants
 
 test-e2e: tools ## test the real template on a separate local stack
 	$(VENV_BIN)/python -m pytest tests/e2e
