@@ -45,6 +45,8 @@ pub enum WireFault {
     NotPerformed,
     /// The request is not performed, and the response is 500.
     ServerError,
+    /// The request is not performed, and the response is 200 with this body.
+    Answered(&'static str),
     /// The request is performed, and the second half of its response is missing.
     AnswerCut,
     /// The request is performed, and no response ever arrives.
@@ -247,6 +249,7 @@ fn answer(fault: Option<WireFault>, perform: impl FnOnce() -> HttpConnectorFutur
     match fault {
         None => perform(),
         Some(WireFault::NotPerformed) => HttpConnectorFuture::ready(Err(broken())),
+        Some(WireFault::Answered(body)) => HttpConnectorFuture::ready(Ok(response(200, body))),
         Some(WireFault::ServerError) => HttpConnectorFuture::ready(Ok(response(500, "{}"))),
         Some(WireFault::AnswerLost) => {
             let performed = perform();

@@ -1,8 +1,8 @@
 //! DynamoDB stream of the table: publishes accepted notifications and all outcomes to one SNS topic, and counts them.
 //!
 //! DynamoDB writes the stream with each change, so no order waits for a subscriber and no recorded change is left out.
-//! Lambda retries a batch until it is published completely, for as long as the stream keeps it (24 hours). A subscriber
-//! may therefore receive an event twice, with the same `id`.
+//! Lambda retries a batch until it is published completely, for as long as the stream keeps it (24 hours), and halves it
+//! each time, so one change cannot block the others. A subscriber may therefore receive an event twice, with the same `id`.
 //!
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html>
 
@@ -44,7 +44,7 @@ pub struct StreamEvent {
     pub records: Vec<Value>,
 }
 
-/// Not all events were published. Lambda retries the whole batch.
+/// Not all events were published. Lambda retries the batch.
 #[derive(Debug, Error)]
 #[error("cannot publish {count} event(s) to {topic_arn}: {cause}")]
 pub struct PublishError {
@@ -99,9 +99,16 @@ impl OrderEvents {
         let request =
             self.sns.publish_batch().topic_arn(&self.topic_arn).set_publish_batch_request_entries(Some(entries));
         let output = request.send().await.map_err(|error| failed(events.len(), aws::cause(&error)))?;
-        match output.failed().first() {
+        // SNS would refuse these again, and they would block the changes behind them.
+        let (refused, not_published): (Vec<_>, Vec<_>) = output.failed().iter().partition(|entry| entry.sender_fault());
+        for entry in refused {
+            let event = entry.id().parse::<usize>().ok().and_then(|index| events.get(index));
+            let id = event.map(|event| event.id.as_str());
+            tracing::error!(id, code = entry.code(), "event skipped: SNS refuses it for good");
+        }
+        match not_published.first() {
             None => Ok(()),
-            Some(first) => Err(failed(output.failed().len(), first.code().to_owned())),
+            Some(first) => Err(failed(not_published.len(), first.code().to_owned())),
         }
     }
 }

@@ -41,6 +41,18 @@ fn messages(sent: &Sent) -> Vec<Got> {
         .collect()
 }
 
+/// SNS's answer if it refuses the first event of a batch. `$fault` tells whether the event itself is at fault.
+macro_rules! entry_refused {
+    ($fault:literal) => {
+        concat!(
+            "<PublishBatchResponse xmlns='http://sns.amazonaws.com/doc/2010-03-31/'><PublishBatchResult><Successful/>",
+            "<Failed><member><Id>0</Id><Code>InvalidParameter</Code><SenderFault>",
+            $fault,
+            "</SenderFault></member></Failed></PublishBatchResult></PublishBatchResponse>"
+        )
+    };
+}
+
 /// Passes all changes of the table to the function and returns the published messages.
 async fn publish(relay: &Relay, events: &OrderEvents) -> Vec<Got> {
     relay.cloud.take_sent();
@@ -186,6 +198,19 @@ async fn events_that_sns_did_not_accept_are_retried_with_the_same_ids() {
         let tries = times + usize::from(fault == WireFault::AnswerLost);
         assert_eq!(tried, vec![again.clone(); tries].concat());
         assert_ne!(again[0], again[1]);
+    }
+}
+
+/// An event that SNS refuses for good must not block the changes behind it.
+#[tokio::test(start_paused = true)]
+async fn only_refusals_that_may_pass_are_retried() {
+    let (relay, events) = followed().await;
+    relay.post_tsy(&tsy("P-1", "issued")).await;
+    relay.run_until_idle().await;
+    for (answer, is_retried) in [(entry_refused!("true"), false), (entry_refused!("false"), true)] {
+        relay.cloud.order(WireFault::Answered(answer), 1, |sent| sent.service == "sns");
+        let outcome = events.handle(StreamEvent { records: relay.cloud.changes() }).await;
+        assert_eq!(outcome.is_err(), is_retried, "{answer}");
     }
 }
 
