@@ -138,12 +138,13 @@ mutations: ## check that the simulation catches each deliberate bug in a copy of
 	$(BUILD_SIMULATION) --quiet
 	$(PYTHON) tests/simulation/mutations.py
 
-# A first run compiles all dependencies, because the profile is its own. What no test noticed is in mutants.out.
+# A first run compiles all dependencies, because the profile is its own. No baseline: it would run only the tests of the
+# changed crate, which may have none. What no test noticed is in target/mutants/mutants.out/missed.txt.
 mutants: $(CARGO_MUTANTS)/bin/cargo-mutants ## change one place of a file at a time, and check that a test fails (FILE=shared/decide/src/facts.rs)
 	$(if $(FILE),,$(error no file given; run make mutants FILE=shared/decide/src/facts.rs))
 	mkdir -p $(MUTANTS)
 	PATH="$(CARGO_MUTANTS)/bin:$$PATH" CARGO_TARGET_DIR=$(MUTANTS)/build BOLERO_RANDOM_SEED=1 cargo mutants --file '$(FILE)' --output $(MUTANTS) \
-	  $(MUTANTS_FLAGS) $(if $(shell cargo nextest --version 2>/dev/null),--test-tool nextest,-- -- --test-threads=1)
+	  --baseline skip --timeout 300 --build-timeout 900 $(MUTANTS_FLAGS) $(if $(shell cargo nextest --version 2>/dev/null),--test-tool nextest,-- -- --test-threads=1)
 
 $(CARGO_MUTANTS)/bin/cargo-mutants:
 	CARGO_TARGET_DIR=$(MUTANTS)/tools cargo install --quiet --locked --root $(CARGO_MUTANTS) --version $(CARGO_MUTANTS_VERSION) cargo-mutants
