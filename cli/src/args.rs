@@ -96,7 +96,7 @@ pub struct OrderArgs {
 
 /// An operator's request about an order.
 #[derive(Debug, Args)]
-pub struct Word {
+pub struct OrderNote {
     /// The order
     #[command(flatten)]
     pub order: OrderArgs,
@@ -119,9 +119,9 @@ pub enum OrderCommand {
         file: PathBuf,
     },
     /// Withdraw the order's call if it was certainly not sent
-    Withdraw(Word),
+    Withdraw(OrderNote),
     /// Close an order that will never be linked
-    Close(Word),
+    Close(OrderNote),
 }
 
 /// Commands about items that need attention.
@@ -151,7 +151,7 @@ pub enum AttentionCommand {
     /// Decide an order again after you corrected the cause
     Replay(OrderArgs),
     /// Dismiss an order that you handled manually; no call is sent
-    Dismiss(Word),
+    Dismiss(OrderNote),
     /// Dismiss a submitted call that you handled manually
     DismissCall {
         /// The call

@@ -69,7 +69,7 @@ pub async fn examine(deployment: Result<Deployment>) -> (Value, String, bool) {
     let shown = table(["", "check", "found", "how to fix it"], rows);
     let json = findings.iter().map(|finding| match &finding.found {
         Ok(found) => json!({"check": finding.check, "ok": true, "found": found}),
-        Err(error) => json!({"check": finding.check, "ok": false, "found": format!("{error:#}"), "mend": finding.fix}),
+        Err(error) => json!({"check": finding.check, "ok": false, "found": format!("{error:#}"), "fix": finding.fix}),
     });
     (json.collect(), shown, good)
 }

@@ -20,7 +20,7 @@ use relay_types::time::EpochMillis;
 use serde_json::{Value, json};
 
 use crate::api::{ask, path};
-use crate::args::{AttentionCommand, CallCommand, Cli, Command, DeadLettersCommand, OrderCommand, Outcome, Word};
+use crate::args::{AttentionCommand, CallCommand, Cli, Command, DeadLettersCommand, OrderCommand, OrderNote, Outcome};
 use crate::dead_letters::Tally;
 use crate::deployment::Deployment;
 
@@ -114,8 +114,8 @@ async fn order(deployment: &Deployment, command: OrderCommand) -> Result<Answer>
             let path = path(["orders", &order.partner, &order.order_id]);
             Ok(Answer::plain(ask(deployment, "PUT", &path, &[], &read(&file)?).await?))
         }
-        OrderCommand::Withdraw(word) => say(deployment, "withdraw", word).await,
-        OrderCommand::Close(word) => say(deployment, "close", word).await,
+        OrderCommand::Withdraw(note) => instruct(deployment, "withdraw", note).await,
+        OrderCommand::Close(note) => instruct(deployment, "close", note).await,
     }
 }
 
@@ -161,7 +161,7 @@ async fn attention(deployment: &Deployment, command: AttentionCommand) -> Result
             let path = path(["orders", &order.partner, &order.order_id, "replay"]);
             Ok(Answer::plain(ask(deployment, "POST", &path, &[], "").await?))
         }
-        AttentionCommand::Dismiss(word) => say(deployment, "dismiss", word).await,
+        AttentionCommand::Dismiss(note) => instruct(deployment, "dismiss", note).await,
         AttentionCommand::DismissCall { call, note } => {
             let path = path(["calls", &call.call, &call.key, "dismiss"]);
             let got = ask(deployment, "POST", &path, &[], &json!({"note": note}).to_string()).await?;
@@ -177,8 +177,8 @@ async fn attention(deployment: &Deployment, command: AttentionCommand) -> Result
 }
 
 /// Sends an operator's request about an order.
-async fn say(deployment: &Deployment, word: &str, Word { order, note }: Word) -> Result<Answer> {
-    let path = path(["orders", &order.partner, &order.order_id, word]);
+async fn instruct(deployment: &Deployment, verb: &str, OrderNote { order, note }: OrderNote) -> Result<Answer> {
+    let path = path(["orders", &order.partner, &order.order_id, verb]);
     let body = json!({"note": note}).to_string();
     Ok(Answer::plain(ask(deployment, "POST", &path, &[], &body).await?))
 }

@@ -177,7 +177,7 @@ def test_doctor_reports_problems_and_their_fixes(stage: Stage) -> None:
     found = examined()
     for check in ("stack", "TOP's credentials", "TSY's token", "SCTT's token", "API and local clock", "TOP's gateway"):
         assert found[check]["ok"], found[check]
-    assert not found["alarms"]["ok"] and "subscribe" in found["alarms"]["mend"]
+    assert not found["alarms"]["ok"] and "subscribe" in found["alarms"]["fix"]
     assert relay(stage, "doctor").returncode == 1
     elsewhere = relay(stage, "--json", "--stack", "elsewhere", "doctor")
     assert elsewhere.returncode == 1
@@ -193,7 +193,7 @@ def test_doctor_reports_problems_and_their_fixes(stage: Stage) -> None:
     finally:
         secrets.put_secret_value(SecretId="ticket-relay-local/top", SecretString=usual)
     assert found["TOP's credentials"]["found"] == "session not filled in"
-    assert "put-secret-value --secret-id ticket-relay-local/top" in found["TOP's credentials"]["mend"]
+    assert "put-secret-value --secret-id ticket-relay-local/top" in found["TOP's credentials"]["fix"]
 
 
 def test_error_says_what_to_do_and_sets_the_exit_status(stage: Stage) -> None:

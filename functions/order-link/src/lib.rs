@@ -13,7 +13,7 @@ use relay_types::api::{self, OrderRequest, ReplayRequest};
 use relay_types::json::FieldError;
 use relay_types::link::Link;
 use relay_types::order::{OrderId, OrderKey, Partner};
-use relay_types::record::{Bodies, Fact, OrderRecord, RecordKey, Word};
+use relay_types::record::{Bodies, Fact, Instruction, OrderRecord, RecordKey};
 use relay_types::time::{SharedClock, SharedRandom};
 use relay_types::view;
 use strum::EnumString;
@@ -45,23 +45,23 @@ enum Action {
 
 impl Action {
     /// The request as a fact for the record as it is, or why it is not possible.
-    fn word(self, record: &OrderRecord) -> Result<Word, &'static str> {
+    fn instruction(self, record: &OrderRecord) -> Result<Instruction, &'static str> {
         match self {
             Self::Replay if record.notifications.is_empty() => Err("the order has no notification to replay"),
-            Self::Replay => Ok(Word::Replay),
+            Self::Replay => Ok(Instruction::Replay),
             Self::Dismiss => match &record.attention {
-                Some(attention) => Ok(Word::Dismiss(attention.reasons.clone())),
+                Some(attention) => Ok(Instruction::Dismiss(attention.reasons.clone())),
                 None => Err("the order is not in the attention list; close it if it waits for a link"),
             },
             Self::Withdraw => {
                 let is_unsent = record.sending.is_none() && record.unsettled == 0;
                 match &record.target {
-                    Some(target) if target.end.is_none() && is_unsent => Ok(Word::Withdraw),
+                    Some(target) if target.end.is_none() && is_unsent => Ok(Instruction::Withdraw),
                     Some(_) => Err("the order's call was sent, or may have been sent"),
                     None => Err("the order has no call to withdraw"),
                 }
             }
-            Self::Close if record.waits.is_some() && record.target.is_none() => Ok(Word::Close),
+            Self::Close if record.waits.is_some() && record.target.is_none() => Ok(Instruction::Close),
             Self::Close => Err("the order is not waiting; dismiss or withdraw it instead"),
         }
     }
@@ -87,7 +87,7 @@ impl OrderLink {
             (Method::PUT, Some("")) => self.put(&order, request).await,
             (Method::GET, Some("")) => self.get(&order).await,
             (Method::POST, Some(action)) => match action.parse::<Action>() {
-                Ok(action) => self.say(&order, action, request).await,
+                Ok(action) => self.instruct(&order, action, request).await,
                 Err(_) => Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such route")),
             },
             _ => Ok(http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use PUT, GET, or POST to an action")),
@@ -149,8 +149,8 @@ impl OrderLink {
     }
 
     /// Records an operator's request about the order as the operator saw it, and enqueues the order for dispatch.
-    async fn say(&self, order: &OrderKey, action: Action, request: &Request) -> Result<Response<Body>, Refused> {
-        let said = said(action, request)?;
+    async fn instruct(&self, order: &OrderKey, action: Action, request: &Request) -> Result<Response<Body>, Refused> {
+        let asked = order_request(action, request)?;
         let (by, token) = (http::caller(request), self.token());
         let conflict = |message: &str| Ok(http::refusal(StatusCode::CONFLICT, None, message));
         for _ in 0..MAX_TRIES {
@@ -159,23 +159,23 @@ impl OrderLink {
                 return Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such order"));
             }
             // If the token is there, an earlier write succeeded and only its answer was lost.
-            if !seen.has_word(&token) {
-                if said.revision.is_some_and(|revision| revision != seen.revision) {
+            if !seen.has_instruction(&token) {
+                if asked.revision.is_some_and(|revision| revision != seen.revision) {
                     return conflict("the order has changed; read it again");
                 }
                 // A pending decision may change what the operator saw. A replay takes nothing away, so it may go ahead.
-                let waits = |fact: &Fact| action != Action::Replay || matches!(fact, Fact::Said { .. });
+                let waits = |fact: &Fact| action != Action::Replay || matches!(fact, Fact::Instructed { .. });
                 if seen.facts.iter().any(waits) {
                     return conflict("the order is being decided; read it again");
                 }
-                let word = match action.word(&seen) {
-                    Ok(word) => word,
+                let instruction = match action.instruction(&seen) {
+                    Ok(instruction) => instruction,
                     Err(message) if action == Action::Replay => {
                         return Ok(http::refusal(StatusCode::NOT_FOUND, None, message));
                     }
                     Err(message) => return conflict(message),
                 };
-                if !self.store.say(&seen, word, &by, &said.note, &token, self.clock.now()).await? {
+                if !self.store.instruct(&seen, instruction, &by, &asked.note, &token, self.clock.now()).await? {
                     continue;
                 }
             }
@@ -199,18 +199,18 @@ impl OrderLink {
 }
 
 /// Reads the body of an operator's request. A replay needs no body and no note.
-fn said(action: Action, request: &Request) -> Result<OrderRequest, Refused> {
-    let said = if action == Action::Replay {
+fn order_request(action: Action, request: &Request) -> Result<OrderRequest, Refused> {
+    let asked = if action == Action::Replay {
         let is_empty = http::body(request).is_empty();
         let replay = if is_empty { ReplayRequest::default() } else { http::read_body(request)? };
         OrderRequest { note: replay.note, revision: replay.revision }
     } else {
-        let said: OrderRequest = http::read_body(request)?;
-        if said.note.trim().is_empty() {
+        let asked: OrderRequest = http::read_body(request)?;
+        if asked.note.trim().is_empty() {
             return Err(FieldError::at("note", "must not be blank; give the reason").into());
         }
-        said
+        asked
     };
-    http::check_note(&said.note)?;
-    Ok(said)
+    http::check_note(&asked.note)?;
+    Ok(asked)
 }

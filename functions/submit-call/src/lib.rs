@@ -14,7 +14,8 @@ use relay_types::call::{CallKind, CallRequest, Lane, Resend};
 use relay_types::json::FieldError;
 use relay_types::order::{UNUSABLE_ID, is_usable_id};
 use relay_types::record::{
-    Bodies, Body as RecordBody, End, Fact, OrderRecord, RecordKey, Resolution, Submission, Target, Word, digest_of,
+    Bodies, Body as RecordBody, End, Fact, Instruction, OrderRecord, RecordKey, Resolution, Submission, Target,
+    digest_of,
 };
 use relay_types::time::{SharedClock, SharedRandom};
 use relay_types::view::{self, state_of_submission};
@@ -127,8 +128,8 @@ impl SubmitCall {
                 if matches!(submission.request, RecordBody::Stored(_)) {
                     self.store.store_body(key, json, self.clock.now()).await?;
                 }
-                let word = Word::Submit(Box::new(submission.clone()));
-                if !self.store.say(&seen, word, &submission.by, "", &token, self.clock.now()).await? {
+                let instruction = Instruction::Submit(Box::new(submission.clone()));
+                if !self.store.instruct(&seen, instruction, &submission.by, "", &token, self.clock.now()).await? {
                     continue;
                 }
             }
@@ -144,7 +145,7 @@ impl SubmitCall {
 
     /// Compares a submission with its record: accept it, replay an earlier answer, or refuse it.
     fn judge(&self, seen: &OrderRecord, submission: &Submission, token: &str) -> Judged {
-        if seen.has_word(token) {
+        if seen.has_instruction(token) {
             return Judged::Written;
         }
         // The key belongs to a total.
@@ -152,7 +153,7 @@ impl SubmitCall {
             return Judged::UsedKey;
         }
         let waiting = seen.facts.iter().filter_map(|fact| match fact {
-            Fact::Said { word: Word::Submit(one), .. } => Some(one.as_ref()),
+            Fact::Instructed { instruction: Instruction::Submit(one), .. } => Some(one.as_ref()),
             _ => None,
         });
         let known: Vec<&Submission> = seen.submissions.iter().chain(waiting).collect();
@@ -214,7 +215,7 @@ impl SubmitCall {
         if matches!(record.key, RecordKey::Submission(_)) {
             let one = record.submissions.iter().rfind(|one| one.key == key);
             let waiting = record.facts.iter().rev().find_map(|fact| match fact {
-                Fact::Said { word: Word::Submit(one), .. } if one.key == key => Some(one.as_ref()),
+                Fact::Instructed { instruction: Instruction::Submit(one), .. } if one.key == key => Some(one.as_ref()),
                 _ => None,
             });
             return Ok(waiting.or(one).and_then(|one| view::submission(&record, &bodies, one)));
@@ -227,12 +228,12 @@ impl SubmitCall {
         let ResolveRequest { outcome, note, attempt } = http::read_body(request)?;
         http::check_note(&note)?;
         let by = http::caller(request);
-        self.say(kind, key, Meant::Call, (&by, &note), |found| {
+        self.instruct(kind, key, Meant::Call, (&by, &note), |found| {
             // A repeated resolution, whose first answer was lost, is recognized by the history.
-            let said = Word::Resolve(outcome);
+            let resolution = Instruction::Resolve(outcome);
             let last = found.history.iter().rev().find(|entry| entry.by.is_some());
             let is_said = last.is_some_and(|entry| {
-                entry.what == said.as_str() && entry.by.as_ref() == Some(&by) && entry.note.as_deref().unwrap_or_default() == note
+                entry.what == resolution.as_str() && entry.by.as_ref() == Some(&by) && entry.note.as_deref().unwrap_or_default() == note
                     && attempt.is_none_or(|attempt| attempt == i64::from(entry.attempt))
             });
             let target = found.target.as_ref().filter(|target| target.call == kind && is_key(target, key));
@@ -246,7 +247,7 @@ impl SubmitCall {
                     "{kind}/{key} is at attempt {}; to resolve that attempt, send its number as `attempt`",
                     found.attempt
                 )),
-                Some(_) => Ok(Some(said)),
+                Some(_) => Ok(Some(resolution)),
                 None if is_said => Ok(None),
                 None => Err(format!(
                     "{kind}/{key} is neither unknown nor refused; only unknown calls can be resolved and refused calls retried"
@@ -260,21 +261,21 @@ impl SubmitCall {
         let DismissRequest { note } = http::read_body(request)?;
         http::check_note(&note)?;
         let by = http::caller(request);
-        self.say(kind, key, Meant::Submission, (&by, &note), |found| match &found.attention {
-            Some(attention) => Ok(Some(Word::Dismiss(attention.reasons.clone()))),
+        self.instruct(kind, key, Meant::Submission, (&by, &note), |found| match &found.attention {
+            Some(attention) => Ok(Some(Instruction::Dismiss(attention.reasons.clone()))),
             None => Err(format!("{kind}/{key} is not in the attention list")),
         })
         .await
     }
 
     /// Records an operator's request about a call as the operator saw it, and enqueues its record for dispatch.
-    async fn say(
+    async fn instruct(
         &self,
         kind: CallKind,
         key: &str,
         meant: Meant,
         (by, note): (&str, &str),
-        word: impl Fn(&OrderRecord) -> Result<Option<Word>, String>,
+        instruction: impl Fn(&OrderRecord) -> Result<Option<Instruction>, String>,
     ) -> Result<Response<Body>, Refused> {
         let conflict = |message: &str| Ok(http::refusal(StatusCode::CONFLICT, None, message));
         let token = format!("{:016x}", (self.random)());
@@ -284,16 +285,16 @@ impl SubmitCall {
                 Meant::Submission => self.submitted(kind, key).await?,
             };
             let Some(found) = found else { return Ok(no_such_call()) };
-            if !found.has_word(&token) {
+            if !found.has_instruction(&token) {
                 if !found.facts.is_empty() {
                     return conflict("the call is being decided; read it again");
                 }
-                let word = match word(&found) {
+                let instruction = match instruction(&found) {
                     Err(message) => return conflict(&message),
-                    Ok(word) => word,
+                    Ok(instruction) => instruction,
                 };
-                if let Some(word) = word
-                    && !self.store.say(&found, word, by, note, &token, self.clock.now()).await?
+                if let Some(instruction) = instruction
+                    && !self.store.instruct(&found, instruction, by, note, &token, self.clock.now()).await?
                 {
                     continue;
                 }

@@ -5,7 +5,7 @@ use relay_types::failure::{Failure, Reply};
 use relay_types::notification::{self, Says};
 use relay_types::reason::Reason;
 use relay_types::record::{
-    Attempted, End, Entry, Fact, Outcome, ReplacedLink, Resolution, Stopped, Submission, Target, Told, Word,
+    Attempted, End, Entry, Fact, Instruction, Outcome, ReplacedLink, Resolution, Stopped, Submission, Target, Told,
 };
 use relay_types::time::EpochMillis;
 
@@ -26,7 +26,9 @@ impl Deciding<'_> {
             match fact {
                 Fact::Delivery { digest, at, time, token } => self.delivered(digest, at, time, token),
                 Fact::Linked { was } => self.linked(was),
-                Fact::Said { word, by, note, at, token } => self.said(word, by, note, at, token),
+                Fact::Instructed { instruction, by, note, at, token } => {
+                    self.instructed(instruction, by, note, at, token)
+                }
                 Fact::Ended { attempted, at, .. } => self.ended(&attempted, at),
             }
         }
@@ -97,16 +99,16 @@ impl Deciding<'_> {
         }
     }
 
-    fn said(&mut self, word: Word, by: String, note: String, at: EpochMillis, token: String) {
+    fn instructed(&mut self, instruction: Instruction, by: String, note: String, at: EpochMillis, token: String) {
         let entry = Entry {
             by: Some(by),
             token: Some(token),
             note: Some(note).filter(|note| !note.is_empty()),
             ..self.entry(at)
         };
-        self.note(word.as_str(), entry);
-        match word {
-            Word::Replay => {
+        self.note(instruction.as_str(), entry);
+        match instruction {
+            Instruction::Replay => {
                 self.fresh_start();
                 if let Some(repeat) = self.record.repeat.take() {
                     self.record.current = Some(repeat);
@@ -115,16 +117,16 @@ impl Deciding<'_> {
                     self.send_again();
                 }
             }
-            Word::Dismiss(reasons) => self.record.dismissed.extend(reasons),
-            Word::Withdraw => self.record.stopped = Some(Stopped::Withdrawn),
-            Word::Close => self.record.stopped = Some(Stopped::Closed),
-            Word::Resolve(outcome) => {
+            Instruction::Dismiss(reasons) => self.record.dismissed.extend(reasons),
+            Instruction::Withdraw => self.record.stopped = Some(Stopped::Withdrawn),
+            Instruction::Close => self.record.stopped = Some(Stopped::Closed),
+            Instruction::Resolve(outcome) => {
                 // The request was written at the revision that the operator saw, with no other fact before it, so it is
                 // about this target. Its result must not be hidden by an earlier dismissal.
                 self.record.dismissed.clear();
                 self.resolve(outcome, at);
             }
-            Word::Submit(submission) => {
+            Instruction::Submit(submission) => {
                 self.fresh_start();
                 self.record.submissions.push(*submission);
             }

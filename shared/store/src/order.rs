@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use relay_types::call::CallKind;
 use relay_types::notification::NotificationKind;
 use relay_types::record::{
-    Attempted, Bodies, Body, Fact, GRACE, LinkFact, Notification, OrderRecord, RecordKey, SPARE, Word, digest_of,
+    Attempted, Bodies, Body, Fact, GRACE, Instruction, LinkFact, Notification, OrderRecord, RecordKey, SPARE, digest_of,
 };
 use relay_types::time::EpochMillis;
 
@@ -187,16 +187,22 @@ impl Store {
     ///
     /// # Errors
     /// If DynamoDB did not perform the write or its response was lost.
-    pub async fn say(
+    pub async fn instruct(
         &self,
         seen: &OrderRecord,
-        word: Word,
+        instruction: Instruction,
         by: &str,
         note: &str,
         token: &str,
         now: EpochMillis,
     ) -> Result<bool, StoreError> {
-        let fact = Fact::Said { word, by: by.to_owned(), note: note.to_owned(), at: now, token: token.to_owned() };
+        let fact = Fact::Instructed {
+            instruction,
+            by: by.to_owned(),
+            note: note.to_owned(),
+            at: now,
+            token: token.to_owned(),
+        };
         let update = self.with_fact(&seen.key, &fact, now)?.update_expression(format!("SET {FACT} REMOVE expires_at"));
         // The item of a redemption's key may be a pointer to the record of a total.
         let update = if seen.revision == 0 {
@@ -208,7 +214,7 @@ impl Store {
         };
         match updated(update.send().await.map(|_| None), "UpdateItem of an operator's request")? {
             Updated::Written(_) => Ok(true),
-            Updated::Refused(item) => Ok(!item.is_empty() && read_record(item)?.has_word(token)),
+            Updated::Refused(item) => Ok(!item.is_empty() && read_record(item)?.has_instruction(token)),
         }
     }
 

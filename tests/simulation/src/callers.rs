@@ -93,7 +93,7 @@ impl Knowledge {
 
 /// An operator's request about an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub enum Instruction {
     /// Decide it again.
     Replay,
     /// Take it off the attention list.
@@ -178,13 +178,13 @@ impl Callers {
     }
 
     /// Sends an operator's request about an order.
-    pub async fn say(&self, order: &OrderName, word: Word) -> Answer {
-        self.lambda.world.note(|| format!("operator: {word:?} {}", order.id));
-        let (path, body) = match word {
-            Word::Replay => ("/orders/{partner}/{order_id}/replay", Body::None),
-            Word::Dismiss => ("/orders/{partner}/{order_id}/dismiss", Body::Text(r#"{"note":"seen"}"#)),
-            Word::Withdraw => ("/orders/{partner}/{order_id}/withdraw", Body::Text(r#"{"note":"seen"}"#)),
-            Word::Close => ("/orders/{partner}/{order_id}/close", Body::Text(r#"{"note":"seen"}"#)),
+    pub async fn instruct(&self, order: &OrderName, instruction: Instruction) -> Answer {
+        self.lambda.world.note(|| format!("operator: {instruction:?} {}", order.id));
+        let (path, body) = match instruction {
+            Instruction::Replay => ("/orders/{partner}/{order_id}/replay", Body::None),
+            Instruction::Dismiss => ("/orders/{partner}/{order_id}/dismiss", Body::Text(r#"{"note":"seen"}"#)),
+            Instruction::Withdraw => ("/orders/{partner}/{order_id}/withdraw", Body::Text(r#"{"note":"seen"}"#)),
+            Instruction::Close => ("/orders/{partner}/{order_id}/close", Body::Text(r#"{"note":"seen"}"#)),
         };
         self.lambda.request("order-link", about(order, "POST", path, body)).await
     }

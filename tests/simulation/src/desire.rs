@@ -95,7 +95,7 @@ impl State {
                 self.dismissed.clear();
                 self.is_stopped = false;
             }
-            Fact::Said(word, with) => match word.as_str() {
+            Fact::Instructed(name, with) => match name.as_str() {
                 "replay" => {
                     self.dismissed.clear();
                     self.is_stopped = false;

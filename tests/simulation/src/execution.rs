@@ -260,7 +260,7 @@ impl Actors {
                 let acknowledged = matches!(callers.submit(call, header, body).await, Some((200 | 202, _)));
                 callers.submitted(pk.clone(), key, acknowledged);
             }
-            Action::Say(order, word) => drop(callers.say(order, *word).await),
+            Action::Instruct(order, instruction) => drop(callers.instruct(order, *instruction).await),
             Action::Resolve { call, key, outcome } => drop(callers.resolve(call, key, outcome, None).await),
             Action::Wait(seconds) => {
                 let gate = &self.lambda.world.gate;

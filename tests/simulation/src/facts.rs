@@ -21,7 +21,7 @@ pub enum Fact {
     /// The booking system put a link.
     Link(Value),
     /// An operator's request: its name, and its arguments.
-    Said(String, Value),
+    Instructed(String, Value),
     /// A submitted call: its key and its request.
     Submitted(String, Value),
 }
@@ -92,22 +92,22 @@ impl Facts {
             return;
         }
         let fact = &values[":fact"]["L"][0]["M"];
-        let (delivery, said) = (&fact["delivery"]["M"], &fact["said"]["M"]);
+        let (delivery, given) = (&fact["delivery"]["M"], &fact["instructed"]["M"]);
         if delivery.is_object() && self.tokens.insert(format!("{pk} {}", text(delivery, "token"))) {
             let body = parsed(&self.body(&values[":notification"]["M"]["body"]["M"]));
             let time = delivery["time"]["S"].as_str().map(str::to_owned);
             self.add(pk, Fact::Delivery { digest: text(delivery, "digest"), body, time });
-        } else if said.is_object() && self.tokens.insert(text(said, "token")) {
-            let word = &said["word"];
-            let (name, with) = match word["M"].as_object().and_then(|word| word.iter().next()) {
+        } else if given.is_object() && self.tokens.insert(text(given, "token")) {
+            let instruction = &given["instruction"];
+            let (name, with) = match instruction["M"].as_object().and_then(|instruction| instruction.iter().next()) {
                 Some((name, with)) => (name.clone(), with.clone()),
-                None => (word["S"].as_str().unwrap_or_default().to_owned(), Value::Null),
+                None => (instruction["S"].as_str().unwrap_or_default().to_owned(), Value::Null),
             };
             let fact = if name == "submit" {
                 let request = parsed(&self.body(&with["M"]["request"]["M"]));
                 Fact::Submitted(text(&with["M"], "key"), request)
             } else {
-                Fact::Said(name, with)
+                Fact::Instructed(name, with)
             };
             self.add(pk, fact);
         }

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::task::LocalSet;
 use top_simulator::{Credentials, Simulator};
 
-use crate::callers::Word;
+use crate::callers::Instruction;
 use crate::coverage::Coverage;
 use crate::judge::judge;
 use crate::lambda::{Lambda, TABLE, spawn};
@@ -200,7 +200,7 @@ async fn live(world: &Arc<World>) {
         story.resolve_unknown().await;
         for order in &orders {
             world.saw("an operator replayed an order");
-            story.callers.say(order, Word::Replay).await;
+            story.callers.instruct(order, Instruction::Replay).await;
         }
         rest(world, &lambda, || story.is_over()).await;
         judge(world, &orders, &lock(&story.callers.knowledge), true);

@@ -7,7 +7,7 @@ use relay_tests::bodies;
 use relay_types::order::Partner;
 use serde_json::{Value, json};
 
-use crate::callers::{OrderName, Word, pk_of_redemption, pk_of_totals};
+use crate::callers::{Instruction, OrderName, pk_of_redemption, pk_of_totals};
 
 /// An action of a caller, or an invocation of a function.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub enum Action {
         body: String,
     },
     /// Send an operator's request about an order.
-    Say(OrderName, Word),
+    Instruct(OrderName, Instruction),
     /// Resolve a call, as an operator.
     Resolve {
         /// The call.
@@ -99,7 +99,7 @@ impl Scenario {
     pub fn orders(&self) -> Vec<OrderName> {
         fn named(action: &Action, orders: &mut Vec<OrderName>) {
             match action {
-                Action::Push { order, .. } | Action::Link { order, .. } | Action::Say(order, _) => {
+                Action::Push { order, .. } | Action::Link { order, .. } | Action::Instruct(order, _) => {
                     orders.extend(Some(order.clone()).filter(|order| !orders.contains(order)));
                 }
                 Action::Chain(actions) => actions.iter().for_each(|action| named(action, orders)),
@@ -440,23 +440,23 @@ fn counted_of(key: &'static str, quantity: i64) -> Action {
 }
 
 fn replay(id: &str) -> Action {
-    Action::Say(sctt(id), Word::Replay)
+    Action::Instruct(sctt(id), Instruction::Replay)
 }
 
 fn replay_flight(id: &str) -> Action {
-    Action::Say(tsy(id), Word::Replay)
+    Action::Instruct(tsy(id), Instruction::Replay)
 }
 
 fn dismiss(id: &str) -> Action {
-    Action::Say(sctt(id), Word::Dismiss)
+    Action::Instruct(sctt(id), Instruction::Dismiss)
 }
 
 fn withdraw(id: &str) -> Action {
-    Action::Say(sctt(id), Word::Withdraw)
+    Action::Instruct(sctt(id), Instruction::Withdraw)
 }
 
 fn close(id: &str) -> Action {
-    Action::Say(sctt(id), Word::Close)
+    Action::Instruct(sctt(id), Instruction::Close)
 }
 
 fn resolve(call: &'static str, key: &'static str, outcome: &'static str) -> Action {

@@ -13,7 +13,7 @@ use relay_types::order::Partner;
 use relay_types::time::EpochMillis;
 use serde_json::{Value, json};
 
-use crate::callers::{Callers, OrderName, Word, pk_of_redemption, pk_of_totals};
+use crate::callers::{Callers, Instruction, OrderName, pk_of_redemption, pk_of_totals};
 use crate::lambda::{Lambda, spawn};
 use crate::table::Snapshot;
 use crate::world::World;
@@ -308,18 +308,18 @@ impl Story {
         let query = HashMap::from([("limit".to_owned(), "3".to_owned())]);
         let request = api_request("GET", "/attention", json!({}), json!({}), Body::None);
         self.callers.lambda.request("attention", request.with_query_string_parameters(query)).await;
-        let word = match self.world().draw(|chance| chance.u8(..4)) {
-            0 => Word::Dismiss,
-            1 => Word::Withdraw,
-            2 => Word::Close,
-            _ => Word::Replay,
+        let instruction = match self.world().draw(|chance| chance.u8(..4)) {
+            0 => Instruction::Dismiss,
+            1 => Instruction::Withdraw,
+            2 => Instruction::Close,
+            _ => Instruction::Replay,
         };
-        let answer = self.callers.say(&order.name(), word).await;
+        let answer = self.callers.instruct(&order.name(), instruction).await;
         let was_heard = answer.is_some_and(|(status, _)| status == 202);
-        match word {
-            Word::Replay => self.world().saw("an operator replayed an order"),
-            Word::Dismiss if was_heard => self.world().saw("an operator dismissed an order"),
-            Word::Withdraw | Word::Close if was_heard => {
+        match instruction {
+            Instruction::Replay => self.world().saw("an operator replayed an order"),
+            Instruction::Dismiss if was_heard => self.world().saw("an operator dismissed an order"),
+            Instruction::Withdraw | Instruction::Close if was_heard => {
                 self.world().saw("an operator withdrew or closed an order");
             }
             _ => {}

@@ -109,9 +109,9 @@ impl Relay {
     }
 
     /// Sends an operator's request about an order: `dismiss`, `withdraw` or `close`.
-    pub async fn say(&self, word: &str, partner: &str, order_id: &str, note: &str) -> Answered {
+    pub async fn instruct(&self, verb: &str, partner: &str, order_id: &str, note: &str) -> Answered {
         let parameters = json!({"partner": partner, "order_id": order_id});
-        let (resource, body) = (format!("/orders/{{partner}}/{{order_id}}/{word}"), json!({"note": note}).to_string());
+        let (resource, body) = (format!("/orders/{{partner}}/{{order_id}}/{verb}"), json!({"note": note}).to_string());
         let request = api_request("POST", &resource, parameters, json!({}), Body::Text(&body));
         answered(self.order_link.handle(&request).await)
     }
@@ -134,13 +134,13 @@ impl Relay {
 
     /// Resolves a call as an operator.
     pub async fn resolve(&self, call: &str, key: &str, body: &str) -> Answered {
-        self.say_of_call("resolve", call, key, body).await
+        self.instruct_call("resolve", call, key, body).await
     }
 
     /// Sends an operator's request about a call: `resolve` or `dismiss`.
-    pub async fn say_of_call(&self, word: &str, call: &str, key: &str, body: &str) -> Answered {
+    pub async fn instruct_call(&self, verb: &str, call: &str, key: &str, body: &str) -> Answered {
         let parameters = json!({"call": call, "key": key});
-        let resource = format!("/calls/{{call}}/{{key}}/{word}");
+        let resource = format!("/calls/{{call}}/{{key}}/{verb}");
         let request = api_request("POST", &resource, parameters, json!({}), Body::Text(body));
         answered(self.submit_call.handle(&request).await)
     }

@@ -11,7 +11,7 @@
 //!
 //! Middle: the next call, with its order number at TOP and its content, or `-` for none.
 //!
-//! Right: the state, which is `waits for` or `needs a person because of` with the reason's code, and `done` otherwise.
+//! Right: the state, which is `waits for` or `needs attention because of` with the reason's code, and `done` otherwise.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,8 +23,8 @@ use relay_types::notification::NotificationKind;
 use relay_types::order::{OrderKey, Partner};
 use relay_types::reason::Reason;
 use relay_types::record::{
-    Attempted, Bodies, Body, Fact, LaneFound, LinkFact, MAX_NOTIFICATIONS, Notification, OrderRecord, RecordKey,
-    Resolution, Sending, Word, digest_of,
+    Attempted, Bodies, Body, Fact, Instruction, LaneFound, LinkFact, MAX_NOTIFICATIONS, Notification, OrderRecord,
+    RecordKey, Resolution, Sending, digest_of,
 };
 use relay_types::time::EpochMillis;
 use serde_json::{Value, json};
@@ -40,8 +40,8 @@ booked x, link 38                                 | ship-notify/38 booked x     
 link 38, booked x, sent, told                     | -                          | done
 link 38, waiting                                  | -                          | done
 link 38, booked without vouchers                  | -                          | done
-link 38, booked with 3 vouchers                   | -                          | needs a person because of vouchers_mismatch
-link 38, status 9                                 | -                          | needs a person because of odd_status
+link 38, booked with 3 vouchers                   | -                          | needs attention because of vouchers_mismatch
+link 38, status 9                                 | -                          | needs attention because of odd_status
 link 38, failed                                   | ship-notify/38 not booked   | done
 link 38, cancelled                                | ship-notify/38 not booked   | done
 link 38, failed, cancelled                        | ship-notify/38 not booked   | done
@@ -52,32 +52,32 @@ link scenic, booked x, link 38                    | ship-notify/38 booked x     
 link 38, booked x, booked y                       | ship-notify/38 booked y     | done
 link 38, booked x, booked x                       | ship-notify/38 booked x     | done
 link 38, booked x, cancelled                      | ship-notify/38 not booked   | done
-link 38, booked x, cancelled, booked x            | ship-notify/38 not booked   | needs a person because of came_again
+link 38, booked x, cancelled, booked x            | ship-notify/38 not booked   | needs attention because of came_again
 link 38, booked x, cancelled, booked x, replay    | ship-notify/38 booked x     | done
 link 38, failed, sent, told, booked x             | ship-notify/38 booked x     | done
 link 38, booked x, sent, told, booked x           | -                          | done
 
 # TOP keeps the first success.
-link 38, booked x, sent, told, cancelled          | -                          | needs a person because of keeps_first
-link 38, booked x, sent, told, booked y           | -                          | needs a person because of keeps_first
-link 38, booked x, sent, told, link 38 for 2      | -                          | needs a person because of keeps_first
+link 38, booked x, sent, told, cancelled          | -                          | needs attention because of keeps_first
+link 38, booked x, sent, told, booked y           | -                          | needs attention because of keeps_first
+link 38, booked x, sent, told, link 38 for 2      | -                          | needs attention because of keeps_first
 
 # Corrected links
 link 38, booked x, link 39                        | ship-notify/39 booked x     | done
 link 38, booked x, sent, link 39                  | ship-notify/38 booked x     | waits for attempt_open
 link 38, booked x, sent, link 39, not executed    | ship-notify/39 booked x     | done
-link 38, booked x, sent, link 39, told            | -                          | needs a person because of other_lane
-link 38, booked x, sent, told, link 39            | -                          | needs a person because of other_lane
-link 38, booked x, sent, told, link scenic        | -                          | needs a person because of opposite
+link 38, booked x, sent, link 39, told            | -                          | needs attention because of other_lane
+link 38, booked x, sent, told, link 39            | -                          | needs attention because of other_lane
+link 38, booked x, sent, told, link scenic        | -                          | needs attention because of opposite
 
 # Attempts
-link 38, booked x, sent, refused                  | -                          | needs a person because of refused
+link 38, booked x, sent, refused                  | -                          | needs attention because of refused
 link 38, booked x, sent, refused, replay          | ship-notify/38 booked x     | done
 link 38, booked x, sent, refused, booked y        | ship-notify/38 booked y     | done
 link 38, booked x, sent, not executed             | ship-notify/38 booked x     | done
 link 38, booked x, sent, no answer                | ship-notify/38 booked x     | done
 link 38, booked x, sent, no answer, sent, told    | -                          | done
-link 38, booked x, sent, no answer, sent, refused | -                          | needs a person because of unknown
+link 38, booked x, sent, no answer, sent, refused | -                          | needs attention because of unknown
 link 38, booked x, sent, no answer, sent, refused, resolve succeeded | -       | done
 link 38, booked x, sent, no answer, sent, refused, resolve retry | ship-notify/38 booked x | done
 
@@ -95,10 +95,10 @@ issued                                            | -                          |
 link A, issued                                    | itinerary-postback/I A      | done
 link without tickets, issued                      | -                          | waits for no_tickets
 link without tickets, issued, link A              | itinerary-postback/I A      | done
-link A, rejected                                  | -                          | needs a person because of rejected
-issued, rejected, link A                          | -                          | needs a person because of rejected
-link A, issued, sent, told, rejected              | -                          | needs a person because of rejected
-link A, void                                      | -                          | needs a person because of odd_status
+link A, rejected                                  | -                          | needs attention because of rejected
+issued, rejected, link A                          | -                          | needs attention because of rejected
+link A, issued, sent, told, rejected              | -                          | needs attention because of rejected
+link A, void                                      | -                          | needs attention because of odd_status
 link A, issued, sent, told, link B                | itinerary-postback/I B      | done
 link A, issued, sent, told, link B, sent, told, link A | itinerary-postback/I A | done
 link A, issued, change price                      | itinerary-postback/I A      | done
@@ -127,8 +127,8 @@ impl Order {
         self.now = self.now.plus(Duration::from_secs(600));
         self.steps += 1;
         let token = self.steps.to_string();
-        let said = |word| Fact::Said {
-            word,
+        let instructed = |instruction| Fact::Instructed {
+            instruction,
             by: "operator".to_owned(),
             note: "seen".to_owned(),
             at: NOW,
@@ -163,13 +163,13 @@ impl Order {
             );
         } else {
             let attention = self.record.attention.as_ref().map(|attention| attention.reasons.clone());
-            self.record.facts.push(said(match what {
-                "replay" => Word::Replay,
-                "dismiss" => Word::Dismiss(attention.unwrap_or_default()),
-                "withdraw" => Word::Withdraw,
-                "close" => Word::Close,
-                "resolve succeeded" => Word::Resolve(Resolution::Succeeded),
-                "resolve retry" => Word::Resolve(Resolution::Retry),
+            self.record.facts.push(instructed(match what {
+                "replay" => Instruction::Replay,
+                "dismiss" => Instruction::Dismiss(attention.unwrap_or_default()),
+                "withdraw" => Instruction::Withdraw,
+                "close" => Instruction::Close,
+                "resolve succeeded" => Instruction::Resolve(Resolution::Succeeded),
+                "resolve retry" => Instruction::Resolve(Resolution::Retry),
                 other => panic!("unknown event {other:?}"),
             }));
         }
@@ -223,7 +223,7 @@ impl Order {
             (Some(attention), _) => {
                 let mut codes: Vec<_> = attention.reasons.iter().map(code).collect();
                 codes.sort_unstable();
-                format!("needs a person because of {}", codes.join(" "))
+                format!("needs attention because of {}", codes.join(" "))
             }
             (None, Some(reason)) => format!("waits for {}", code(reason)),
             (None, None) => "done".to_owned(),

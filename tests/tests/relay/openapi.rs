@@ -72,9 +72,9 @@ async fn real_responses_match_the_description() {
     assert!(refused.calls[0].last_error.is_some() && !refused.timeline.is_empty());
     let done: Order = read(relay.get_order("tsy", "P-1").await, 200);
     assert!(done.calls[0].response.is_some());
-    let _: Accepted = read(relay.say("dismiss", "sctt", "T-1", "handled").await, 202);
+    let _: Accepted = read(relay.instruct("dismiss", "sctt", "T-1", "handled").await, 202);
     relay.run_until_idle().await;
-    let _: Refusal = read(relay.say("dismiss", "sctt", "T-1", "handled").await, 409);
+    let _: Refusal = read(relay.instruct("dismiss", "sctt", "T-1", "handled").await, 409);
     relay.top_faults(json!([{"fault": "timeout_after_effect", "times": 1}]));
     let _: Submitted = read(answered(relay.submit("ticket-verify", Some("k"), &redemption(1, 0)).await), 202);
     relay.run_until_idle().await;

@@ -78,7 +78,7 @@ async fn repeat_after_the_opposite_needs_attention_unless_it_is_a_late_copy() {
     push(&relay, &at(&failed, "2026-01-01 12:02:00")).await;
     assert_eq!(reasons(&relay).await, [["came_again"]]);
     assert_eq!(told(&relay).last().unwrap()["success"], json!(true));
-    assert_eq!(relay.say("dismiss", "sctt", "T-1", "known").await.0, 202);
+    assert_eq!(relay.instruct("dismiss", "sctt", "T-1", "known").await.0, 202);
     relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, Vec::<Vec<String>>::new());
     push(&relay, &at(&failed, "2026-01-01 12:03:00")).await;
@@ -222,17 +222,17 @@ async fn withdraw_and_close_finish_an_order() {
         json!([{"fault": "error", "code": 7, "sub_msg": "This ban will last for 600 more seconds", "times": 1}]),
     );
     link(&relay, "sctt", "T-1", &ship("38", 1)).await;
-    assert_eq!(relay.say("withdraw", "sctt", "T-1", "x").await.0, 409, "there is nothing to withdraw");
+    assert_eq!(relay.instruct("withdraw", "sctt", "T-1", "x").await.0, 409, "there is nothing to withdraw");
     assert_eq!(relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await.0, 200);
     relay.poll("notifications").await;
     relay.poll("ship-notify").await;
-    assert_eq!(relay.say("withdraw", "sctt", "T-1", "sold elsewhere").await.0, 202);
+    assert_eq!(relay.instruct("withdraw", "sctt", "T-1", "sold elsewhere").await.0, 202);
     relay.run_until_idle().await;
     assert_eq!(relay.effects(), 0);
     assert!(relay.expires("order#sctt#T-1", "record").await);
     push(&relay, &sctt("T-2", 2, 1).to_string()).await;
-    assert_eq!(relay.say("dismiss", "sctt", "T-2", "x").await.0, 409, "a waiting order is closed, not dismissed");
-    assert_eq!(relay.say("close", "sctt", "T-2", "a test order").await.0, 202);
+    assert_eq!(relay.instruct("dismiss", "sctt", "T-2", "x").await.0, 409, "a waiting order is closed, not dismissed");
+    assert_eq!(relay.instruct("close", "sctt", "T-2", "a test order").await.0, 202);
     relay.run_until_idle().await;
     assert!(relay.expires("order#sctt#T-2", "record").await);
     link(&relay, "sctt", "T-2", &ship("40", 1)).await;
@@ -275,7 +275,7 @@ async fn submitted_call_in_an_orders_lane_can_be_dismissed() {
     assert_eq!(relay.submit("ship-notify", None, &ship_call("38", true)).await.status(), 202);
     relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, [["lane_taken"]]);
-    let (status, answer) = relay.say_of_call("dismiss", "ship-notify", "38", r#"{"note":"the order told it"}"#).await;
+    let (status, answer) = relay.instruct_call("dismiss", "ship-notify", "38", r#"{"note":"the order told it"}"#).await;
     assert_eq!(status, 202, "{answer}");
     relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, Vec::<Vec<String>>::new());
@@ -400,7 +400,7 @@ async fn retry_of_a_dismissed_call_can_need_attention_again() {
     relay.top_faults(json!([{"fault": "http_500", "after_effect": false, "times": 2}]));
     redeem(&relay, "K", &counted(1)).await;
     assert_eq!(reasons(&relay).await, [["unknown"]]);
-    assert_eq!(relay.say_of_call("dismiss", "ticket-verify", "K", r#"{"note":"asking TOP"}"#).await.0, 202);
+    assert_eq!(relay.instruct_call("dismiss", "ticket-verify", "K", r#"{"note":"asking TOP"}"#).await.0, 202);
     relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, Vec::<Vec<String>>::new());
     assert_eq!(relay.resolve("ticket-verify", "K", r#"{"outcome":"retry","note":"TOP has nothing"}"#).await.0, 202);
@@ -419,7 +419,7 @@ async fn unknown_total_that_holds_up_others_stays_on_the_list() {
         redeem(&relay, key, &total).await;
     }
     assert_eq!(reasons(&relay).await, [["unknown"]]);
-    assert_eq!(relay.say_of_call("dismiss", "ticket-verify", "K-1", r#"{"note":"later"}"#).await.0, 202);
+    assert_eq!(relay.instruct_call("dismiss", "ticket-verify", "K-1", r#"{"note":"later"}"#).await.0, 202);
     relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, [["unknown"]], "K-2 waits for it");
     assert_eq!(relay.resolve("ticket-verify", "K-1", r#"{"outcome":"rejected","note":"asked TOP"}"#).await.0, 202);
@@ -433,7 +433,7 @@ async fn close_withdraw_and_dismiss_get_409_while_a_fact_is_undecided() {
     push(&relay, &sctt("T-1", 2, 1).to_string()).await;
     assert_eq!(relay.put_order("sctt", "T-1", &ship("38", 1)).await.0, 200);
     for word in ["close", "withdraw", "dismiss"] {
-        let (status, answer) = relay.say(word, "sctt", "T-1", "never linked").await;
+        let (status, answer) = relay.instruct(word, "sctt", "T-1", "never linked").await;
         assert_eq!(status, 409, "{word}: {answer}");
     }
     relay.run_until_idle().await;

@@ -160,7 +160,7 @@ pub enum Resolution {
 /// An operator's request about a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Word {
+pub enum Instruction {
     /// Decide again. A refused call is sent again, and a repeated notification that needed attention counts.
     Replay,
     /// The operator handled the record: take it off the attention list for these reasons.
@@ -175,7 +175,7 @@ pub enum Word {
     Submit(Box<Submission>),
 }
 
-impl Word {
+impl Instruction {
     /// The name in histories and events.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -214,9 +214,9 @@ pub enum Fact {
         was: Option<ReplacedLink>,
     },
     /// An operator made a request.
-    Said {
+    Instructed {
         /// The request.
-        word: Word,
+        instruction: Instruction,
         /// The operator's IAM identity.
         by: String,
         /// The operator's note.

@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_with_macros::skip_serializing_none;
 
-pub use self::fact::{Attempted, Fact, LinkFact, Notification, ReplacedLink, Resolution, Stopped, Word};
+pub use self::fact::{Attempted, Fact, Instruction, LinkFact, Notification, ReplacedLink, Resolution, Stopped};
 pub use self::target::{End, Outcome, Sending, Submission, Target, Told, Wanted};
 use crate::call::{CallKind, Lane};
 use crate::digest::sha256_hex;
@@ -292,8 +292,9 @@ impl OrderRecord {
 
     /// Whether the facts, decided or not, include an operator's request with this token.
     #[must_use]
-    pub fn has_word(&self, token: &str) -> bool {
-        let waits = self.facts.iter().any(|fact| matches!(fact, Fact::Said { token: said, .. } if said == token));
+    pub fn has_instruction(&self, token: &str) -> bool {
+        let waits =
+            self.facts.iter().any(|fact| matches!(fact, Fact::Instructed { token: known, .. } if known == token));
         waits || self.history.iter().any(|entry| entry.token.as_deref() == Some(token))
     }
 
