@@ -15,7 +15,6 @@ MUTANTS := $(CARGO_TARGET_DIR)/mutants
 # The architecture that `make build` builds for.
 ARCH ?= x86_64
 RUST_TARGET := $(if $(filter x86_64,$(ARCH)),x86_64-unknown-linux-gnu,$(if $(filter arm64,$(ARCH)),aarch64-unknown-linux-gnu))
-NOT_DEPLOYED := relay relay-openapi top-simulator relay-tests relay-simulation relay-fuzz relay-bench floor-bare floor-raw-http
 BENCH := $(CARGO_TARGET_DIR)/bench
 JUDGES := $(CARGO_TARGET_DIR)/judges
 BENCH_FLAGS ?= --save
@@ -83,7 +82,7 @@ lint: tools $(JUDGES)/installed ## check formatting, run clippy, ruff and three 
 	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e tests/simulation bench/peers/python
 	$(PYTHON) tests/simulation/mutations.py --check
 	env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 $(VENV_BIN)/sam validate --lint --region us-east-1 --template-file template.yaml
-	$(JUDGES)/bin/cfn-lint --config-file .cfnlintrc.yaml -- template.yaml
+	$(JUDGES)/bin/cfn-lint --config-file .cfnlintrc.yaml -- template.yaml network.yaml
 	$(JUDGES)/bin/cfn-lint --config-file .cfnlintrc.yaml -a cfn_lint_serverless.rules -- template.yaml
 	$(JUDGES)/bin/checkov --config-file .checkov.yaml
 
@@ -171,13 +170,14 @@ $(CARGO_BOLERO)/bin/cargo-bolero:
 	CARGO_TARGET_DIR=$(FUZZ)/tools cargo install --quiet --locked --root $(CARGO_BOLERO) \
 	  --version $(CARGO_BOLERO_VERSION) --no-default-features --features libfuzzer cargo-bolero
 
-build: tools ## build release artifacts for AWS: target/lambda/<function>/bootstrap (ARCH=arm64 for Graviton)
+build: tools ## build release artifacts: target/lambda/<function>/bootstrap, and .aws-sam/build for `sam deploy` (ARCH=arm64 for Graviton)
 	$(if $(RUST_TARGET),,$(error ARCH is $(ARCH); set it to x86_64 or arm64))
 	@test -d "$$(rustc --print target-libdir --target $(RUST_TARGET))" || rustup target add $(RUST_TARGET) || { \
 	  echo 'make build: Rust has no standard library for $(RUST_TARGET), and rustup could not add it (see the error above).'; \
 	  echo 'Run `rustup target add $(RUST_TARGET)` with access to its server, or install it from your distribution,'; \
 	  echo 'then run `make build ARCH=$(ARCH)` again. Nothing was built.'; exit 1; }
-	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --target $(RUST_TARGET) $(CARGO_FLAGS) $(foreach package,$(NOT_DEPLOYED),--exclude $(package))
+	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --locked $(if $(filter arm64,$(ARCH)),--arm64)
+	PATH="$(VENV_BIN):$$PATH" SAM_CLI_TELEMETRY=0 sam build --parameter-overrides Architecture=$(ARCH)
 
 picture: ## redraw docs/architecture.svg; needs Graphviz
 	dot -Tsvg docs/architecture.dot -o docs/architecture.svg

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,13 +18,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import requests
+from samcli.yamlhelper import yaml_dump, yaml_parse
 
 import aws
+import emulator
 import partners
 import steps
 import tools
 from connection import Connection
-from layout import BINARIES, FUNCTIONS, LOGS, SIMULATOR, STACKS, TEMPLATE
+from layout import BINARIES, FUNCTIONS, LOGS, SIMULATOR, STACKS, TEMPLATE, logical_id
 from processes import Processes
 from waiting import NotReached, eventually
 
@@ -179,6 +180,7 @@ class Instance:
         )
         local = aws.LocalAws(settings.endpoint)
         outputs = local.stack_outputs(STACK_NAME)
+        emulator.complete(local.client("apigateway"), outputs["ApiId"], _STAGE, yaml_parse(TEMPLATE.read_text()))
         _put_secrets(local, outputs, settings)
         return _connection(outputs, settings)
 
@@ -253,33 +255,23 @@ class Instance:
             raise steps.StepFailed(f"{name} exited right after its start; see its log: {log}")
 
     def _staged_template(self) -> Path:
-        """Copies the template, and links the local binaries to the paths in its CodeUri properties.
+        """Writes what `sam build` would write, with links to the local binaries.
 
-        It uses a separate folder, so the release artifacts of `make build` in target/lambda stay unchanged.
+        It uses a separate folder, so the release artifacts of `sam build` in .aws-sam stay unchanged.
         """
         deploy = self._directory / "deploy"
         deploy.mkdir(exist_ok=True)
-        template = deploy / "template.yaml"
-        template.write_text(_without_canaries(TEMPLATE.read_text()))
         for function in FUNCTIONS:
-            bootstrap = deploy / "target" / "lambda" / function / "bootstrap"
+            bootstrap = deploy / logical_id(function) / "bootstrap"
             bootstrap.parent.mkdir(parents=True, exist_ok=True)
             bootstrap.unlink(missing_ok=True)
             os.link(BINARIES / function, bootstrap)
-        return template
-
-
-def _without_canaries(template: str) -> str:
-    """The template with CanaryDeployments off by default, because MiniStack has no CodeDeploy.
-
-    Its SAM transform reads only the defaults of parameters, so the parameter cannot be overridden like others.
-    """
-    off, count = re.subn(r'(\n  CanaryDeployments:\n    Type: String\n    Default: )"true"', r'\1"false"', template)
-    if count != 1:
-        raise steps.StepFailed(
-            'template.yaml has no parameter CanaryDeployments with the default "true" as the local stack expects it'
-        )
-    return off
+        template = yaml_parse(TEMPLATE.read_text())
+        for name in map(logical_id, FUNCTIONS):
+            template["Resources"][name]["Properties"]["CodeUri"] = name
+        staged = deploy / "template.yaml"
+        staged.write_text(yaml_dump(emulator.adapted(template)))
+        return staged
 
 
 def _bind_address() -> str:
@@ -311,9 +303,8 @@ def _parameters(settings: Settings) -> dict[str, str]:
         # A test sends fifty deliveries at once.
         "ThrottlingRate": "1000",
         "ThrottlingBurst": "1000",
-        # MiniStack treats the limits as strings and fails when it calculates with them; it has no metric math.
+        # MiniStack treats the limits as strings and fails when it calculates with them.
         "BoundConcurrency": "false",
-        "MetricMathAlarms": "false",
     }
     if settings.sctt_signature:
         parameters |= {

@@ -39,8 +39,6 @@ _EXPLAINED = [
     ignored_auth,
     # The test signs every request, even one that was generated without a signature or another header.
     missing_required_header,
-    # For a method without a route, API Gateway answers 403 and MiniStack 404; neither answers 405.
-    unsupported_method,
 ]
 
 
@@ -131,4 +129,6 @@ def test_every_route_matches_its_description(case: schemathesis.Case, relay: Rel
     # The generated key was already used with another body.
     taken = [positive_data_acceptance] if answer.status_code == _KEY_IS_TAKEN else []
     lenient = [negative_data_rejection] if is_put_up_with(case) else []
-    case.validate_response(answer, excluded_checks=_EXPLAINED + taken + lenient)
+    # API Gateway's ANY does not include TRACE, so it answers as for an unknown path.
+    traced = [unsupported_method] if case.method.upper() == "TRACE" else []
+    case.validate_response(answer, excluded_checks=_EXPLAINED + taken + lenient + traced)

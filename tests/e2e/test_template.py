@@ -58,7 +58,7 @@ def test_changed_property_publishes_new_versions() -> None:
     before = resources(template(), "AWS::Lambda::Version")
     assert before == resources(template(), "AWS::Lambda::Version")
     changed = template()
-    changed["Globals"]["Function"]["Timeout"] += 1
+    changed["Globals"]["Function"]["EphemeralStorage"] = {"Size": 1024}
     after = resources(changed, "AWS::Lambda::Version")
     assert len(before) == len(after) == 14
     assert not before.keys() & after.keys()

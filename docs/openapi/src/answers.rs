@@ -25,9 +25,17 @@ pub struct ScttAnswer {
     pub data: (),
 }
 
-/// A refusal by API Gateway itself: no signature, too many requests, no such route.
+/// A refusal by API Gateway itself: no signature, too many requests, no such path. It has the members of all callers.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct GatewayRefusal {
+    /// The HTTP status.
+    pub status: Option<i64>,
+    /// The name of the HTTP status.
+    pub error: Option<String>,
     /// The reason.
     pub message: Option<String>,
+    /// The reason, for partners.
+    pub msg: Option<String>,
+    /// The HTTP status, for partners.
+    pub code: Option<String>,
 }

@@ -105,6 +105,7 @@ impl Describer {
                 "400": self.answer::<A>("A field is missing or of the wrong type; `msg` names it. The body is kept."),
                 "401": self.answer::<A>("Wrong token, signature, merchant or time."),
                 "403": self.answer::<GatewayRefusal>("The source address is outside the partner's ranges."),
+                "405": self.answer::<A>("The method is not POST."),
                 "413": self.answer::<A>("The body is larger than 256 KiB."),
                 "429": self.answer::<GatewayRefusal>("Too many requests; retry."),
                 "500": self.answer::<A>("Could not be stored; retry."),
@@ -130,7 +131,9 @@ impl Describer {
             "400".into(),
             self.answer::<Refusal>("A field or parameter is missing, unknown, or of the wrong type; `field` names it."),
         );
-        responses.insert("403".into(), self.answer::<GatewayRefusal>("Not signed, or not allowed."));
+        responses.insert("403".into(), self.answer::<GatewayRefusal>("Not allowed, or wrongly signed."));
+        responses.entry("404").or_insert_with(|| self.answer::<GatewayRefusal>("No such path, or not signed."));
+        responses.insert("405".into(), self.answer::<Refusal>("The path does not take this method."));
         if request.is_some() {
             let too_large = self.answer::<Refusal>("The body is larger than 256 KiB, as sent or as recorded.");
             responses.insert("413".into(), too_large);
@@ -167,8 +170,13 @@ impl Describer {
         );
         let unknown = self.answer::<Refusal>("The order is unknown.");
         let shown = vec![("200", self.answer::<Order>("The order record.")), ("404", unknown.clone())];
+        let mut parameters = order_id();
+        if let Some(parameters) = parameters.as_array_mut() {
+            parameters.push(json!({"name": "payload", "in": "query", "schema": {"type": "string"}, "description":
+                "The digest of the only notification to return with its payload. Otherwise all payloads that fit."}));
+        }
         let get =
-            self.own(&format!("show-{partner}-order"), "Show the order and its timeline", order_id(), None, shown);
+            self.own(&format!("show-{partner}-order"), "Show the order and its timeline", parameters, None, shown);
         let path = format!("/orders/{partner}/{{order_id}}");
         let mut routes = vec![(path.clone(), json!({"get": get, "put": put}))];
         for (word, summary) in [
@@ -323,9 +331,9 @@ pub fn document() -> Value {
     paths.extend(describer.calls::<ConfirmBook>("ship-notify", true));
     paths.extend(describer.attention());
     let mut id = schema::id(&mut describer.schemas).to_value();
-    id["description"] = "1 to 256 bytes without control characters.".into();
+    id["description"] = "1 to 256 bytes without control characters or U+FFFD, and neither `.` nor `..`.".into();
     let mut key = schema::call_key().to_value();
-    key["description"] = "1 to 512 bytes without control characters.".into();
+    key["description"] = "1 to 512 bytes without control characters or U+FFFD, and neither `.` nor `..`.".into();
     let mut schemas = describer.schemas.take_definitions(true);
     schemas.insert("Id".to_owned(), id);
     schemas.insert("CallKey".to_owned(), key);

@@ -33,10 +33,8 @@ impl Attention {
         let answered = match (request.method(), resource.as_str()) {
             (&Method::GET, "/attention") => self.list(request).await,
             (&Method::POST, "/attention/unreadable/{endpoint}/{digest}/dismiss") => self.dismiss(request).await,
-            _ => {
-                let message = "use GET /attention, or POST to dismiss an unreadable body";
-                Ok(http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, message))
-            }
+            (_, "/attention") => Ok(http::wrong_method("GET")),
+            _ => Ok(http::wrong_method("POST")),
         };
         answered.unwrap_or_else(|refused| {
             refused

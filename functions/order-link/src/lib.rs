@@ -4,7 +4,7 @@
 pub mod config;
 
 use lambda_http::http::{Method, StatusCode};
-use lambda_http::{Body, Request, Response};
+use lambda_http::{Body, Request, RequestExt as _, Response};
 use relay_runtime::http::{self, Refused};
 use relay_runtime::queue::Queue;
 use relay_store::order::Linked;
@@ -85,12 +85,13 @@ impl OrderLink {
         let action = resource.strip_prefix("/orders/{partner}/{order_id}").map(|rest| rest.trim_start_matches('/'));
         let answered = match (request.method().clone(), action) {
             (Method::PUT, Some("")) => self.put(&order, request).await,
-            (Method::GET, Some("")) => self.get(&order).await,
+            (Method::GET, Some("")) => self.get(&order, request).await,
             (Method::POST, Some(action)) => match action.parse::<Action>() {
                 Ok(action) => self.instruct(&order, action, request).await,
                 Err(_) => Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such route")),
             },
-            _ => Ok(http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use PUT, GET, or POST to an action")),
+            (_, Some("")) => Ok(http::wrong_method("GET, PUT")),
+            _ => Ok(http::wrong_method("POST")),
         };
         answered.unwrap_or_else(|refused| {
             refused.into_answer(|error| tracing::error!(%order, error, "order not read or written"))
@@ -189,12 +190,14 @@ impl OrderLink {
         conflict("the order kept changing; read it again")
     }
 
-    async fn get(&self, order: &OrderKey) -> Result<Response<Body>, Refused> {
+    /// Shows the order. With `?payload=`, only the notification of this digest has its payload.
+    async fn get(&self, order: &OrderKey, request: &Request) -> Result<Response<Body>, Refused> {
         let key = RecordKey::Order(order.clone());
         let Some((record, bodies)): Option<(OrderRecord, Bodies)> = self.store.whole(&key).await? else {
             return Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such order"));
         };
-        Ok(http::json(StatusCode::OK, &view::order(order, &record, &bodies)))
+        let query = request.query_string_parameters();
+        Ok(http::json(StatusCode::OK, &view::order(order, &record, &bodies, query.first("payload"))))
     }
 }
 

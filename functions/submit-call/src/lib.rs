@@ -58,7 +58,8 @@ impl SubmitCall {
             (Method::GET, "/calls/{call}/{key}") => self.get(kind, &key).await,
             (Method::POST, "/calls/{call}/{key}/resolve") => self.resolve(kind, &key, request).await,
             (Method::POST, "/calls/{call}/{key}/dismiss") => self.dismiss(kind, &key, request).await,
-            _ => Ok(http::refusal(StatusCode::METHOD_NOT_ALLOWED, None, "use POST or GET")),
+            (_, "/calls/{call}/{key}") => Ok(http::wrong_method("GET")),
+            _ => Ok(http::wrong_method("POST")),
         };
         answered.unwrap_or_else(|refused| {
             refused.into_answer(|error| tracing::error!(call = %kind, error, "call not read or written"))

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use futures_util::stream::{self, StreamExt as _};
-use lambda_http::http::StatusCode;
+use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, Response};
 use relay_runtime::queue::{MAX_ENTRIES, Queue};
 use relay_runtime::secret::{CachedSecret, SecretError};
@@ -74,6 +74,9 @@ impl Receiver {
     /// Handles a delivery: authenticates the partner, records every notification in the body, enqueues their keys, and
     /// acknowledges in the partner's format.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
+        if *request.method() != Method::POST {
+            return http::allowing("POST", self.refusal(StatusCode::METHOD_NOT_ALLOWED, "use POST"));
+        }
         if !self.tokens.admit(&http::path_parameter(request, "token")) {
             let none = "no token hash is configured; the endpoint is closed";
             return self.unauthorized(if self.tokens.is_empty() { none } else { "wrong token" });

@@ -40,6 +40,19 @@ pub fn refusal(status: StatusCode, field: Option<&str>, message: &str) -> Respon
     json(status, &refusal)
 }
 
+/// A 405 that names the methods that the path takes, such as `GET, PUT`.
+#[must_use]
+pub fn wrong_method(allowed: &'static str) -> Response<Body> {
+    allowing(allowed, refusal(StatusCode::METHOD_NOT_ALLOWED, None, &format!("this path takes {allowed}")))
+}
+
+/// Adds the header that a 405 must have.
+#[must_use]
+pub fn allowing(allowed: &'static str, mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    response
+}
+
 /// A 400 for a body, naming the field at fault.
 #[must_use]
 pub fn bad_body(error: &FieldError) -> Response<Body> {

@@ -225,6 +225,9 @@ pub struct Notification {
     pub calls: Vec<String>,
     /// The body, with personal data masked. Absent once the notification was summarised.
     pub payload: Option<Value>,
+    /// `true` if the payload was left out because the response would be too large. `?payload=` with this notification's
+    /// digest returns it.
+    pub payload_left_out: Option<bool>,
 }
 
 /// A call and its state.

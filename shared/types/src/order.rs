@@ -41,14 +41,17 @@ impl Partner {
     pub const ALL: [Self; 2] = [Self::Tsy, Self::Sctt];
 }
 
-/// Whether `id` can be a key: not empty, at most [`MAX_ID_BYTES`] long, and without control characters.
+/// Whether `id` can be a key: not empty, at most [`MAX_ID_BYTES`] long, and without control characters. Without U+FFFD,
+/// too: a decoder wrote it in place of bytes that it could not read, so several ids would become one. And not `.` or
+/// `..`: clients and proxies remove these segments from a path, even percent-encoded.
 #[must_use]
 pub fn is_usable_id(id: &str) -> bool {
-    !id.is_empty() && id.len() <= MAX_ID_BYTES && !id.chars().any(char::is_control)
+    let is_unusable = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+    !matches!(id, "" | "." | "..") && id.len() <= MAX_ID_BYTES && !id.chars().any(is_unusable)
 }
 
 /// The requirements of [`is_usable_id`], as the problem of a [`FieldError`](crate::json::FieldError).
-pub const UNUSABLE_ID: &str = "must be 1 to 256 bytes long without control characters";
+pub const UNUSABLE_ID: &str = "must be 1 to 256 bytes long, without control characters or U+FFFD, and neither . nor ..";
 
 /// An order's id: TSY's `orderId`, or SCTT's `trade_number` (`order_code` if that is empty).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -103,11 +106,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn empty_long_and_control_character_ids_are_rejected() {
-        for id in ["", "a\nb", "\u{0}", &"x".repeat(257)] {
+    fn empty_long_undecodable_and_path_like_ids_are_rejected() {
+        for id in ["", "a\nb", "\u{0}", "\u{fffd}\u{fffd}B", ".", "..", &"x".repeat(257)] {
             assert!(OrderId::try_from(id.to_owned()).is_err());
         }
-        for id in ["P-1001", "订单/1 #2", &"x".repeat(256)] {
+        for id in ["P-1001", "订单/1 #2", "...", "a/../b", &"x".repeat(256)] {
             assert!(OrderId::try_from(id.to_owned()).is_ok());
         }
     }

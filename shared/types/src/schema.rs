@@ -2,21 +2,21 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// An id: 1 to 256 bytes without control characters ([`crate::order::is_usable_id`]). A schema counts characters, and a
-/// character has up to four bytes.
+/// An id: 1 to 256 bytes without control characters or U+FFFD, and neither `.` nor `..`
+/// ([`crate::order::is_usable_id`]). A schema counts characters, and a character has up to four bytes.
 pub fn id(_: &mut SchemaGenerator) -> Schema {
-    without_control_characters(256)
+    usable(256)
 }
 
-/// A call's key: 1 to 512 bytes without control characters.
+/// A call's key: as [`id`], but up to 512 bytes.
 #[must_use]
 pub fn call_key() -> Schema {
-    without_control_characters(512)
+    usable(512)
 }
 
-fn without_control_characters(max_length: u32) -> Schema {
+fn usable(max_length: u32) -> Schema {
     json_schema!({"type": "string", "minLength": 1, "maxLength": max_length,
-        "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"})
+        "pattern": "^(?!\\.{1,2}$)[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$"})
 }
 
 /// A time in TOP's format, in GMT+8.

@@ -22,6 +22,8 @@ use crate::time::EpochMillis;
 
 /// How many digits of a digest identify a notification in the timeline of an order.
 const SHOWN_OF_DIGEST: usize = 8;
+/// How many bytes of payloads a response may hold. Lambda returns at most 6 MB, and the link and calls need some of them.
+const MAX_PAYLOADS: usize = 4_000_000;
 
 /// The call state of a record's target.
 #[must_use]
@@ -220,6 +222,24 @@ fn notification(digest: &str, one: &Recorded, undecided: u32, bodies: &Bodies) -
         decided_at: one.decided.map(|at| at.to_string()),
         calls: one.lane.iter().cloned().collect(),
         payload: one.body.as_ref().map(|body| masked(body, bodies)),
+        payload_left_out: None,
+    }
+}
+
+/// Leaves out payloads that would make the response too large: the oldest first, or all but the one of `only`.
+fn leave_out_payloads(notifications: &mut [Notification], only: Option<&str>) {
+    let mut left = MAX_PAYLOADS;
+    for one in notifications.iter_mut().rev() {
+        let Some(payload) = &one.payload else { continue };
+        let json = payload.to_string();
+        // The response becomes a JSON string in the function's result, where each of these takes two bytes.
+        let size = json.len() + json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+        let fits = only.map_or(size <= left, |only| only == one.digest);
+        if fits {
+            left = left.saturating_sub(size);
+        } else {
+            (one.payload, one.payload_left_out) = (None, Some(true));
+        }
     }
 }
 
@@ -233,14 +253,17 @@ fn reason_text(reason: Reason) -> ReasonText {
     ReasonText { code: reason, text: reason.text().to_owned() }
 }
 
-/// Converts an order: link, notifications, calls, why it waits or needs attention, and timeline.
+/// Converts an order: link, notifications, calls, why it waits or needs attention, and timeline. `payload` is the digest of
+/// the only notification to show with its payload; otherwise all are shown that fit.
 #[must_use]
-pub fn order(order: &OrderKey, record: &OrderRecord, bodies: &Bodies) -> Order {
+pub fn order(order: &OrderKey, record: &OrderRecord, bodies: &Bodies, payload: Option<&str>) -> Order {
     let mut notifications: Vec<_> = record.notifications.iter().collect();
     notifications.sort_by_key(|(digest, one)| (one.first, digest.as_str()));
-    let shown = notifications
+    let mut shown: Vec<_> = notifications
         .iter()
-        .map(|(digest, one)| notification(digest, one, undecided_deliveries(record, digest), bodies));
+        .map(|(digest, one)| notification(digest, one, undecided_deliveries(record, digest), bodies))
+        .collect();
+    leave_out_payloads(&mut shown, payload);
     let texts = |reasons: &BTreeSet<Reason>| reasons.iter().copied().map(reason_text).collect();
     let attention =
         record.attention.as_ref().map(|one| Attention { since: one.since.to_string(), reasons: texts(&one.reasons) });
@@ -248,7 +271,7 @@ pub fn order(order: &OrderKey, record: &OrderRecord, bodies: &Bodies) -> Order {
         partner: order.partner,
         order_id: order.order_id.to_string(),
         link: record.link.as_ref().map(|one| link(one, bodies)),
-        notifications: shown.collect(),
+        notifications: shown,
         calls: calls(record, bodies),
         revision: record.revision,
         undecided: record.facts.len(),

@@ -56,6 +56,16 @@ impl Relay {
         serde_json::from_str(&body).unwrap()
     }
 
+    /// The JSON of an existing order with the payload of this notification only.
+    pub async fn order_with_payload(&self, partner: &str, order_id: &str, digest: &str) -> Value {
+        let parameters = json!({"partner": partner, "order_id": order_id});
+        let request = api_request("GET", "/orders/{partner}/{order_id}", parameters, json!({}), Body::None);
+        let query = HashMap::from([("payload".to_owned(), digest.to_owned())]);
+        let (status, body) = answered(self.order_link.handle(&request.with_query_string_parameters(query)).await);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
     /// The states of an order's notifications, in order of arrival.
     pub async fn notification_states(&self, partner: &str, order_id: &str) -> Vec<String> {
         let order = self.order(partner, order_id).await;

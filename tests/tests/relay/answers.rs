@@ -72,7 +72,7 @@ async fn unreadable_body_gets_400_naming_the_field_and_is_quarantined_whole() {
         (r#"{"msg":"","orderNo":"1","orderId":"P-1","type":7.5e3000}"#, ""),
         (
             r#"{"msg":"","orderNo":"1","orderId":"a\u0007b","type":"issued"}"#,
-            "field orderId must be 1 to 256 bytes long without control characters",
+            "field orderId must be 1 to 256 bytes long, without control characters or U+FFFD, and neither . nor ..",
         ),
         (
             r#"{"msg":"","orderNo":"1","orderId":"\ud800","type":"issued"}"#,
@@ -388,4 +388,32 @@ async fn timeline_shows_every_event_in_order_without_personal_data() {
     );
     assert!(order["calls"][0]["response"]["request_id"].is_string());
     assert_eq!(order["link"]["updated_by"], "arn:aws:iam::123456789012:user/booking-system");
+}
+
+#[tokio::test(start_paused = true)]
+async fn payloads_that_lambda_could_not_return_are_left_out_and_returned_on_request() {
+    let relay = Relay::new().await;
+    for n in 0..32 {
+        let mut push = sctt("T-1", 2, 1);
+        // Half of it are quotes, which take twice the space in the function's result.
+        push["remark"] = format!("{n}{}", "\"x".repeat(58_000)).into();
+        assert_eq!(relay.post_sctt(&push.to_string()).await.0, 200);
+        relay.run_until_idle().await;
+    }
+    let (status, answer) = relay.get_order("sctt", "T-1").await;
+    // A Lambda function returns at most 6 MB: its whole result, with the answer as an escaped string.
+    let result = json!({"statusCode": status, "body": answer}).to_string();
+    assert!(result.len() < 6_000_000, "{}", result.len());
+    let order: Value = serde_json::from_str(&answer).unwrap();
+    let notifications = order["notifications"].as_array().unwrap();
+    let left_out = |one: &&Value| one["payload_left_out"] == true;
+    let oldest = notifications.iter().find(left_out).expect("not all fit");
+    assert!(oldest.get("payload").is_none());
+    let newest = notifications.last().unwrap();
+    assert!(newest["payload"].is_object() && newest.get("payload_left_out").is_none());
+    let digest = oldest["digest"].as_str().unwrap();
+    let order = relay.order_with_payload("sctt", "T-1", digest).await;
+    let shown: Vec<_> =
+        order["notifications"].as_array().unwrap().iter().filter(|one| one["payload"].is_object()).collect();
+    assert_eq!(shown.iter().map(|one| one["digest"].as_str().unwrap()).collect::<Vec<_>>(), [digest]);
 }

@@ -310,10 +310,22 @@ async fn cancellation_during_dispatch_of_the_booking_wins() {
 #[tokio::test(start_paused = true)]
 async fn percent_encoded_order_id_names_the_partners_order() {
     let relay = Relay::new().await;
-    relay.post_tsy(&tsy("订单 1", "issued")).await;
-    assert_eq!(relay.put_order("tsy", "%E8%AE%A2%E5%8D%95%201", &flight()).await.0, 200);
-    relay.run_until_idle().await;
-    assert_eq!(relay.notification("tsy", "订单 1").await.0, "dispatched");
+    for (order_id, path) in [
+        ("订单 1", "%E8%AE%A2%E5%8D%95%201"),
+        ("a/b", "a%2Fb"),
+        ("a/../b", "a%2F..%2Fb"),
+        // The path is decoded once, so this is another order.
+        ("a%2Fb", "a%252Fb"),
+        ("100%", "100%25"),
+        ("1+1", "1+1"),
+        ("...", "..."),
+    ] {
+        relay.post_tsy(&tsy(order_id, "issued")).await;
+        assert_eq!(relay.put_order("tsy", path, &flight()).await.0, 200, "{order_id}");
+        relay.run_until_idle().await;
+        assert_eq!(relay.order("tsy", path).await["order_id"], order_id);
+        assert_eq!(relay.notification("tsy", path).await.0, "dispatched", "{order_id}");
+    }
     // A path that decodes to no valid string names no order, and never another one.
     for path in ["%FF", "%FE%FE"] {
         assert_eq!(relay.put_order("tsy", path, &flight()).await.0, 400);

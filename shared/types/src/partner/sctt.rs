@@ -348,7 +348,7 @@ mod tests {
             (json!({"trade_number": "T", "order_status": "two"}), "field order_status must be a whole number"),
             (
                 json!({"trade_number": "a\tb", "order_status": 2}),
-                "field trade_number must be 1 to 256 bytes long without control characters",
+                "field trade_number must be 1 to 256 bytes long, without control characters or U+FFFD, and neither . nor ..",
             ),
         ] {
             assert_eq!(VoucherPush::from_json(&body).unwrap_err().to_string(), message);
@@ -395,7 +395,7 @@ mod tests {
             (json!([{"trade_number": "T"}]), "field orderlist[0].cancel_status is missing"),
             (
                 json!([{"order_code": "a\u{0}", "cancel_status": 3}]),
-                "field orderlist[0].order_code must be 1 to 256 bytes long without control characters",
+                "field orderlist[0].order_code must be 1 to 256 bytes long, without control characters or U+FFFD, and neither . nor ..",
             ),
         ] {
             assert_eq!(Cancellation::orders_of(&json!({"orderlist": orders})).unwrap_err().to_string(), message);

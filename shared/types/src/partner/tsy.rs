@@ -150,7 +150,11 @@ mod tests {
         for (field, value, message) in [
             ("orderId", None, "field orderId is missing"),
             ("orderId", Some(json!("")), "field orderId must be a non-empty string"),
-            ("orderId", Some(json!("a\u{0}")), "field orderId must be 1 to 256 bytes long without control characters"),
+            (
+                "orderId",
+                Some(json!("a\u{0}")),
+                "field orderId must be 1 to 256 bytes long, without control characters or U+FFFD, and neither . nor ..",
+            ),
             ("orderId", Some(json!(null)), "field orderId must be a string"),
             ("type", Some(json!(["issued"])), "field type must be a string"),
         ] {
