@@ -12,8 +12,8 @@ import scenarios
 from scenarios import Stage
 from test_command_line import answered
 
-#: Ids that a path must encode, or that clients tend to change. MiniStack decodes a path before it matches the route, and
-#: API Gateway does not: ids with a slash or an escape are tested in process (tests/tests/relay/flows.rs).
+#: Ids that a path must encode, or that clients tend to change. Ids with a slash or an escape are tested in process
+#: (tests/tests/relay/flows.rs): unlike API Gateway, MiniStack decodes a path before it matches the route.
 _IDS = ["..a", "100%", "1+1", "two words", "订单-1", "a?b#c", "a&b=c", "~a_b.c-d"]
 _GET_TIMEOUT_SECONDS = 10
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 from typing import Any
 
 import pytest
+from samtranslator.translator import arn_generator
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
@@ -72,3 +75,35 @@ def test_rolled_back_deployment_leaves_no_version_that_blocks_the_next() -> None
 def test_only_busy_functions_have_canary_deployments() -> None:
     groups = resources(template(), "AWS::CodeDeploy::DeploymentGroup")
     assert {name.removesuffix("FunctionDeploymentGroup") for name in groups} == CANARIES
+
+
+def test_template_has_no_secret_values() -> None:
+    secrets = resources(template(), "AWS::SecretsManager::Secret")
+    assert len(secrets) == 2
+    # An update of another property could write a value of the template over the one that was filled in.
+    assert not any("SecretString" in one["Properties"] for one in secrets.values())
+
+
+def test_only_functions_that_call_top_are_in_the_vpc() -> None:
+    functions = resources(template(), "AWS::Lambda::Function")
+    inside = {name for name, one in functions.items() if "VpcConfig" in one["Properties"]}
+    assert inside == {"ItineraryPostbackFunction", "TicketVerifyFunction", "ShipNotifyFunction"}
+
+
+def test_functions_behind_the_api_end_before_api_gateway_gives_up() -> None:
+    for resource in template()["Resources"].values():
+        events = resource.get("Properties", {}).get("Events", {}).values()
+        if any(event["Type"] == "Api" for event in events):
+            assert resource["Properties"]["Timeout"] < 29, resource["Properties"]["Description"]
+
+
+@pytest.mark.parametrize("china", ["cn-north-1", "cn-northwest-1"])
+def test_arns_belong_to_the_partition(china: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", china)
+    # SAM keeps the region that it saw first.
+    monkeypatch.setattr(arn_generator, "_get_region_from_session", lambda: china)
+    arn_generator._region_to_partition.cache_clear()
+    translated = json.dumps(transform(template(), {}, NoManagedPolicies()))
+    assert "arn:aws-cn:" in translated
+    assert re.findall('arn:aws:[^"]*', translated) == []
+    assert re.findall("[a-z-]+\\.amazonaws\\.com/", translated) == []
