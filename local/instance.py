@@ -102,12 +102,13 @@ def cargo_build(*programs: str) -> list[str | Path]:
 
 
 @contextmanager
-def temporary(name: str, choose: Callable[[], Settings]) -> Iterator[Connection]:
+def temporary(name: str, choose: Callable[[], Settings], built: Path | None = None) -> Iterator[Connection]:
     """Builds, deploys and runs a copy of the stack for the duration of the block.
 
     `choose` returns the settings. It is called after an interrupted earlier run is stopped and its ports are free.
+    `built` is a folder that `sam build` wrote; its functions are deployed then.
     """
-    instance = Instance(name)
+    instance = Instance(name, built)
     with instance.sole_driver():
         instance.stop()
         settings = choose()
@@ -123,9 +124,10 @@ def temporary(name: str, choose: Callable[[], Settings]) -> Iterator[Connection]
 class Instance:
     """A copy of the stack, running or not."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, built: Path | None = None) -> None:
         aws.forget_own_account()
         self.name = name
+        self._built = built
         self._directory = STACKS / name
         self._processes = Processes(self._directory)
         self._settings_file = self._directory / "settings.json"
@@ -255,10 +257,15 @@ class Instance:
             raise steps.StepFailed(f"{name} exited right after its start; see its log: {log}")
 
     def _staged_template(self) -> Path:
-        """Writes what `sam build` would write, with links to the local binaries.
+        """Writes the template to deploy: what `sam build` wrote, or the same with links to the local binaries.
 
-        It uses a separate folder, so the release artifacts of `sam build` in .aws-sam stay unchanged.
+        The latter uses a separate folder, so the release artifacts of `sam build` in .aws-sam stay unchanged.
         """
+        if self._built is not None:
+            staged = self._built / "ministack.yaml"
+            template = yaml_parse((self._built / "template.yaml").read_text())
+            staged.write_text(yaml_dump(emulator.adapted(template)))
+            return staged
         deploy = self._directory / "deploy"
         deploy.mkdir(exist_ok=True)
         for function in FUNCTIONS:

@@ -24,9 +24,10 @@ import ports
 import scenarios
 import tools
 import watch
+from aws import LocalAws
 from connection import Connection
 from instance import Settings, temporary
-from layout import FUNCTIONS, ROOT, STACKS, logical_id
+from layout import FUNCTIONS, ROOT, STACKS, TARGET, logical_id
 from relay import Relay
 from scenarios import TSY_ACKNOWLEDGEMENT, Stage
 from waiting import eventually
@@ -99,6 +100,27 @@ def test_cargo_lambda_invokes_every_event(relay: Relay, tmp_path: Path) -> None:
             _answers_as_told(event, status, [*invoke, "--data-file", _EVENTS / f"{event}.json"], dict(os.environ))
 
 
+def test_functions_that_sam_built_answer_on_the_local_stack(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    # Without optimization, which takes longest. The folder keeps the release artifacts in target/lambda as they are.
+    environment = _sam_environment() | {
+        "PATH": f"{tools.BIN}{os.pathsep}{os.environ['PATH']}",
+        "SAM_BUILD_MODE": "debug",
+        "CARGO_TARGET_DIR": str(TARGET / "sam-build"),
+        "CARGO_PROFILE_DEV_DEBUG": "0",
+        "CARGO_INCREMENTAL": "0",
+    }
+    build = [tools.BIN / "sam", "build", "--build-dir", tmp_path]
+    done = subprocess.run(build, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled(), temporary("sam-build", _settings, built=tmp_path) as connection:
+        stage = Stage(Relay(connection))
+        order_id = stage.new_order("tsy")
+        stage.link("tsy", order_id, scenarios.happytrip_flight())
+        stage.notify_tsy(partners.tsy_issued(order_id))
+        stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
+
+
 def _docker_is_there() -> bool:
     docker = shutil.which("docker")
     return docker is not None and subprocess.run([docker, "info"], capture_output=True, check=False).returncode == 0
@@ -161,7 +183,7 @@ def test_sam_local_invokes_every_event(sam: list[str | Path]) -> None:
         _answers_as_told(event, status, invoke, _sam_environment())
 
 
-def test_sam_local_serves_the_api(sam: list[str | Path], tmp_path: Path) -> None:
+def test_sam_local_serves_the_api(sam: list[str | Path], reachable: Connection, tmp_path: Path) -> None:
     port = ports.free_pair()[0]
     command = [tools.BIN / "sam", "local", "start-api", "--port", str(port), *sam]
     with _runs(command, _sam_environment(), tmp_path / "start-api.log"):
@@ -170,6 +192,20 @@ def test_sam_local_serves_the_api(sam: list[str | Path], tmp_path: Path) -> None
         answer = requests.post(url, json=partners.tsy_issued("P-1001"), timeout=_INVOKE_SECONDS)
         assert (answer.status_code, answer.text) == (200, TSY_ACKNOWLEDGEMENT)
         assert requests.post(url.replace("local-token", "other"), json={}, timeout=_INVOKE_SECONDS).status_code == 401
+        # Bytes that are not UTF-8 arrive as they were sent.
+        body = json.dumps(partners.tsy_issued("订单B"), ensure_ascii=False).encode("gbk")
+        answer = requests.post(url, data=body, timeout=_INVOKE_SECONDS)
+        assert (answer.status_code, answer.json()["code"]) == (400, "400"), answer.text
+        kept = (
+            LocalAws(reachable.aws_endpoint_url)
+            .client("dynamodb")
+            .query(
+                TableName=reachable.table,
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues={":pk": {"S": "quarantine#tsy"}},
+            )["Items"]
+        )
+        assert body in [bytes(item["body"]["B"]) for item in kept]
 
 
 def _sam_environment() -> dict[str, str]:

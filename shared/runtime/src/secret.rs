@@ -17,7 +17,9 @@ const KEPT_FOR: Duration = Duration::from_secs(300);
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// Secrets Manager did not return the secret.
-    #[error("cannot read the secret {id}: {cause}; check that it exists, that it is filled in, and that the function may read it")]
+    #[error(
+        "cannot read the secret {id}: {cause}; check that it exists, that it is filled in, and that the function may read it"
+    )]
     NotRead {
         /// The secret's ARN or name.
         id: String,

@@ -151,6 +151,21 @@ mod tests {
     }
 
     #[test]
+    fn every_failure_keeps_the_request_id_for_tops_support() {
+        for body in [
+            r#"{"error_response":{"code":27,"msg":"no session","request_id":"r-1"}}"#,
+            r#"{"alitrip_ship_order_notify_response":{"ret_success":false,"ret_code":"E1","request_id":"r-1"}}"#,
+            r#"{"ret_success":false,"request_id":"r-1"}"#,
+            r#"{"alitrip_ship_order_notify_response":{"request_id":"r-1"}}"#,
+        ] {
+            let Outcome::Failed(_, failure) = read(CallKind::ShipNotify, 200, body.as_bytes()) else {
+                panic!("{body} was not read as a failure")
+            };
+            assert_eq!(failure.request_id.as_deref(), Some("r-1"), "{body}");
+        }
+    }
+
+    #[test]
     fn stack_trace_is_dropped() {
         let body = br#"{"alibaba_happytrip_flight_order_itinerary_postback_response":{"ht_success":false,"error_msg":"no","stack_trace":"PLANTED"}}"#;
         assert!(!format!("{:?}", read(CallKind::ItineraryPostback, 200, body)).contains("PLANTED"));

@@ -308,6 +308,23 @@ async fn cancellation_during_dispatch_of_the_booking_wins() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn timeline_tells_a_repeated_delivery_from_a_first_one() {
+    let relay = Relay::new().await;
+    for deliveries in 1..=3 {
+        relay.post_tsy(&tsy("P-1", "issued")).await;
+        relay.run_until_idle().await;
+        let order = relay.order("tsy", "P-1").await;
+        let again = order["timeline"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["event"].as_str().is_some_and(|event| event.ends_with("received again")));
+        let told = again.map(|one| one["detail"].as_str().unwrap().to_owned());
+        assert_eq!(told, (deliveries > 1).then(|| format!("{deliveries} deliveries in total")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn percent_encoded_order_id_names_the_partners_order() {
     let relay = Relay::new().await;
     for (order_id, path) in [
