@@ -1,10 +1,12 @@
-"""What MiniStack lacks, and how a template and its API make up for it.
+"""What MiniStack lacks, and what makes up for it in a template, a deployed API and MiniStack's own requests.
 
-Each entry is a difference between the local stack and AWS. Remove it once MiniStack supports the feature.
+Each entry is a difference between the local stack and AWS. Remove it once MiniStack supports the feature. As a program,
+this module runs MiniStack.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 #: The methods of a route that takes any.
@@ -40,3 +42,24 @@ def complete(apigateway: Any, api_id: str, stage: str, template: dict[str, Any])
         apigateway.put_gateway_response(restApiId=api_id, responseType=kind, responseTemplates=templates, **status)
     # A stage has the responses of its deployment.
     apigateway.create_deployment(restApiId=api_id, stageName=stage)
+
+
+def serve() -> None:
+    """Runs MiniStack as its own command does."""
+    # Not imported above: the driver does without MiniStack's code.
+    ministack = importlib.import_module("ministack.app")
+    original = ministack.app
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        # It decodes a path before it matches the route: an id with a slash would match none, and escapes would be decoded
+        # twice.
+        if scope["type"] == "http" and scope["path"].startswith("/_aws/execute-api/"):
+            scope = {**scope, "path": scope["raw_path"].decode("ascii")}
+        await original(scope, receive, send)
+
+    ministack.app = app
+    ministack.main()
+
+
+if __name__ == "__main__":
+    serve()

@@ -205,7 +205,7 @@ class Instance:
         scratch.mkdir()
         self._processes.start(
             "ministack",
-            [tools.BIN / "ministack"],
+            [tools.BIN / "python", "-P", emulator.__file__],
             # The functions inherit this environment, so it contains only those user variables that programs need.
             {
                 **_plain_env(),

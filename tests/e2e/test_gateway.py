@@ -12,9 +12,24 @@ import scenarios
 from scenarios import Stage
 from test_command_line import answered
 
-#: Ids that a path must encode, or that clients tend to change. Ids with a slash or an escape are tested in process
-#: (tests/tests/relay/flows.rs): unlike API Gateway, MiniStack decodes a path before it matches the route.
-_IDS = ["..a", "100%", "1+1", "two words", "订单-1", "a?b#c", "a&b=c", "~a_b.c-d"]
+#: Ids that a path must encode, or that clients and gateways tend to change.
+_IDS = [
+    "a/b",
+    "a//b",
+    "a/../b",
+    "/",
+    "..a",
+    "a%2Fb",
+    "a%2541",
+    "100%",
+    "1+1",
+    "two words",
+    "订单-1",
+    "a?b#c",
+    "a&b=c",
+    "~a_b.c-d",
+    "a\\b",
+]
 _GET_TIMEOUT_SECONDS = 10
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import requests
@@ -30,8 +29,7 @@ from relay import Relay
 #: Generated requests for each route, the same ones in each run.
 _EXAMPLES = 8
 _KEY_IS_TAKEN = 422
-#: MiniStack decodes a path before it matches the route, so a segment must not contain characters that end one.
-_ENDS_A_SEGMENT = re.compile(r"[/?#%\\]|^\.+$")
+_ANY = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 #: Checks that fail for known reasons.
 _EXPLAINED = [
@@ -123,12 +121,10 @@ def test_every_route_matches_its_description(case: schemathesis.Case, relay: Rel
         case.body = signed | {"merchant_id": str(signed["merchant_id"])}
     # Only an earlier page returns a valid cursor, so no schema can generate one.
     case.query.pop("after", None)
-    for name, value in case.path_parameters.items():
-        case.path_parameters[name] = _ENDS_A_SEGMENT.sub("_", str(value))
     answer = case.call(base_url=connection.api_url, auth=Signed())
     # The generated key was already used with another body.
     taken = [positive_data_acceptance] if answer.status_code == _KEY_IS_TAKEN else []
     lenient = [negative_data_rejection] if is_put_up_with(case) else []
-    # API Gateway's ANY does not include TRACE, so it answers as for an unknown path.
-    traced = [unsupported_method] if case.method.upper() == "TRACE" else []
-    case.validate_response(answer, excluded_checks=_EXPLAINED + taken + lenient + traced)
+    # For a method that is not one of API Gateway's ANY, the gateway answers as for an unknown path.
+    rare = [] if case.method.upper() in _ANY else [unsupported_method]
+    case.validate_response(answer, excluded_checks=_EXPLAINED + taken + lenient + rare)
