@@ -1,0 +1,138 @@
+//! Checks of the alarms and of who is notified.
+
+use anyhow::{Result, anyhow};
+use aws_config::SdkConfig;
+use aws_sdk_cloudwatch::types::MetricAlarm;
+use aws_sdk_sns::types::Subscription;
+
+use crate::deployment::Deployment;
+use crate::findings::{Found, Problem};
+
+/// The alarms of template.yaml, without the stack's name.
+const ALARMS: [&str; 5] = ["configuration-fault", "failing", "needs-person", "order-events-lag", "order-events-lost"];
+/// Alarms that use metric math. They exist unless `MetricMathAlarms` is false.
+const METRIC_MATH_ALARMS: [&str; 14] = [
+    "api-failures",
+    "dead-letters",
+    "endpoint-durations",
+    "endpoint-errors",
+    "endpoint-throttles",
+    "most-attempts-fail",
+    "oldest-message",
+    "operator-durations",
+    "operator-errors",
+    "operator-throttles",
+    "refused",
+    "worker-durations",
+    "worker-errors",
+    "worker-throttles",
+];
+
+fn names(deployment: &Deployment) -> Vec<String> {
+    let with_metric_math: &[&str] =
+        if deployment.parameter("MetricMathAlarms") == "false" { &[] } else { &METRIC_MATH_ALARMS };
+    ALARMS.iter().chain(with_metric_math).map(|alarm| format!("{}-{alarm}", deployment.stack)).collect()
+}
+
+async fn described(deployment: &Deployment) -> Result<Vec<MetricAlarm>> {
+    let client = aws_sdk_cloudwatch::Client::new(&deployment.sdk);
+    // By full names: a prefix would also match alarms of stacks whose names start with this one's.
+    let names = names(deployment);
+    let described = client.describe_alarms().set_alarm_names(Some(names)).max_records(100).send().await;
+    let described = described.map_err(|error| anyhow!("CloudWatch: {}", relay_runtime::aws::cause(&error)))?;
+    Ok(described.metric_alarms.unwrap_or_default())
+}
+
+/// Checks that all alarms exist and notify the topic.
+pub async fn complete(deployment: &Deployment) -> Found {
+    let topic = deployment.output("AlarmTopicArn")?;
+    let alarms = described(deployment).await?;
+    let there: Vec<_> = alarms.iter().filter_map(|alarm| alarm.alarm_name()).collect();
+    let missing: Vec<_> = names(deployment).into_iter().filter(|name| !there.contains(&name.as_str())).collect();
+    if !missing.is_empty() {
+        return Err(anyhow!("missing from the stack: {}", missing.join(", ")).into());
+    }
+    let mute: Vec<_> = alarms
+        .iter()
+        .filter(|alarm| {
+            alarm.actions_enabled() == Some(false) || !alarm.alarm_actions().iter().any(|action| action == topic)
+        })
+        .filter_map(|alarm| alarm.alarm_name())
+        .collect();
+    if !mute.is_empty() {
+        return Err(anyhow!("these alarms notify nobody: {}", mute.join(", ")).into());
+    }
+    Ok(format!("all {} alarms exist and notify the topic", alarms.len()))
+}
+
+/// Checks that no alarm is firing.
+pub async fn quiet(deployment: &Deployment) -> Found {
+    let alarms = described(deployment).await?;
+    let firing: Vec<_> = alarms
+        .iter()
+        .filter(|alarm| alarm.state_value().is_some_and(|state| state.as_str() == "ALARM"))
+        .filter_map(|alarm| alarm.alarm_name())
+        .collect();
+    if firing.is_empty() { Ok("no alarm is firing".to_owned()) } else { Err(anyhow!(firing.join(", ")).into()) }
+}
+
+/// Checks that somebody is notified of alarms.
+pub async fn heard(sdk: &SdkConfig, topic: &str) -> Found {
+    let sns = aws_sdk_sns::Client::new(sdk);
+    let mut pages = sns.list_subscriptions_by_topic().topic_arn(topic).into_paginator().items().send();
+    let mut subscriptions = Vec::new();
+    while let Some(subscription) = pages.next().await {
+        let subscription = subscription.map_err(|error| anyhow!("SNS: {}", relay_runtime::aws::cause(&error)))?;
+        subscriptions.push(subscription);
+    }
+    somebody(topic, &subscriptions)
+}
+
+fn somebody(topic: &str, subscriptions: &[Subscription]) -> Found {
+    // Instead of an ARN, SNS returns `PendingConfirmation`, or `Deleted`.
+    let count = |starts_with| {
+        let arns = subscriptions.iter().filter_map(|one| one.subscription_arn());
+        arns.filter(|arn| arn.starts_with(starts_with)).count()
+    };
+    let (confirmed, pending) = (count("arn:"), count("PendingConfirmation"));
+    let found = format!("{confirmed} confirmed and {pending} unconfirmed subscriptions");
+    match (confirmed, pending) {
+        (_, 1..) => Err(Problem::new(
+            anyhow!("{found} of {topic}"),
+            "confirm the subscription from the mail that AWS sent, or delete it; if the mail is lost, subscribe again",
+        )),
+        (0, 0) => Err(anyhow!("{topic} has no subscription, so alarms notify nobody").into()),
+        _ => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarms_match_the_template() {
+        let template = include_str!("../../../template.yaml");
+        let alarms = template.split("\n\n").filter_map(|resource| {
+            let name = resource.split("AlarmName: !Sub ${AWS::StackName}-").nth(1)?.lines().next()?;
+            Some((name, resource.contains("Condition: HasMetricMathAlarms")))
+        });
+        let (mut with_metric_math, mut without): (Vec<_>, Vec<_>) = alarms.partition(|(_, math)| *math);
+        with_metric_math.sort_unstable();
+        without.sort_unstable();
+        assert_eq!(without.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ALARMS);
+        assert_eq!(with_metric_math.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), METRIC_MATH_ALARMS);
+    }
+
+    #[test]
+    fn unconfirmed_subscription_and_missing_subscriber_are_problems() {
+        let one = |arn: &str| Subscription::builder().subscription_arn(arn).build();
+        let (confirmed, pending) = (one("arn:aws:sns:eu-west-1:1:t:u"), one("PendingConfirmation"));
+        assert!(somebody("t", std::slice::from_ref(&confirmed)).unwrap().starts_with("1 confirmed"));
+        assert!(somebody("t", &[]).is_err() && somebody("t", &[one("Deleted")]).is_err());
+        for subscriptions in [vec![pending.clone()], vec![confirmed, pending]] {
+            let problem = format!("{:?}", somebody("t", &subscriptions).unwrap_err());
+            assert!(problem.contains("confirm the subscription from the mail"), "{problem}");
+        }
+    }
+}
