@@ -70,6 +70,12 @@ pub enum Command {
         #[arg(long)]
         personal: bool,
     },
+    /// Check an account and region before the first deployment
+    Preflight {
+        /// Template parameters to deploy with, as for `sam deploy`
+        #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = parameter)]
+        parameter_overrides: Vec<(String, String)>,
+    },
     /// Check a deployment and show how to fix problems
     Doctor,
     /// Print a completion script for a shell
@@ -245,4 +251,9 @@ fn call() -> PossibleValuesParser {
 
 fn queue() -> PossibleValuesParser {
     crate::dead_letters::QUEUES.map(|(name, _)| name).into()
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }

@@ -110,6 +110,16 @@ pub async fn get(sdk: &SdkConfig, service: &str, path: &str) -> Result<Value> {
     read(service, send(sdk, service, "GET", &url, &[], "").await?)
 }
 
+/// Calls an operation of a service with AWS's JSON protocol, such as `Logs_20140328.FilterLogEvents` of `logs`.
+///
+/// # Errors
+/// If the service does not answer 200 with JSON.
+pub async fn call(sdk: &SdkConfig, service: &str, operation: &str, body: &Value) -> Result<Value> {
+    let url = format!("{}/", endpoint(sdk, service)?);
+    let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", operation)];
+    read(service, send(sdk, service, "POST", &url, &headers, &body.to_string()).await?)
+}
+
 fn read(service: &str, Answer { status, body, .. }: Answer) -> Result<Value> {
     let json: Result<Value, _> = serde_json::from_str(&body);
     match json {

@@ -10,6 +10,7 @@ mod doctor;
 mod findings;
 mod http;
 mod order;
+mod preflight;
 mod sign;
 mod table;
 
@@ -84,6 +85,11 @@ async fn run(Cli { global, command }: Cli) -> Result<Answer> {
             let signed = sign::signed(&deployment.await?, &call, &body, now, personal).await?;
             let shown = sign::listed(&signed);
             Ok(Answer::new(signed, shown))
+        }
+        Command::Preflight { parameter_overrides } => {
+            let parameters = parameter_overrides.into_iter().collect();
+            let (json, shown, good) = preflight::examine(&global, &parameters).await;
+            Ok(Answer { json, shown, good })
         }
         Command::Doctor => {
             let (json, shown, good) = doctor::examine(deployment).await;

@@ -224,6 +224,10 @@ def test_doctor_names_a_server_that_does_not_answer_within_ten_seconds(stage: St
         found, done = findings(stage, "doctor", AWS_ENDPOINT_URL=url)
         assert time.monotonic() - started < _DOCTOR_SECONDS
         assert "waiting for credentials or CloudFormation" in found["stack"]["found"] and done.returncode == 1
+        started = time.monotonic()
+        found, done = findings(stage, "preflight", AWS_ENDPOINT_URL=url)
+        assert time.monotonic() - started < _DOCTOR_SECONDS
+        assert "waiting for STS" in found["credentials"]["found"] and done.returncode == 1
 
 
 def test_doctor_reports_problems_and_their_fixes(stage: Stage) -> None:
@@ -245,6 +249,56 @@ def test_doctor_reports_problems_and_their_fixes(stage: Stage) -> None:
         secrets.put_secret_value(SecretId="ticket-relay-local/top", SecretString=usual)
     assert found["TOP's credentials"]["found"] == "session not filled in"
     assert "put-secret-value --secret-id ticket-relay-local/top" in found["TOP's credentials"]["fix"]
+
+
+def test_preflight_finds_what_a_fresh_account_lacks(stage: Stage) -> None:
+    fresh = stage.new_id("fresh").lower()
+    found, done = findings(stage, "--stack", fresh, "preflight")
+    assert (problems(found), done.returncode) == ({"log role of API Gateway"}, 1), found
+    assert found["log role of API Gateway"]["fix"] == "deploy with SetApiGatewayLogRole=true"
+    with_role = ["preflight", "--parameter-overrides", "SetApiGatewayLogRole=true", "TopTimeoutSeconds=5"]
+    found, done = findings(stage, "--stack", fresh, *with_role)
+    assert (problems(found), done.returncode) == (set(), 0), found
+    assert "AlarmEmail" in found["alarm mail"]["found"]
+    found, done = findings(stage, "--stack", "a" * 49, *with_role)
+    assert problems(found) == {"stack name"} and "3 to 48" in found["stack name"]["found"]
+
+
+def test_preflight_finds_names_that_an_earlier_stack_left_behind(stage: Stage) -> None:
+    name, aws_ = stage.new_id("left").lower(), stage.relay.aws
+    aws_.client("dynamodb").create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+    )
+    aws_.client("secretsmanager").create_secret(Name=f"{name}/top", SecretString="{}")
+    aws_.client("secretsmanager").delete_secret(SecretId=f"{name}/top", RecoveryWindowInDays=7)
+    aws_.client("logs").create_log_group(logGroupName=f"/aws/lambda/{name}")
+    # Only the first name is the stack's.
+    queue = aws_.client("sqs").create_queue(QueueName=f"{name}-ship-notify")["QueueUrl"]
+    other = aws_.client("sqs").create_queue(QueueName=f"{name}-others")["QueueUrl"]
+    try:
+        found, done = findings(
+            stage, "--stack", name, "preflight", "--parameter-overrides", "SetApiGatewayLogRole=true"
+        )
+    finally:
+        aws_.client("dynamodb").delete_table(TableName=name)
+        aws_.client("secretsmanager").delete_secret(SecretId=f"{name}/top", ForceDeleteWithoutRecovery=True)
+        aws_.client("logs").delete_log_group(logGroupName=f"/aws/lambda/{name}")
+        for url in (queue, other):
+            aws_.client("sqs").delete_queue(QueueUrl=url)
+    assert problems(found) == {"table name", "secret names", "log group name", "queue names"} and done.returncode == 1
+    assert "scheduled for deletion" in found["secret names"]["found"]
+    assert f"--secret-id {name}/top" in found["secret names"]["fix"]
+    assert f"delete-table --table-name {name}" in found["table name"]["fix"]
+    assert f"{name}-ship-notify" in found["queue names"]["found"] and other not in found["queue names"]["found"]
+
+
+def test_preflight_refers_to_doctor_once_the_stack_is_deployed(stage: Stage) -> None:
+    found, _ = findings(stage, "preflight")
+    assert found["stack"]["ok"] and "relay doctor" in found["stack"]["found"]
+    assert "table name" not in found, "the deployed stack's own names are no problem"
 
 
 def test_error_says_what_to_do_and_sets_the_exit_status(stage: Stage) -> None:
