@@ -58,6 +58,12 @@ fn suffix(region: &str) -> &'static str {
     if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
+/// Whether a URL belongs to AWS, as opposed to an emulator or a custom domain.
+pub fn is_of_aws(url: &str) -> bool {
+    let host = host(url).and_then(|host| host.split(':').next()).unwrap_or_default();
+    [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|suffix| host.ends_with(suffix))
+}
+
 fn host(url: &str) -> Option<&str> {
     url.split("://").nth(1).and_then(|rest| rest.split('/').next()).filter(|host| !host.is_empty())
 }
@@ -148,6 +154,15 @@ mod tests {
         assert_eq!(of("eu-west-1", None), "https://lambda.eu-west-1.amazonaws.com");
         assert_eq!(of("cn-north-1", None), "https://lambda.cn-north-1.amazonaws.com.cn");
         assert_eq!(of("eu-west-1", Some("http://localhost:4566/")), "http://localhost:4566");
+    }
+
+    #[test]
+    fn only_hosts_under_the_domains_of_aws_are_of_aws() {
+        assert!(is_of_aws("https://abc.execute-api.cn-north-1.amazonaws.com.cn/v1"));
+        assert!(is_of_aws("https://abc.execute-api.eu-west-1.amazonaws.com:443/v1"));
+        for url in ["http://localhost:4566/x.amazonaws.com", "https://relay.example", "https://amazonaws.com.evil"] {
+            assert!(!is_of_aws(url), "{url}");
+        }
     }
 
     #[test]

@@ -12,11 +12,13 @@ mod http;
 mod order;
 mod preflight;
 mod sign;
+mod smoke;
 mod table;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser as _};
@@ -93,6 +95,13 @@ async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         }
         Command::Doctor => {
             let (json, shown, good) = doctor::examine(deployment).await;
+            Ok(Answer { json, shown, good })
+        }
+        Command::Smoke { tsy_token, unprivileged_profile, wait } => {
+            let tsy_token =
+                if tsy_token.reveal() == "-" { read(Path::new("-"))?.trim().to_owned().into() } else { tsy_token };
+            let options = smoke::Options { tsy_token, unprivileged_profile, wait: Duration::from_secs(wait.into()) };
+            let (json, shown, good) = smoke::run(&deployment.await?, &options).await;
             Ok(Answer { json, shown, good })
         }
         Command::Completions { shell } => {

@@ -301,6 +301,67 @@ def test_preflight_refers_to_doctor_once_the_stack_is_deployed(stage: Stage) -> 
     assert "table name" not in found, "the deployed stack's own names are no problem"
 
 
+def smoke(stage: Stage, *arguments: str, **environment: str) -> tuple[dict[str, str], dict[str, Any], int]:
+    """The outcomes of `relay smoke` by step, the whole answer, and the exit status. The token is in no output."""
+    token = stage.relay.connection.tsy_url.split("/")[-2]
+    done = relay(stage, "--json", "smoke", *arguments, **{"RELAY_TSY_TOKEN": token, **environment})
+    assert token not in done.stdout + done.stderr
+    answer = json.loads(done.stdout)
+    return {step["step"]: step["outcome"] for step in answer["steps"]}, answer, done.returncode
+
+
+def temporary_queues(stage: Stage) -> list[str]:
+    """The queues that smoke tests have not deleted, and the topic's subscriptions to them."""
+    aws_ = stage.relay.aws
+    prefix = "ticket-relay-local-smoke-"
+    topic = stage.relay.connection.order_events_topic
+    subscriptions = aws_.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    endpoints = [subscription["Endpoint"] for subscription in subscriptions]
+    queues = aws_.client("sqs").list_queues(QueueNamePrefix=prefix).get("QueueUrls", [])
+    return queues + [endpoint for endpoint in endpoints if prefix in endpoint]
+
+
+def test_smoke_proves_the_deployment_without_telling_top(stage: Stage) -> None:
+    steps, answer, status = smoke(stage, "--unprivileged-profile", "absent")
+    # The local AWS has no profiles. This step fails, and all others pass.
+    assert status == 1 and steps.pop("unprivileged caller is refused") == "FAILED", answer
+    assert set(steps.values()) == {"ok"}, answer
+    steps, answer, status = smoke(stage)
+    assert (steps.pop("unprivileged caller is refused"), status) == ("skipped", 0), answer
+    assert set(steps) == {
+        "unsigned request is refused",
+        "wrong token is refused",
+        "notification is acknowledged",
+        "order needs attention",
+        "order is dismissed",
+        "order events arrive",
+        "temporary queue is deleted",
+        "sweep runs",
+    }
+    assert set(steps.values()) == {"ok"}, answer
+    order_id = answer["order_id"]
+    order = stage.relay.order("tsy", order_id)
+    assert order["calls"] == [] and order.get("attention") is None
+    assert "relay smoke" in json.dumps(order["timeline"])
+    assert all(order_id not in json.dumps(entry.params) for entry in stage.simulator.ledger())
+    assert temporary_queues(stage) == []
+
+
+def test_smoke_fails_and_cleans_up_if_the_notification_is_refused(stage: Stage) -> None:
+    done = relay(stage, "--json", "smoke", "--tsy-token", "-", RELAY_TSY_TOKEN=None, given="another-token")
+    answer = json.loads(done.stdout)
+    found = {step["step"]: step for step in answer["steps"]}
+    assert done.returncode == 1 and found["notification is acknowledged"]["outcome"] == "FAILED", answer
+    assert "TsyTokenHashes" in found["notification is acknowledged"]["found"]
+    assert found["order events arrive"]["outcome"] == "skipped"
+    assert stage.relay.ask_order("tsy", answer["order_id"]).status_code == 404
+    assert temporary_queues(stage) == []
+    # Nobody listens there. The error does not show the token, which is part of the URL.
+    steps, answer, status = smoke(stage, "--wait", "1", RELAY_API_URL="http://localhost:1")
+    assert (steps["notification is acknowledged"], status) == ("FAILED", 1), answer
+    assert "/tsy/TOKEN/issue-notify did not answer" in json.dumps(answer)
+
+
 def test_error_says_what_to_do_and_sets_the_exit_status(stage: Stage) -> None:
     for arguments, why in (
         (["order", "show", "tsy", stage.new_id("P")], "404"),
