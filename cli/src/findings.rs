@@ -8,13 +8,13 @@ use anyhow::{Error, anyhow};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::table::table;
+use crate::table::{escaped, table};
 
 /// Time limit of a check.
 pub const TIME_LIMIT: Duration = Duration::from_secs(8);
 
 /// Time limit of the checks if what they need took up the time.
-pub const SHORTEST_LIMIT: Duration = Duration::from_millis(1500);
+pub const SHORTEST_LIMIT: Duration = Duration::from_millis(900);
 
 /// A problem that a check found.
 #[derive(Debug)]
@@ -88,17 +88,23 @@ impl<'a> Check<'a> {
 
     async fn finish(self, limit: Duration) -> Finding {
         let Self { name, waits_for, fix, work } = self;
-        let found = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(silent(&waits_for, limit)));
-        Finding::new(name, found, fix)
+        Finding::new(name, within(limit, &waits_for, work).await, fix)
     }
 }
 
-/// The problem of a server that did not answer within a time limit.
-pub fn silent(waits_for: &str, limit: Duration) -> Problem {
-    Problem::new(
-        anyhow!("no answer within {:.0} s while waiting for {waits_for}", limit.as_secs_f64()),
-        "check the network between this machine and that server, such as a proxy, a firewall or a VPN; then retry",
-    )
+/// Limits work that waits for an answer of `waits_for`. Running out of time is a problem.
+pub async fn within<T, E: Into<Problem>>(
+    limit: Duration,
+    waits_for: &str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(found) => found.map_err(Into::into),
+        Err(_) => Err(Problem::new(
+            anyhow!("no answer within {:.0} s while waiting for {waits_for}", limit.as_secs_f64()),
+            "check the network between this machine and that server, such as a proxy, a firewall or a VPN; then retry",
+        )),
+    }
 }
 
 /// Runs checks concurrently. Each gets the time limit.
@@ -113,7 +119,7 @@ pub fn report(findings: &[Finding]) -> (Value, String, bool) {
             Ok(found) => ("ok", found.clone()),
             Err(error) => ("NOT OK", format!("{error:#}")),
         };
-        [mark.to_owned(), finding.check.to_owned(), found, finding.fix.clone()]
+        [mark.to_owned(), finding.check.to_owned(), escaped(&found), finding.fix.clone()]
     });
     let shown = table(["", "check", "found", "how to fix it"], rows);
     let json = findings.iter().map(|finding| match &finding.found {

@@ -44,7 +44,7 @@ async fn described(deployment: &Deployment) -> Result<Vec<MetricAlarm>> {
 }
 
 /// Checks that all alarms exist and notify the topic.
-pub async fn complete(deployment: &Deployment) -> Found {
+pub async fn all_exist(deployment: &Deployment) -> Found {
     let topic = deployment.output("AlarmTopicArn")?;
     let alarms = described(deployment).await?;
     let there: Vec<_> = alarms.iter().filter_map(|alarm| alarm.alarm_name()).collect();
@@ -66,7 +66,7 @@ pub async fn complete(deployment: &Deployment) -> Found {
 }
 
 /// Checks that no alarm is firing.
-pub async fn quiet(deployment: &Deployment) -> Found {
+pub async fn none_firing(deployment: &Deployment) -> Found {
     let alarms = described(deployment).await?;
     let firing: Vec<_> = alarms
         .iter()
@@ -77,7 +77,7 @@ pub async fn quiet(deployment: &Deployment) -> Found {
 }
 
 /// Checks that somebody is notified of alarms.
-pub async fn heard(sdk: &SdkConfig, topic: &str) -> Found {
+pub async fn subscribers(sdk: &SdkConfig, topic: &str) -> Found {
     let sns = aws_sdk_sns::Client::new(sdk);
     let mut pages = sns.list_subscriptions_by_topic().topic_arn(topic).into_paginator().items().send();
     let mut subscriptions = Vec::new();
@@ -85,10 +85,10 @@ pub async fn heard(sdk: &SdkConfig, topic: &str) -> Found {
         let subscription = subscription.map_err(|error| anyhow!("SNS: {}", relay_runtime::aws::cause(&error)))?;
         subscriptions.push(subscription);
     }
-    somebody(topic, &subscriptions)
+    all_confirmed(topic, &subscriptions)
 }
 
-fn somebody(topic: &str, subscriptions: &[Subscription]) -> Found {
+fn all_confirmed(topic: &str, subscriptions: &[Subscription]) -> Found {
     // Instead of an ARN, SNS returns `PendingConfirmation`, or `Deleted`.
     let count = |starts_with| {
         let arns = subscriptions.iter().filter_map(|one| one.subscription_arn());
@@ -128,10 +128,10 @@ mod tests {
     fn unconfirmed_subscription_and_missing_subscriber_are_problems() {
         let one = |arn: &str| Subscription::builder().subscription_arn(arn).build();
         let (confirmed, pending) = (one("arn:aws:sns:eu-west-1:1:t:u"), one("PendingConfirmation"));
-        assert!(somebody("t", std::slice::from_ref(&confirmed)).unwrap().starts_with("1 confirmed"));
-        assert!(somebody("t", &[]).is_err() && somebody("t", &[one("Deleted")]).is_err());
+        assert!(all_confirmed("t", std::slice::from_ref(&confirmed)).unwrap().starts_with("1 confirmed"));
+        assert!(all_confirmed("t", &[]).is_err() && all_confirmed("t", &[one("Deleted")]).is_err());
         for subscriptions in [vec![pending.clone()], vec![confirmed, pending]] {
-            let problem = format!("{:?}", somebody("t", &subscriptions).unwrap_err());
+            let problem = format!("{:?}", all_confirmed("t", &subscriptions).unwrap_err());
             assert!(problem.contains("confirm the subscription from the mail"), "{problem}");
         }
     }

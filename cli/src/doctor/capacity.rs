@@ -41,10 +41,10 @@ fn enough(quota: u64, unreserved: u64, limits: Option<u64>) -> Found {
 /// Checks that no queue is near SQS's limit of messages in flight.
 pub async fn in_flight(deployment: &Deployment) -> Found {
     let queues = dead_letters::in_flight(deployment).await.context("the queues could not be read")?;
-    Ok(few(&queues)?)
+    Ok(below_the_limit(&queues)?)
 }
 
-fn few(queues: &[(&str, u64)]) -> Result<String> {
+fn below_the_limit(queues: &[(&str, u64)]) -> Result<String> {
     let shown = |queues: Vec<&(&str, u64)>| {
         let each = queues.into_iter().map(|(name, count)| format!("{count} of {name}"));
         format!("{}; SQS allows {MAX_IN_FLIGHT} per queue", each.collect::<Vec<_>>().join(", "))
@@ -81,8 +81,10 @@ mod tests {
 
     #[test]
     fn queue_near_the_limit_is_named_with_its_number() {
-        assert!(few(&[("notifications", 100_000), ("ship-notify", 3)]).unwrap().contains("3 of ship-notify"));
-        let found = few(&[("notifications", 1), ("ship-notify", 100_001)]).unwrap_err().to_string();
+        assert!(
+            below_the_limit(&[("notifications", 100_000), ("ship-notify", 3)]).unwrap().contains("3 of ship-notify")
+        );
+        let found = below_the_limit(&[("notifications", 1), ("ship-notify", 100_001)]).unwrap_err().to_string();
         assert!(found.starts_with("100001 of ship-notify;") && found.contains("120000"), "{found}");
     }
 }

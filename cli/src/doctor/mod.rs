@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::deployment::Deployment;
-use crate::findings::{Check, Finding, Found, Problem, SHORTEST_LIMIT, TIME_LIMIT, report, run, silent};
+use crate::findings::{Check, Finding, Found, Problem, SHORTEST_LIMIT, TIME_LIMIT, report, run, within};
 use crate::{api, dead_letters, http};
 
 /// Maximum clock difference, in seconds. AWS refuses a signature that is five minutes old.
@@ -20,9 +20,7 @@ const TOLERATED_SKEW_SECONDS: f64 = 60.0;
 /// problem.
 pub async fn examine(deployment: impl Future<Output = Result<Deployment>>) -> (Value, String, bool) {
     let started = Instant::now();
-    let found = tokio::time::timeout(TIME_LIMIT, deployment).await;
-    let found = found.map_or_else(|_| Err(silent("credentials or CloudFormation", TIME_LIMIT)), |found| Ok(found?));
-    let findings = match found {
+    let findings = match within(TIME_LIMIT, "credentials or CloudFormation", deployment).await {
         Ok(deployment) => {
             let limit = TIME_LIMIT.saturating_sub(started.elapsed()).max(SHORTEST_LIMIT);
             run(checks(&deployment), limit).await
@@ -88,18 +86,18 @@ fn health(deployment: &Deployment) -> Vec<Check<'_>> {
             "check TopGatewayUrl and the network between here and TOP; the functions may reach TOP nevertheless",
             async move { Ok(gateway(gateway_url).await?) },
         ),
-        Check::new("alarms", "CloudWatch", "deploy template.yaml again", alarms::complete(deployment)),
+        Check::new("alarms", "CloudWatch", "deploy template.yaml again", alarms::all_exist(deployment)),
         Check::new(
             "alarm subscribers",
             "SNS",
             "deploy with AlarmEmail, or subscribe to the topic AlarmTopicArn",
-            async { alarms::heard(&deployment.sdk, deployment.output("AlarmTopicArn")?).await },
+            async { alarms::subscribers(&deployment.sdk, deployment.output("AlarmTopicArn")?).await },
         ),
         Check::new(
             "firing alarms",
             "CloudWatch",
             "follow the alarm's section in docs/operations.md",
-            alarms::quiet(deployment),
+            alarms::none_firing(deployment),
         ),
         Check::new(
             "dead letters",

@@ -9,15 +9,18 @@ use aws_config::SdkConfig;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 use aws_sdk_cloudformation::types::Stack;
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::args::Global;
 use crate::concurrency::{self, Account};
-use crate::findings::{Check, Finding, Found, Problem, SHORTEST_LIMIT, TIME_LIMIT, report, run, silent};
+use crate::findings::{Check, Finding, Found, Problem, SHORTEST_LIMIT, TIME_LIMIT, report, run, within};
 use crate::{aws, doctor};
 
 /// An account with less concurrency needs the lowest limits.
 const MUCH_CONCURRENCY: u64 = 100;
+
+/// The states of a stack that can only be deleted. What it left behind blocks the next deployment.
+const ONLY_DELETABLE: [&str; 4] = ["CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"];
 
 /// What is to be deployed: the stack's name, and the parameters that differ from their defaults.
 struct Plan<'a> {
@@ -37,8 +40,7 @@ impl Plan<'_> {
 pub async fn examine(global: &Global, parameters: &BTreeMap<String, String>) -> (Value, String, bool) {
     let started = Instant::now();
     let log_in = "log in as you do for the AWS CLI; pass --region or --profile";
-    let found = timeout(TIME_LIMIT, caller(global)).await;
-    let (sdk, caller) = match found.map_err(|_| silent("STS", TIME_LIMIT)).and_then(|found| Ok(found?)) {
+    let (sdk, caller) = match within(TIME_LIMIT, "credentials or STS", caller(global)).await {
         Ok(found) => found,
         Err(problem) => return report(&[Finding::new("credentials", Err(problem), log_in)]),
     };
@@ -48,17 +50,15 @@ pub async fn examine(global: &Global, parameters: &BTreeMap<String, String>) -> 
         Finding::new("stack name", names::of_stack(plan.stack), "pass a shorter or simpler name with --stack"),
     ];
     let limit = || TIME_LIMIT.saturating_sub(started.elapsed()).max(SHORTEST_LIMIT);
-    let described = timeout(limit(), described(&plan)).await;
-    let described = described.map_err(|_| silent("CloudFormation", TIME_LIMIT)).and_then(|described| Ok(described?));
-    let (found, stack) = match described {
+    let (found, stack) = match within(limit(), "CloudFormation", described(&plan)).await {
         Ok(stack) => (usable(&plan, stack.as_ref()), stack),
         Err(problem) => (Err(problem), None),
     };
-    let complete = found.is_ok() && stack.is_some();
+    let is_deployed = stack.as_ref().is_some_and(is_deployed);
     findings.push(Finding::new("stack", found, "get permission for cloudformation:DescribeStacks"));
     let mut checks = of_account(&plan);
-    // The names of a deployed stack are taken by itself.
-    if !complete {
+    // A deployed stack has these names itself.
+    if !is_deployed {
         checks.extend(names::checks(&plan));
     }
     checks.push(mail(&plan, stack));
@@ -88,13 +88,22 @@ async fn described(plan: &Plan<'_>) -> Result<Option<Stack>> {
     }
 }
 
+fn status(stack: &Stack) -> &str {
+    stack.stack_status().map_or("", |status| status.as_str())
+}
+
+/// Whether the stack has resources, so that it uses its names itself.
+fn is_deployed(stack: &Stack) -> bool {
+    status(stack) != "REVIEW_IN_PROGRESS" && !ONLY_DELETABLE.contains(&status(stack))
+}
+
 fn usable(plan: &Plan<'_>, stack: Option<&Stack>) -> Found {
     let name = plan.stack;
-    let Some(status) = stack.map(|stack| stack.stack_status().map_or("", |status| status.as_str())) else {
+    let Some(status) = stack.map(status) else {
         return Ok(format!("no stack {name} yet"));
     };
     match status {
-        "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" | "DELETE_FAILED" => Err(Problem::new(
+        status if ONLY_DELETABLE.contains(&status) => Err(Problem::new(
             anyhow!("{name} is {status}, so it can only be deleted"),
             format!("read the reason in its events, then run `aws cloudformation delete-stack --stack-name {name}`"),
         )),
@@ -159,7 +168,7 @@ fn mail<'a>(plan: &'a Plan<'a>, stack: Option<Stack>) -> Check<'a> {
     let topic = topic.and_then(|output| output.output_value);
     Check::new("alarm mail", "SNS", "deploy with AlarmEmail, or subscribe to the topic AlarmTopicArn", async move {
         match topic {
-            Some(topic) => doctor::alarms::heard(plan.sdk, &topic).await,
+            Some(topic) => doctor::alarms::subscribers(plan.sdk, &topic).await,
             None => {
                 Ok("after deploying with AlarmEmail, confirm the subscription from the mail that AWS sends".to_owned())
             }
@@ -186,7 +195,8 @@ mod tests {
     fn only_a_stack_that_cannot_be_updated_is_a_problem() {
         let (sdk, parameters) = (SdkConfig::builder().build(), BTreeMap::new());
         let plan = Plan { sdk: &sdk, stack: "relay", parameters: &parameters };
-        let in_state = |status: &str| usable(&plan, Some(&Stack::builder().stack_status(status.into()).build()));
+        let stack = |status: &str| Stack::builder().stack_status(status.into()).build();
+        let in_state = |status: &str| usable(&plan, Some(&stack(status)));
         assert!(usable(&plan, None).is_ok());
         for good in ["CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"] {
             assert!(in_state(good).is_ok(), "{good}");
@@ -197,5 +207,7 @@ mod tests {
             assert!(problem.contains("delete-stack --stack-name relay"), "{problem}");
         }
         assert!(in_state("CREATE_IN_PROGRESS").is_err());
+        assert!(is_deployed(&stack("CREATE_COMPLETE")) && is_deployed(&stack("UPDATE_IN_PROGRESS")));
+        assert!(!is_deployed(&stack("REVIEW_IN_PROGRESS")) && !is_deployed(&stack("ROLLBACK_COMPLETE")));
     }
 }

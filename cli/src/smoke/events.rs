@@ -130,7 +130,7 @@ impl<'a> Subscription<'a> {
             let cause = relay_runtime::aws::cause(&error);
             anyhow!("{arn} was not deleted: {cause}; run `aws sns unsubscribe --subscription-arn {arn}`")
         })?;
-        Ok(Done::Passed("so is its subscription".to_owned()))
+        Ok(Done::Passed("its subscription is deleted too".to_owned()))
     }
 }
 
