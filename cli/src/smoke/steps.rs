@@ -97,8 +97,8 @@ pub async fn eventually(within: Duration, effect: &str, mut look: impl AsyncFnMu
         if Instant::now() >= deadline {
             let seconds = within.as_secs();
             match seen {
-                Err(error) => return Err(error.context(format!("{effect}: not within {seconds} s"))),
-                Ok(_) => bail!("{effect}: not within {seconds} s"),
+                Err(error) => return Err(error.context(format!("not within {seconds} s: {effect}"))),
+                Ok(_) => bail!("not within {seconds} s: {effect}"),
             }
         }
         sleep(LOOK_EVERY).await;
@@ -127,7 +127,7 @@ mod tests {
     #[tokio::test]
     async fn effect_that_stays_away_fails_with_the_last_error() {
         let never = eventually(Duration::ZERO, "the effect", async || Err(anyhow!("the API is down"))).await;
-        assert_eq!(format!("{:#}", never.unwrap_err()), "the effect: not within 0 s: the API is down");
+        assert_eq!(format!("{:#}", never.unwrap_err()), "not within 0 s: the effect: the API is down");
         let mut looks = 0;
         let seen = eventually(Duration::from_secs(30), "the effect", async || {
             looks += 1;

@@ -22,7 +22,7 @@ const MAX_PAGES: usize = 50;
 pub async fn runs(deployment: &Deployment, within: Duration) -> Result<Done> {
     let since = jiff::Timestamp::now().as_millisecond() - BACK_MILLIS;
     let mut last = None;
-    eventually(within, "a measurement of the sweep in the log", async || {
+    eventually(within, "a log line of the sweep, which runs each minute; check its schedule", async || {
         last = measured(deployment, since).await?;
         Ok(last.is_some())
     })
