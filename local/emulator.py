@@ -51,7 +51,7 @@ def serve() -> None:
     original = ministack.app
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        # It decodes a path before it matches the route: an id with a slash would match none, and escapes would be decoded
+        # It decodes a path before it matches the route: ids with a slash match none then, and escapes are decoded
         # twice.
         if scope["type"] == "http" and scope["path"].startswith("/_aws/execute-api/"):
             scope = {**scope, "path": scope["raw_path"].decode("ascii")}

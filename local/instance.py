@@ -184,6 +184,7 @@ class Instance:
         outputs = local.stack_outputs(STACK_NAME)
         emulator.complete(local.client("apigateway"), outputs["ApiId"], _STAGE, yaml_parse(TEMPLATE.read_text()))
         _put_secrets(local, outputs, settings)
+        _subscribe_to_alarms(local, outputs)
         return _connection(outputs, settings)
 
     def stop(self) -> list[str]:
@@ -334,6 +335,14 @@ def _put_secrets(local: aws.LocalAws, outputs: dict[str, str], settings: Setting
         values[outputs["ScttSecretArn"]] = {"secret": settings.sctt_secret}
     for arn, value in values.items():
         local.client("secretsmanager").put_secret_value(SecretId=arn, SecretString=json.dumps(value))
+
+
+def _subscribe_to_alarms(local: aws.LocalAws, outputs: dict[str, str]) -> None:
+    """Subscribes a queue to the alarms, because nobody reads mail here, and `relay doctor` expects a subscriber."""
+    sqs = local.client("sqs")
+    url = sqs.create_queue(QueueName=f"{STACK_NAME}-alarms")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    local.client("sns").subscribe(TopicArn=outputs["AlarmTopicArn"], Protocol="sqs", Endpoint=arn)
 
 
 def _connection(outputs: dict[str, str], settings: Settings) -> Connection:

@@ -1,16 +1,16 @@
 //! Requests to the API's routes for the booking system and operators, signed for API Gateway.
 
-use std::time::SystemTime;
-
 use anyhow::{Context as _, Result, bail};
-use aws_credential_types::provider::ProvideCredentials as _;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
+use crate::aws;
 use crate::deployment::Deployment;
-use crate::http::{self, Answer};
+use crate::http::Answer;
+use crate::table::list;
+
+/// Maximum page size of the API.
+const LARGEST_PAGE: u32 = 100;
 
 /// Characters that a path segment must encode: all but the unreserved ones of RFC 3986.
 const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -28,33 +28,9 @@ pub async fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Result<Answer> {
-    let sdk = &deployment.sdk;
     let url = format!("{}{path}", deployment.api_url()?);
-    let provider = sdk.credentials_provider().context("no credentials found; log in as you do for the AWS CLI")?;
-    let credentials = provider.provide_credentials().await;
-    let identity = credentials.context("no credentials found; log in as you do for the AWS CLI")?.into();
-    let region = sdk.region().context("no region configured; pass --region or set AWS_REGION")?.to_string();
-    let parameters = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(&region)
-        .name("execute-api")
-        .time(SystemTime::now())
-        .settings(SigningSettings::default())
-        .build()?
-        .into();
-    let host = url
-        .split("://")
-        .nth(1)
-        .and_then(|rest| rest.split('/').next())
-        .context("the API's URL has no host; check --api-url")?;
-    let headers = [("host", host), ("content-type", "application/json")].into_iter().chain(headers.iter().copied());
-    let headers: Vec<_> = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let signed = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let request = SignableRequest::new(method, &url, signed, SignableBody::Bytes(body.as_bytes()))?;
-    let (instructions, _) = sign(request, &parameters)?.into_parts();
-    let added = instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let headers: Vec<_> = headers.iter().cloned().chain(added).collect();
-    http::send(method, &url, &headers, body).await
+    let headers: Vec<_> = [("content-type", "application/json")].into_iter().chain(headers.iter().copied()).collect();
+    aws::send(&deployment.sdk, "execute-api", method, &url, &headers, body).await
 }
 
 /// Sends a signed request and returns the JSON of a 2xx answer; any other status is an error.
@@ -78,4 +54,22 @@ pub async fn ask(
         _ => "",
     };
     bail!("the API answered {status}: {message}{hint}")
+}
+
+/// The items that need attention, oldest first: all, or at most `limit`.
+pub async fn attention(deployment: &Deployment, limit: Option<u32>) -> Result<Vec<Value>> {
+    let mut items = Vec::new();
+    let mut after = String::new();
+    loop {
+        let left = limit.map_or(LARGEST_PAGE, |limit| limit - u32::try_from(items.len()).unwrap_or(limit));
+        let page = left.min(LARGEST_PAGE);
+        let query = format!("{}?limit={page}{after}", path(["attention"]));
+        let got = ask(deployment, "GET", &query, &[], "").await?;
+        items.extend(list(&got, "items").iter().cloned());
+        let whole = limit.is_some_and(|limit| items.len() >= limit as usize);
+        match got["next"].as_str() {
+            Some(next) if !whole => after = format!("&after={next}"),
+            _ => return Ok(items),
+        }
+    }
 }

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use relay_types::call::CallKind;
 use relay_types::order::Partner;
+use relay_types::redact::Redacted;
 
 /// Inspect orders, handle items that need attention, and redrive dead letters
 #[derive(Debug, Parser)]
@@ -70,8 +71,26 @@ pub enum Command {
         #[arg(long)]
         personal: bool,
     },
+    /// Check an account and region before the first deployment
+    Preflight {
+        /// Template parameters to deploy with, as for `sam deploy`
+        #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = parameter)]
+        parameter_overrides: Vec<(String, String)>,
+    },
     /// Check a deployment and show how to fix problems
     Doctor,
+    /// Test a deployment from end to end, without a request to TOP
+    Smoke {
+        /// Token in TSY's URL; `-` reads standard input. A flag's value is visible to other users of this machine
+        #[arg(long, env = "RELAY_TSY_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = token)]
+        tsy_token: Redacted<String>,
+        /// AWS CLI profile without permission to invoke the API, to test that it is refused
+        #[arg(long, value_name = "NAME")]
+        unprivileged_profile: Option<String>,
+        /// Time limit of each effect, in seconds
+        #[arg(long, default_value_t = 90, value_name = "SECONDS")]
+        wait: u16,
+    },
     /// Print a completion script for a shell
     Completions {
         /// Name of the shell
@@ -245,4 +264,13 @@ fn call() -> PossibleValuesParser {
 
 fn queue() -> PossibleValuesParser {
     crate::dead_letters::QUEUES.map(|(name, _)| name).into()
+}
+
+fn token(text: &str) -> Result<Redacted<String>, String> {
+    if text.is_empty() { Err("the token is empty".to_owned()) } else { Ok(text.to_owned().into()) }
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }

@@ -87,6 +87,17 @@ pub async fn tallies(deployment: &Deployment, only: Option<&str>) -> Result<Vec<
     Ok(tallies)
 }
 
+/// Counts the messages in flight of each queue: received, and not yet deleted or visible again.
+pub async fn in_flight(deployment: &Deployment) -> Result<Vec<(&'static str, u64)>> {
+    let client = Client::new(&deployment.sdk);
+    let mut counts = Vec::new();
+    for pair in pairs(deployment, None)? {
+        let (_, hidden) = count(&client, &pair.url).await?;
+        counts.push((pair.name, hidden));
+    }
+    Ok(counts)
+}
+
 /// Formats tallies as a table, followed by problems and hidden messages.
 pub fn tallied(tallies: &[Tally], what: &str) -> String {
     let mut shown =

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use aws_config::profile::ProfileFileCredentialsProvider;
-use aws_config::provider_config::ProviderConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_config::SdkConfig;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 
 use crate::args::Global;
-use crate::http;
+use crate::aws;
 
 /// A deployed stack, and the configuration to reach it.
 #[derive(Debug)]
@@ -29,25 +26,7 @@ pub struct Deployment {
 impl Deployment {
     /// Finds the stack with the credentials and the region that the AWS CLI would use.
     pub async fn find(global: &Global) -> Result<Self> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http::client());
-        if let Some(region) = &global.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(profile) = &global.profile {
-            loader = loader.profile_name(profile);
-        }
-        let mut sdk = loader.load().await;
-        if sdk.region().is_none() {
-            bail!("no region configured; pass --region, set AWS_REGION, or configure it in the AWS CLI");
-        }
-        if let Some(profile) = &global.profile {
-            // As in the AWS CLI, a profile given by name takes precedence over credentials in the environment.
-            let settings =
-                ProviderConfig::without_region().with_http_client(http::client()).with_region(sdk.region().cloned());
-            let credentials =
-                ProfileFileCredentialsProvider::builder().configure(&settings).profile_name(profile).build();
-            sdk = sdk.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build();
-        }
+        let sdk = aws::configured(global.region.as_deref(), global.profile.as_deref()).await?;
         let described =
             aws_sdk_cloudformation::Client::new(&sdk).describe_stacks().stack_name(&global.stack).send().await;
         let described = described.map_err(|error| {
@@ -107,6 +86,10 @@ impl Deployment {
     pub async fn secret(&self, arn: &str) -> Result<String> {
         let secrets = aws_sdk_secretsmanager::Client::new(&self.sdk);
         let got = secrets.get_secret_value().secret_id(arn).send().await;
+        // A secret of the template has no value until somebody fills it in.
+        if got.as_ref().is_err_and(|error| error.code() == Some("ResourceNotFoundException")) {
+            bail!("secret {arn} does not exist or is not filled in");
+        }
         let got =
             got.map_err(|error| anyhow!("secret {arn} could not be read: {}", relay_runtime::aws::cause(&error)))?;
         got.secret_string.with_context(|| format!("secret {arn} has no string value"))

@@ -2,17 +2,23 @@
 
 mod api;
 mod args;
+mod aws;
+mod concurrency;
 mod dead_letters;
 mod deployment;
 mod doctor;
+mod findings;
 mod http;
 mod order;
+mod preflight;
 mod sign;
+mod smoke;
 mod table;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser as _};
@@ -23,9 +29,6 @@ use crate::api::{ask, path};
 use crate::args::{AttentionCommand, CallCommand, Cli, Command, DeadLettersCommand, OrderCommand, OrderNote, Outcome};
 use crate::dead_letters::Tally;
 use crate::deployment::Deployment;
-
-/// Maximum page size of the API.
-const LARGEST_PAGE: u32 = 100;
 
 /// The result of a command: JSON for programs, and text for people.
 struct Answer {
@@ -48,12 +51,13 @@ impl Answer {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+async fn main() {
     let cli = Cli::parse();
     let json = cli.global.json;
     let done = run(cli).await.and_then(|answer| {
         let text = if json { format!("{:#}\n", answer.json) } else { answer.shown };
-        match io::stdout().write_all(text.as_bytes()) {
+        let mut stdout = io::stdout();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             // The reader closed the pipe, as `head` does: not an error.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(error).context("the output could not be written")
@@ -66,7 +70,8 @@ async fn main() -> ExitCode {
         let _ = writeln!(io::stderr(), "relay: {error:#}");
         false
     });
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    // Not by returning: the runtime would wait for a name server that does not answer.
+    process::exit(i32::from(!good))
 }
 
 async fn run(Cli { global, command }: Cli) -> Result<Answer> {
@@ -83,8 +88,20 @@ async fn run(Cli { global, command }: Cli) -> Result<Answer> {
             let shown = sign::listed(&signed);
             Ok(Answer::new(signed, shown))
         }
+        Command::Preflight { parameter_overrides } => {
+            let parameters = parameter_overrides.into_iter().collect();
+            let (json, shown, good) = preflight::examine(&global, &parameters).await;
+            Ok(Answer { json, shown, good })
+        }
         Command::Doctor => {
-            let (json, shown, good) = doctor::examine(deployment.await).await;
+            let (json, shown, good) = doctor::examine(deployment).await;
+            Ok(Answer { json, shown, good })
+        }
+        Command::Smoke { tsy_token, unprivileged_profile, wait } => {
+            let tsy_token =
+                if tsy_token.reveal() == "-" { read(Path::new("-"))?.trim().to_owned().into() } else { tsy_token };
+            let options = smoke::Options { tsy_token, unprivileged_profile, wait: Duration::from_secs(wait.into()) };
+            let (json, shown, good) = smoke::run(&deployment.await?, &options).await;
             Ok(Answer { json, shown, good })
         }
         Command::Completions { shell } => {
@@ -122,20 +139,7 @@ async fn order(deployment: &Deployment, command: OrderCommand) -> Result<Answer>
 async fn attention(deployment: &Deployment, command: AttentionCommand) -> Result<Answer> {
     match command {
         AttentionCommand::List { limit } => {
-            let mut items = Vec::new();
-            let mut after = String::new();
-            loop {
-                let left = limit.map_or(LARGEST_PAGE, |limit| limit - u32::try_from(items.len()).unwrap_or(limit));
-                let page = left.min(LARGEST_PAGE);
-                let query = format!("{}?limit={page}{after}", path(["attention"]));
-                let got = ask(deployment, "GET", &query, &[], "").await?;
-                items.extend(table::list(&got, "items").iter().cloned());
-                let whole = limit.is_some_and(|limit| items.len() >= limit as usize);
-                match got["next"].as_str() {
-                    Some(next) if !whole => after = format!("&after={next}"),
-                    _ => break,
-                }
-            }
+            let items = api::attention(deployment, limit).await?;
             let shown = order::attention(&items);
             Ok(Answer::new(json!({"items": items}), shown))
         }

@@ -6,7 +6,9 @@ import hashlib
 import hmac
 import json
 import os
+import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from test_heal import unknown_redemption
 from test_queues import messages, send, unread
 from waiting import eventually
 
-_SECONDS = 60
+_SECONDS = 120
+#: `relay doctor` answers within this time, whatever hangs.
+_DOCTOR_SECONDS = 10
 
 
 def relay(
@@ -170,15 +174,66 @@ def test_printed_signature_matches_tops_computation(stage: Stage) -> None:
     assert stage.entries("ship-notify", "38") == [], "`relay sign` must not send the call"
 
 
+def findings(
+    stage: Stage, *arguments: str, **environment: str
+) -> tuple[dict[str, dict[str, Any]], subprocess.CompletedProcess[str]]:
+    """The findings of `relay doctor` or `relay preflight` by check, and the finished process."""
+    done = relay(stage, "--json", *arguments, **environment)
+    return {one["check"]: one for one in json.loads(done.stdout)}, done
+
+
+def problems(found: dict[str, dict[str, Any]]) -> set[str]:
+    """The checks that found a problem."""
+    return {check for check, finding in found.items() if not finding["ok"]}
+
+
+def test_doctor_finds_no_problem_on_a_healthy_stack(stage: Stage) -> None:
+    for name, url in stage.relay.connection.queues.items():
+        if name.endswith("-dead-letters"):
+            stage.relay.aws.client("sqs").purge_queue(QueueUrl=url)
+    found, done = findings(stage, "doctor")
+    assert (problems(found), done.returncode, done.stderr) == (set(), 0, "")
+    assert "1 confirmed" in found["alarm subscribers"]["found"]
+    assert "BoundConcurrency is false" in found["concurrency"]["found"]
+    assert "0 of ship-notify" in found["messages in flight"]["found"]
+    assert "VpcSubnetIds" in found["address that TOP sees"]["found"]
+
+
+def test_doctor_reports_alarms_without_a_subscriber(stage: Stage) -> None:
+    sns, topic = stage.relay.aws.client("sns"), stage.relay.aws.stack_outputs("ticket-relay-local")["AlarmTopicArn"]
+    [usual] = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    sns.unsubscribe(SubscriptionArn=usual["SubscriptionArn"])
+    try:
+        found, done = findings(stage, "doctor")
+    finally:
+        sns.subscribe(TopicArn=topic, Protocol=usual["Protocol"], Endpoint=usual["Endpoint"])
+    assert done.returncode == 1 and "alarm subscribers" in problems(found)
+    assert "AlarmEmail" in found["alarm subscribers"]["fix"]
+
+
+def test_doctor_names_a_server_that_does_not_answer_within_ten_seconds(stage: Stage) -> None:
+    # The system accepts the connections, and nobody reads them.
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        started = time.monotonic()
+        found, done = findings(stage, "doctor", RELAY_API_URL=url)
+        assert time.monotonic() - started < _DOCTOR_SECONDS
+        assert found["API and local clock"]["found"] == f"no answer within 8 s while waiting for {url}"
+        assert problems(found) <= {"API and local clock", "dead letters"} and done.returncode == 1
+        started = time.monotonic()
+        found, done = findings(stage, "doctor", AWS_ENDPOINT_URL=url)
+        assert time.monotonic() - started < _DOCTOR_SECONDS
+        assert "waiting for credentials or CloudFormation" in found["stack"]["found"] and done.returncode == 1
+        started = time.monotonic()
+        found, done = findings(stage, "preflight", AWS_ENDPOINT_URL=url)
+        assert time.monotonic() - started < _DOCTOR_SECONDS
+        assert "waiting for credentials or STS" in found["credentials"]["found"] and done.returncode == 1
+
+
 def test_doctor_reports_problems_and_their_fixes(stage: Stage) -> None:
     def examined() -> dict[str, dict[str, Any]]:
-        return {one["check"]: one for one in json.loads(relay(stage, "--json", "doctor").stdout)}
+        return findings(stage, "doctor")[0]
 
-    found = examined()
-    for check in ("stack", "TOP's credentials", "TSY's token", "SCTT's token", "API and local clock", "TOP's gateway"):
-        assert found[check]["ok"], found[check]
-    assert not found["alarms"]["ok"] and "subscribe" in found["alarms"]["fix"]
-    assert relay(stage, "doctor").returncode == 1
     elsewhere = relay(stage, "--json", "--stack", "elsewhere", "doctor")
     assert elsewhere.returncode == 1
     assert [(one["check"], one["ok"]) for one in json.loads(elsewhere.stdout)] == [("stack", False)]
@@ -194,6 +249,120 @@ def test_doctor_reports_problems_and_their_fixes(stage: Stage) -> None:
         secrets.put_secret_value(SecretId="ticket-relay-local/top", SecretString=usual)
     assert found["TOP's credentials"]["found"] == "session not filled in"
     assert "put-secret-value --secret-id ticket-relay-local/top" in found["TOP's credentials"]["fix"]
+
+
+def test_preflight_finds_what_a_fresh_account_lacks(stage: Stage) -> None:
+    fresh = stage.new_id("fresh").lower()
+    found, done = findings(stage, "--stack", fresh, "preflight")
+    assert (problems(found), done.returncode) == ({"log role of API Gateway"}, 1), found
+    assert found["log role of API Gateway"]["fix"] == "deploy with SetApiGatewayLogRole=true"
+    with_role = ["preflight", "--parameter-overrides", "SetApiGatewayLogRole=true", "TopTimeoutSeconds=5"]
+    found, done = findings(stage, "--stack", fresh, *with_role)
+    assert (problems(found), done.returncode) == (set(), 0), found
+    assert "AlarmEmail" in found["alarm mail"]["found"]
+    found, done = findings(stage, "--stack", "a" * 49, *with_role)
+    assert problems(found) == {"stack name"} and "3 to 48" in found["stack name"]["found"]
+
+
+def test_preflight_finds_names_that_an_earlier_stack_left_behind(stage: Stage) -> None:
+    name, aws_ = stage.new_id("left").lower(), stage.relay.aws
+    aws_.client("dynamodb").create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+    )
+    aws_.client("secretsmanager").create_secret(Name=f"{name}/top", SecretString="{}")
+    aws_.client("secretsmanager").delete_secret(SecretId=f"{name}/top", RecoveryWindowInDays=7)
+    aws_.client("logs").create_log_group(logGroupName=f"/aws/lambda/{name}")
+    # Only the first name is the stack's.
+    queue = aws_.client("sqs").create_queue(QueueName=f"{name}-ship-notify")["QueueUrl"]
+    other = aws_.client("sqs").create_queue(QueueName=f"{name}-others")["QueueUrl"]
+    try:
+        found, done = findings(
+            stage, "--stack", name, "preflight", "--parameter-overrides", "SetApiGatewayLogRole=true"
+        )
+    finally:
+        aws_.client("dynamodb").delete_table(TableName=name)
+        aws_.client("secretsmanager").delete_secret(SecretId=f"{name}/top", ForceDeleteWithoutRecovery=True)
+        aws_.client("logs").delete_log_group(logGroupName=f"/aws/lambda/{name}")
+        for url in (queue, other):
+            aws_.client("sqs").delete_queue(QueueUrl=url)
+    assert problems(found) == {"table name", "secret names", "log group name", "queue names"} and done.returncode == 1
+    assert "scheduled for deletion" in found["secret names"]["found"]
+    assert f"--secret-id {name}/top" in found["secret names"]["fix"]
+    assert f"delete-table --table-name {name}" in found["table name"]["fix"]
+    assert f"{name}-ship-notify" in found["queue names"]["found"] and other not in found["queue names"]["found"]
+
+
+def test_preflight_refers_to_doctor_once_the_stack_is_deployed(stage: Stage) -> None:
+    found, _ = findings(stage, "preflight")
+    assert found["stack"]["ok"] and "relay doctor" in found["stack"]["found"]
+    assert "table name" not in found, "the deployed stack's own names are no problem"
+
+
+def smoke(stage: Stage, *arguments: str, **environment: str) -> tuple[dict[str, str], dict[str, Any], int]:
+    """The outcomes of `relay smoke` by step, the whole answer, and the exit status. The token is in no output."""
+    token = stage.relay.connection.tsy_url.split("/")[-2]
+    done = relay(stage, "--json", "smoke", *arguments, **{"RELAY_TSY_TOKEN": token, **environment})
+    assert token not in done.stdout + done.stderr
+    answer = json.loads(done.stdout)
+    return {step["step"]: step["outcome"] for step in answer["steps"]}, answer, done.returncode
+
+
+def temporary_queues(stage: Stage) -> list[str]:
+    """The queues that smoke tests have not deleted, and the topic's subscriptions to them."""
+    aws_ = stage.relay.aws
+    prefix = "ticket-relay-local-smoke-"
+    topic = stage.relay.connection.order_events_topic
+    subscriptions = aws_.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    endpoints = [subscription["Endpoint"] for subscription in subscriptions]
+    queues = aws_.client("sqs").list_queues(QueueNamePrefix=prefix).get("QueueUrls", [])
+    return queues + [endpoint for endpoint in endpoints if prefix in endpoint]
+
+
+def test_smoke_proves_the_deployment_without_telling_top(stage: Stage, tmp_path: Path) -> None:
+    steps, answer, status = smoke(stage)
+    assert (steps.pop("unprivileged caller is refused"), status) == ("skipped", 0), answer
+    assert set(steps) == {
+        "unsigned request is refused",
+        "wrong token is refused",
+        "notification is acknowledged",
+        "order needs attention",
+        "order is dismissed",
+        "order events arrive",
+        "temporary queue is deleted",
+        "sweep runs",
+    }
+    assert set(steps.values()) == {"ok"}, answer
+    order_id = answer["order_id"]
+    order = stage.relay.order("tsy", order_id)
+    assert order["calls"] == [] and order.get("attention") is None
+    assert "relay smoke" in json.dumps(order["timeline"])
+    assert all(order_id not in json.dumps(entry.params) for entry in stage.simulator.ledger())
+    assert temporary_queues(stage) == []
+    # The local AWS lets every signed request through. A profile without credentials cannot sign one.
+    config = tmp_path / "config"
+    config.write_text("[profile visitor]\naws_access_key_id = visitor\naws_secret_access_key = x\n", encoding="utf-8")
+    for profile, expected in (("visitor", ("skipped", 0)), ("absent", ("FAILED", 1))):
+        steps, answer, status = smoke(stage, "--unprivileged-profile", profile, AWS_CONFIG_FILE=str(config))
+        assert (steps.pop("unprivileged caller is refused"), status) == expected, answer
+        assert set(steps.values()) == {"ok"}, answer
+
+
+def test_smoke_fails_and_cleans_up_if_the_notification_is_refused(stage: Stage) -> None:
+    done = relay(stage, "--json", "smoke", "--tsy-token", "-", RELAY_TSY_TOKEN=None, given="another-token")
+    answer = json.loads(done.stdout)
+    found = {step["step"]: step for step in answer["steps"]}
+    assert done.returncode == 1 and found["notification is acknowledged"]["outcome"] == "FAILED", answer
+    assert "TsyTokenHashes" in found["notification is acknowledged"]["found"]
+    assert found["order events arrive"]["outcome"] == "skipped"
+    assert stage.relay.ask_order("tsy", answer["order_id"]).status_code == 404
+    assert temporary_queues(stage) == []
+    # Nobody listens there. The error does not show the token, which is part of the URL.
+    steps, answer, status = smoke(stage, "--wait", "1", RELAY_API_URL="http://localhost:1")
+    assert (steps["notification is acknowledged"], status) == ("FAILED", 1), answer
+    assert "/tsy/TOKEN/issue-notify did not answer" in json.dumps(answer)
 
 
 def test_error_says_what_to_do_and_sets_the_exit_status(stage: Stage) -> None:
