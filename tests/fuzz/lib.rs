@@ -24,6 +24,7 @@ use lambda_http::RequestExt as _;
 use lambda_runtime::{Context, LambdaEvent};
 use relay_tests::bodies::{flight, redemption, sctt, ship_call, tsy};
 use relay_tests::relay::{Answered, Relay, TOKEN, answered};
+use relay_top::error::ErrorClasses;
 use relay_top::response::{self, Outcome};
 use relay_types::call::CallKind;
 use relay_types::digest::{canonical_digest, sha256_hex};
@@ -294,7 +295,7 @@ fn top_answered(answer: &Edited) {
         (CallKind::TicketVerify, "travel_ticket_order_verify_response", "is_success"),
         (CallKind::ShipNotify, "alitrip_ship_order_notify_response", "ret_success"),
     ] {
-        let outcome = response::read(kind, 200, &answer.bytes);
+        let outcome = response::read(kind, 200, &answer.bytes, &ErrorClasses::default());
         let told = match &outcome {
             Outcome::Succeeded(reply) => [&reply.code, &reply.message, &reply.request_id].map(Clone::clone),
             Outcome::Failed(_, failure) => {

@@ -225,6 +225,7 @@ impl Relay {
             credentials: CachedSecret::new(secrets.clone(), TOP_SECRET_ID.to_owned(), shared_clock.clone()),
             sign_method: SignMethod::HmacSha256,
             top: TopClient::new(cloud.top_connector(), "http://top.test/router/rest".to_owned()),
+            error_classes: relay_top::error::ErrorClasses::default(),
             top_timeout: Duration::from_secs(10),
             clock: shared_clock.clone(),
             random: random.clone(),

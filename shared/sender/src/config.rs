@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
+use relay_top::error::ErrorClasses;
 use relay_top::sign::SignMethod;
 use relay_types::call::CallKind;
 
@@ -21,6 +22,8 @@ pub struct CallConfig {
     pub top_sign_method: SignMethod,
     /// `TOP_TIMEOUT_SECONDS`: how long TOP may take to answer.
     pub top_timeout: Duration,
+    /// `TOP_ERROR_CLASSES`: rows to add to the table of TOP's errors.
+    pub top_error_classes: ErrorClasses,
     /// `TOP_SECRET_ID`
     pub top_secret_id: String,
 }
@@ -45,6 +48,7 @@ impl CallConfig {
             top_gateway_url,
             top_sign_method: reader.parsed("TOP_SIGN_METHOD", SignMethod::HmacSha256, sign_method),
             top_timeout: reader.seconds("TOP_TIMEOUT_SECONDS", 10, 1..=15),
+            top_error_classes: reader.parsed("TOP_ERROR_CLASSES", ErrorClasses::default(), |text| text.parse()),
             top_secret_id: reader.required("TOP_SECRET_ID"),
         };
         reader.done(config)
@@ -68,6 +72,7 @@ mod tests {
             ("TOP_GATEWAY_URL", "gw.api.taobao.com"),
             ("TOP_SIGN_METHOD", "sha1"),
             ("TOP_TIMEOUT_SECONDS", "0"),
+            ("TOP_ERROR_CLASSES", "15"),
             ("RETENTION_DAYS", "x"),
         ]);
         let ConfigError(problems) = CallConfig::read(CallKind::TicketVerify, &lookup(&variables)).unwrap_err();
@@ -81,6 +86,7 @@ mod tests {
                 "NOTIFICATIONS_QUEUE_URL",
                 "TOP_SIGN_METHOD",
                 "TOP_TIMEOUT_SECONDS",
+                "TOP_ERROR_CLASSES",
                 "TOP_SECRET_ID"
             ]
         );

@@ -23,7 +23,7 @@ use relay_store::order::Claim;
 use relay_store::{Store, StoreError};
 use relay_top::client::{SendError, TopClient};
 use relay_top::credentials::Credentials;
-use relay_top::error::{Ban, ErrorClass};
+use relay_top::error::{Ban, ErrorClass, ErrorClasses};
 use relay_top::form;
 use relay_top::response::{self, Outcome};
 use relay_top::sign::SignMethod;
@@ -57,6 +57,8 @@ pub struct Sender {
     pub sign_method: SignMethod,
     /// Sends the requests.
     pub top: TopClient,
+    /// The deployment's rows of the table of TOP's errors.
+    pub error_classes: ErrorClasses,
     /// How long TOP may take to answer.
     pub top_timeout: Duration,
     /// Gives the time.
@@ -94,6 +96,7 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
         credentials: CachedSecret::new(aws.secrets(), config.top_secret_id, clock.clone()),
         sign_method: config.top_sign_method,
         top: TopClient::new(connections.connector(), config.top_gateway_url.clone()),
+        error_classes: config.top_error_classes,
         top_timeout: config.top_timeout,
         clock: clock.clone(),
         random: random.clone(),
@@ -329,7 +332,7 @@ impl Sender {
         };
         self.traces.tell(trace_header, told);
         match answer {
-            Ok(answer) => response::read(self.kind, answer.status, &answer.body),
+            Ok(answer) => response::read(self.kind, answer.status, &answer.body, &self.error_classes),
             Err(error @ SendError::NotSent(_)) => Outcome::Failed(not_executed, Failure::of(error.to_string())),
             Err(error @ SendError::NoAnswer(_)) => {
                 Outcome::Failed(ErrorClass::Ambiguous, Failure::of(error.to_string()))

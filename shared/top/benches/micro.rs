@@ -7,6 +7,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use relay_top::credentials::Credentials;
+use relay_top::error::ErrorClasses;
 use relay_top::sign::{SignMethod, SigningKey, sign};
 use relay_top::{form, response};
 use relay_types::call::{CallKind, CallRequest, ship_notify};
@@ -78,7 +79,9 @@ fn classifying(criterion: &mut Criterion) {
     let answers = ["ship_ok", "ship_business_failure_http200"].map(|name| (name, answers[name].to_string()));
     for (name, answer) in answers {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| response::read(CallKind::ShipNotify, 200, black_box(answer.as_bytes())));
+            bencher.iter(|| {
+                response::read(CallKind::ShipNotify, 200, black_box(answer.as_bytes()), &ErrorClasses::default())
+            });
         });
     }
     group.finish();

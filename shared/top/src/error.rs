@@ -1,5 +1,6 @@
 //! Classifies TOP's errors by their effect on the call: rejected, not executed, configuration fault, or unknown.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use relay_types::failure::Failure;
@@ -48,43 +49,164 @@ pub enum Ban {
 /// Maximum ban. No ban outlasts the daily quota, so a longer one is an error that must not strand the call.
 const LONGEST_BAN: Duration = Duration::from_secs(24 * 3600);
 
-/// Classifies an `error_response` according to TOP's page of error codes.
-#[must_use]
-pub fn classify(failure: &Failure) -> ErrorClass {
-    let sub_code = failure.sub_code.as_deref().unwrap_or_default();
-    match failure.code {
-        // Rate limits.
-        Some(4..=8) => ErrorClass::NotExecuted { ban: ban(failure) },
-        // Time stamp. The next attempt has a new one.
-        Some(30 | 31) => ErrorClass::NotExecuted { ban: None },
-        // Permissions and white-lists (11, 12, 13, 42, 44, 53), signature and app key (24, 25, 28, 29), and session
-        // (26, 27).
-        Some(11..=13 | 24..=29 | 42 | 44 | 53) => ErrorClass::ConfigurationFault,
-        // Malformed request.
-        Some(9 | 21..=23 | 32..=34 | 40 | 41 | 43 | 47) => ErrorClass::Rejected,
-        // Service unavailable (10; according to TOP's page mostly an unforeseen exception), remote service (15, 50),
-        // and codes that no page lists. The sub-code says more.
-        _ => classify_sub_code(sub_code, failure),
+/// What is at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// The order: TOP would refuse its request again.
+    Order,
+    /// A limit, or a moment: a later attempt may succeed. TOP did not execute the call.
+    Limit,
+    /// The deployment: every order would meet it. TOP did not execute the call.
+    Deployment,
+    /// Nobody knows whether the service behind TOP acted.
+    Unknown,
+    /// As `Unknown`, and TOP says never to retry.
+    UnknownForGood,
+}
+
+/// The codes whose sub-code does not matter. Source: TOP's page of error codes, <https://open.taobao.com/doc.htm?docId=102707>,
+/// unless a row says otherwise.
+const CODES: [(&[i64], Fault); 5] = [
+    // Rate limits.
+    (&[4, 5, 6, 7, 8], Fault::Limit),
+    // The time stamp is missing or wrong. The next attempt has a new one.
+    (&[30, 31], Fault::Limit),
+    // Permissions and white-lists (11, 12, 13, 42, 44, 53), signature and app key (24, 25, 28, 29), session (26, 27).
+    (&[11, 12, 13, 24, 25, 26, 27, 28, 29, 42, 44, 53], Fault::Deployment),
+    // The parts of a request that are the same for every order: HTTP method (9), API method (21, 22), format (23), version
+    // (32, 33, 34), encoding (43). TOP retires methods with some weeks' notice, and then answers 22.
+    (&[9, 21, 22, 23, 32, 33, 34, 43], Fault::Deployment),
+    // Missing (40) or invalid (41) parameters, and 47, an invalid encoding of one.
+    (&[40, 41, 47], Fault::Order),
+];
+
+/// Words in a sub-code or message, in lower case, and the fault that they mean whatever the code is. Source: public reports
+/// of such answers (`isv.access-limited` and `isv.invalid-sessionkey` under the codes 15 and 50, a bare number as sub-code);
+/// no page of TOP lists them.
+const WORDS: [(&[&str], Fault); 4] = [
+    (&["session", "accesstoken", "access token", "授权", "会话"], Fault::Deployment),
+    (
+        &[
+            "permission", "unauthorized", "not authorized", "privilege", "forbidden", "whitelist", "white-list",
+            "权限", "白名单",
+        ],
+        Fault::Deployment,
+    ),
+    (
+        &["invalid-method", "invalid method", "method-not", "method not", "api-not", "offline", "下线"],
+        Fault::Deployment,
+    ),
+    (
+        &[
+            "limit", "frequen", "busy", "flow", "qps", "throttl", "too-many", "too many", "频率", "频繁", "限流",
+            "流控", "繁忙", "超限",
+        ],
+        Fault::Limit,
+    ),
+];
+
+/// Prefixes of sub-codes, compared after the words. A sub-code may have a suffix after `:`.
+const SUB_CODES: [(&str, Fault); 5] = [
+    ("accesscontrol.", Fault::Limit),
+    // TOP says never to retry after these. The service failed while it worked, or TOP failed to read its response.
+    ("isp.null-pointer-exception", Fault::UnknownForGood),
+    ("isp.top-parse-error", Fault::UnknownForGood),
+    ("isp.top-mapping-parse-error", Fault::UnknownForGood),
+    // "isv" is the caller.
+    ("isv.", Fault::Order),
+];
+
+/// A deployment's own rows of the table, compared first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ErrorClasses(Vec<(i64, String, Fault)>);
+
+impl FromStr for ErrorClasses {
+    type Err = String;
+
+    /// Reads `CODE=FAULT` or `CODE:SUB_CODE=FAULT`, separated by commas. The sub-code may be a prefix; the fault is `order`,
+    /// `limit`, `deployment` or `unknown`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let row = |row: &str| {
+            let (error, fault) = row.trim().split_once('=')?;
+            let (code, sub_code) = error.split_once(':').unwrap_or((error, ""));
+            let fault = match fault.trim() {
+                "order" => Fault::Order,
+                "limit" => Fault::Limit,
+                "deployment" => Fault::Deployment,
+                "unknown" => Fault::Unknown,
+                _ => return None,
+            };
+            Some((code.trim().parse().ok()?, sub_code.trim().to_owned(), fault))
+        };
+        let rows = text.split(',').filter(|text| !text.trim().is_empty());
+        let rows = rows.map(|text| {
+            row(text).ok_or_else(|| {
+                format!("{text} is not CODE=FAULT or CODE:SUB_CODE=FAULT with order, limit, deployment or unknown")
+            })
+        });
+        rows.collect::<Result<_, _>>().map(Self)
     }
 }
 
-/// Classifies by sub-code. Sub-codes may have a suffix after `:`, so only the prefix is compared.
-fn classify_sub_code(sub_code: &str, failure: &Failure) -> ErrorClass {
-    // No TOP page says that an isp error means "not executed". So isp errors are unknown: a call that may be repeated
-    // is retried, any other is not. TOP says never to retry after these:
-    const NEVER_AGAIN: [&str; 3] = ["isp.null-pointer-exception", "isp.top-parse-error", "isp.top-mapping-parse-error"];
+/// Classifies an `error_response`. Also returns whether the error is known: an operator should look at others, and
+/// `TopErrorClasses` can classify them.
+#[must_use]
+pub fn classify(failure: &Failure, own: &ErrorClasses) -> (ErrorClass, bool) {
+    let known = fault(failure, own);
+    let class = match known.unwrap_or(Fault::Unknown) {
+        Fault::Order => ErrorClass::Rejected,
+        Fault::Limit => ErrorClass::NotExecuted { ban: ban(failure) },
+        Fault::Deployment => ErrorClass::ConfigurationFault,
+        Fault::Unknown => ErrorClass::Ambiguous,
+        Fault::UnknownForGood => ErrorClass::AmbiguousForGood,
+    };
+    (class, known.is_some())
+}
 
-    if sub_code.starts_with("accesscontrol.") {
-        ErrorClass::NotExecuted { ban: ban(failure) }
-    } else if sub_code.starts_with("isv.") {
-        ErrorClass::Rejected
-    } else if NEVER_AGAIN.iter().any(|beginning| sub_code.starts_with(beginning)) {
-        // The service failed while it worked, or TOP failed to read its response. The service may well have acted.
-        ErrorClass::AmbiguousForGood
-    } else {
-        // Nothing says that the service did not act.
-        ErrorClass::Ambiguous
+/// Classifies a response that is not TOP's JSON. It comes from something in front of the gateway.
+#[must_use]
+pub const fn classify_status(http_status: u16) -> ErrorClass {
+    match http_status {
+        // A limit in front of the gateway, which did not pass the request on.
+        429 | 503 => ErrorClass::NotExecuted { ban: None },
+        // A redirection, a refusal, or a proxy that wants credentials: the URL or the network is wrong for every order.
+        300..=399 | 401 | 403 | 404 | 405 | 407 | 410 => ErrorClass::ConfigurationFault,
+        _ => ErrorClass::Ambiguous,
     }
+}
+
+/// The fault that the table finds; `None` for an error that it does not know.
+fn fault(failure: &Failure, own: &ErrorClasses) -> Option<Fault> {
+    let sub_code = failure.sub_code.as_deref().unwrap_or_default();
+    let is_row =
+        |(code, prefix, _): &&(i64, String, Fault)| failure.code == Some(*code) && sub_code.starts_with(prefix);
+    if let Some((.., fault)) = own.0.iter().find(is_row) {
+        return Some(*fault);
+    }
+    let code = failure.code.unwrap_or_default();
+    let by_code = CODES.iter().find(|(codes, _)| codes.contains(&code)).map(|(_, fault)| *fault);
+    // A code that is nobody's fault but the order's may still speak of something else.
+    by_code.filter(|fault| *fault != Fault::Order).or_else(|| by_words(sub_code, &failure.message)).or(by_code).or_else(
+        || {
+            let by_sub_code = SUB_CODES.iter().find(|(prefix, _)| sub_code.starts_with(prefix));
+            // Service unavailable (10; according to TOP's page mostly an unforeseen exception) and remote service (15, 50): no
+            // page says that an isp error means "not executed".
+            let is_remote = matches!(code, 10 | 15 | 50) || sub_code.starts_with("isp.");
+            by_sub_code.map(|(_, fault)| *fault).or_else(|| is_remote.then_some(Fault::Unknown))
+        },
+    )
+}
+
+/// The fault that the words mean. The service behind TOP reports isp errors, so it may have acted: words do not matter there.
+/// A message about an invalid parameter may quote anything, so only its sub-code counts.
+fn by_words(sub_code: &str, message: &str) -> Option<Fault> {
+    if sub_code.starts_with("isp.") {
+        return None;
+    }
+    let names_parameter =
+        sub_code.starts_with("isv.invalid-parameter") || sub_code.starts_with("isv.missing-parameter");
+    let text = if names_parameter { sub_code.to_lowercase() } else { format!("{sub_code} {message}").to_lowercase() };
+    WORDS.iter().find(|(words, _)| words.iter().any(|word| text.contains(word))).map(|(_, fault)| *fault)
 }
 
 fn ban(failure: &Failure) -> Option<Ban> {
@@ -115,13 +237,18 @@ mod tests {
         }
     }
 
+    fn classify(failure: &Failure) -> ErrorClass {
+        super::classify(failure, &ErrorClasses::default()).0
+    }
+
     const NOT_EXECUTED: ErrorClass = ErrorClass::NotExecuted { ban: None };
 
     #[test]
     fn every_listed_code_has_the_class_of_its_row() {
-        let rows: [(&[i64], ErrorClass); 6] = [
+        let rows: [(&[i64], ErrorClass); 7] = [
             (&[4, 5, 6, 7, 8], NOT_EXECUTED),
-            (&[9, 21, 22, 23, 32, 33, 34, 40, 41, 43, 47], ErrorClass::Rejected),
+            (&[40, 41, 47], ErrorClass::Rejected),
+            (&[9, 21, 22, 23, 32, 33, 34, 43], ErrorClass::ConfigurationFault),
             (&[30, 31], NOT_EXECUTED),
             (&[11, 12, 13, 42, 44, 53], ErrorClass::ConfigurationFault),
             (&[24, 25, 26, 27, 28, 29], ErrorClass::ConfigurationFault),
@@ -154,6 +281,68 @@ mod tests {
             for code in [15, 50] {
                 assert_eq!(classify(&failure(code, sub_code, "")), class, "{code} {sub_code}");
             }
+        }
+    }
+
+    #[test]
+    fn limits_sessions_and_methods_are_not_the_orders_fault_whatever_the_code() {
+        for (sub_code, message, class) in [
+            ("isv.access-limited", "", NOT_EXECUTED),
+            ("isv.flow-control", "", NOT_EXECUTED),
+            ("isv.system-busy", "", NOT_EXECUTED),
+            ("9100", "请求过于频繁，请稍后再试", NOT_EXECUTED),
+            ("9100", "Too many requests", NOT_EXECUTED),
+            ("isv.invalid-sessionkey", "", ErrorClass::ConfigurationFault),
+            ("isv.session-expired:x", "", ErrorClass::ConfigurationFault),
+            ("isv.permission-denied", "", ErrorClass::ConfigurationFault),
+            ("isv.invalid-method", "", ErrorClass::ConfigurationFault),
+            ("isv.missing-parameter:session", "", ErrorClass::ConfigurationFault),
+            // The message quotes a parameter.
+            ("isv.invalid-parameter:total_price", "price is over the limit", ErrorClass::Rejected),
+            ("isv.order-not-exist", "no such order", ErrorClass::Rejected),
+        ] {
+            for code in [15, 50, 40, 999] {
+                assert_eq!(classify(&failure(code, sub_code, message)), class, "{code} {sub_code} {message}");
+            }
+        }
+        // The service behind TOP may have acted before it was busy.
+        for code in [10, 15, 50, 999] {
+            assert_eq!(classify(&failure(code, "isp.remote-service-busy", "")), ErrorClass::Ambiguous);
+        }
+    }
+
+    #[test]
+    fn unlisted_errors_are_unknown_until_a_deployment_classifies_them() {
+        let unlisted = failure(900, "9100", "x");
+        assert_eq!(super::classify(&unlisted, &ErrorClasses::default()), (ErrorClass::Ambiguous, false));
+        for (own, class) in [
+            ("900=order", ErrorClass::Rejected),
+            ("900:91=limit", NOT_EXECUTED),
+            ("15=order, 900:9100=deployment", ErrorClass::ConfigurationFault),
+            ("900:9100=unknown", ErrorClass::Ambiguous),
+        ] {
+            assert_eq!(super::classify(&unlisted, &own.parse().unwrap()), (class, true), "{own}");
+        }
+        assert_eq!(super::classify(&unlisted, &"900:8=order".parse().unwrap()), (ErrorClass::Ambiguous, false));
+        for wrong in ["900", "x=limit", "900=whatever", "900:1"] {
+            assert!(wrong.parse::<ErrorClasses>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn answers_from_in_front_of_the_gateway_are_classified_by_status() {
+        for (status, class) in [
+            (429, NOT_EXECUTED),
+            (503, NOT_EXECUTED),
+            (403, ErrorClass::ConfigurationFault),
+            (404, ErrorClass::ConfigurationFault),
+            (302, ErrorClass::ConfigurationFault),
+            (200, ErrorClass::Ambiguous),
+            (500, ErrorClass::Ambiguous),
+            (502, ErrorClass::Ambiguous),
+            (504, ErrorClass::Ambiguous),
+        ] {
+            assert_eq!(classify_status(status), class, "{status}");
         }
     }
 

@@ -6,7 +6,7 @@ use relay_types::call::CallKind;
 use relay_types::failure::{Failure, Reply};
 use serde_json::{Map, Value};
 
-use crate::error::{ErrorClass, classify};
+use crate::error::{ErrorClass, ErrorClasses, classify, classify_status};
 use crate::method_spec;
 
 /// The outcome of an attempt.
@@ -21,21 +21,30 @@ pub enum Outcome {
 /// Maximum length of a string that is copied from TOP's response to a record, in characters.
 const MAX_TEXT: usize = 300;
 
-/// Reads TOP's response to a call of `kind`: wrapped or simplified, success or error.
+/// Added to the message of an error that no table lists.
+const UNKNOWN: &str = " (unknown error: the parameter TopErrorClasses can say what it means)";
+
+/// Reads TOP's response to a call of `kind`: wrapped or simplified, success or error. `own` are the deployment's rows of the
+/// error table.
 #[must_use]
-pub fn read(kind: CallKind, http_status: u16, body: &[u8]) -> Outcome {
+pub fn read(kind: CallKind, http_status: u16, body: &[u8], own: &ErrorClasses) -> Outcome {
     let Some(answer) = parse_lenient(body) else {
         let message = format!("TOP returned HTTP {http_status} and {} bytes that are not a JSON object", body.len());
-        return Outcome::Failed(ErrorClass::Ambiguous, Failure::of(message));
+        return Outcome::Failed(classify_status(http_status), Failure::of(message));
     };
     if let Some(Value::Object(error)) = answer.get("error_response") {
-        let failure = Failure {
+        let mut failure = Failure {
             code: error.get("code").and_then(integer),
             sub_code: text(error, "sub_code"),
             message: text(error, "sub_msg").or_else(|| text(error, "msg")).unwrap_or_default(),
             request_id: text(error, "request_id"),
         };
-        return Outcome::Failed(classify(&failure), failure);
+        let (class, is_known) = classify(&failure, own);
+        if !is_known {
+            let kept = failure.message.chars().take(MAX_TEXT - UNKNOWN.len());
+            failure.message = kept.chain(UNKNOWN.chars()).collect();
+        }
+        return Outcome::Failed(class, failure);
     }
     let spec = method_spec(kind);
     let (response, request_id) = match answer.get(spec.response) {
@@ -54,7 +63,7 @@ pub fn read(kind: CallKind, http_status: u16, body: &[u8]) -> Outcome {
         }
         None => {
             let message = format!("TOP's response has neither error_response nor {}", spec.success);
-            Outcome::Failed(ErrorClass::Ambiguous, Failure { message, request_id, ..Failure::default() })
+            Outcome::Failed(classify_status(http_status), Failure { message, request_id, ..Failure::default() })
         }
     }
 }
@@ -105,7 +114,7 @@ mod tests {
     fn sample(kind: CallKind, name: &str) -> Outcome {
         let samples: Value = serde_json::from_str(include_str!("../../types/testdata/top-responses.json")).unwrap();
         assert!(samples[name].is_object(), "no sample {name}");
-        read(kind, 200, samples[name].to_string().as_bytes())
+        read(kind, 200, samples[name].to_string().as_bytes(), &ErrorClasses::default())
     }
 
     fn class(outcome: &Outcome) -> Option<ErrorClass> {
@@ -158,7 +167,9 @@ mod tests {
             r#"{"ret_success":false,"request_id":"r-1"}"#,
             r#"{"alitrip_ship_order_notify_response":{"request_id":"r-1"}}"#,
         ] {
-            let Outcome::Failed(_, failure) = read(CallKind::ShipNotify, 200, body.as_bytes()) else {
+            let Outcome::Failed(_, failure) =
+                read(CallKind::ShipNotify, 200, body.as_bytes(), &ErrorClasses::default())
+            else {
                 panic!("{body} was not read as a failure")
             };
             assert_eq!(failure.request_id.as_deref(), Some("r-1"), "{body}");
@@ -166,9 +177,23 @@ mod tests {
     }
 
     #[test]
+    fn message_says_that_an_error_is_unknown() {
+        let body = br#"{"error_response":{"code":900,"msg":"odd","sub_code":"9100"}}"#;
+        for (own, is_said) in [("", true), ("900:9100=limit", false)] {
+            let Outcome::Failed(_, failure) = read(CallKind::ShipNotify, 200, body, &own.parse().unwrap()) else {
+                panic!("the error was not read as a failure")
+            };
+            assert_eq!(failure.message.contains("TopErrorClasses"), is_said, "{}", failure.message);
+        }
+    }
+
+    #[test]
     fn stack_trace_is_dropped() {
         let body = br#"{"alibaba_happytrip_flight_order_itinerary_postback_response":{"ht_success":false,"error_msg":"no","stack_trace":"PLANTED"}}"#;
-        assert!(!format!("{:?}", read(CallKind::ItineraryPostback, 200, body)).contains("PLANTED"));
+        assert!(
+            !format!("{:?}", read(CallKind::ItineraryPostback, 200, body, &ErrorClasses::default()))
+                .contains("PLANTED")
+        );
     }
 
     #[test]
@@ -184,7 +209,7 @@ mod tests {
             br#"{"travel_ticket_order_verify_response":{"is_success":true}}"#,
         ] {
             assert_eq!(
-                class(&read(CallKind::ShipNotify, 502, body)),
+                class(&read(CallKind::ShipNotify, 502, body, &ErrorClasses::default())),
                 Some(ErrorClass::Ambiguous),
                 "{}",
                 String::from_utf8_lossy(body)
@@ -195,7 +220,7 @@ mod tests {
     #[test]
     fn raw_control_characters_inside_strings_are_accepted() {
         let body = b"{\"alitrip_ship_order_notify_response\":{\"ret_success\":true,\"ret_msg\":\"a\nb\tc\",\"request_id\":1234567890123456789}}";
-        let Outcome::Succeeded(reply) = read(CallKind::ShipNotify, 200, body) else {
+        let Outcome::Succeeded(reply) = read(CallKind::ShipNotify, 200, body, &ErrorClasses::default()) else {
             panic!("the response was not read as a success")
         };
         assert_eq!(

@@ -220,6 +220,7 @@ impl Instance {
                     credentials: CachedSecret::new(clients.secrets.clone(), "top".to_owned(), clock.clone()),
                     sign_method: SignMethod::HmacSha256,
                     top: TopClient::new(clients.top.clone(), "http://top.test/router/rest".to_owned()),
+                    error_classes: relay_top::error::ErrorClasses::default(),
                     top_timeout: Duration::from_secs(10),
                     clock: clock.clone(),
                     random: random.clone(),

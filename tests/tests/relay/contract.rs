@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 use relay_top::credentials::Credentials;
+use relay_top::error::ErrorClasses;
 use relay_top::form;
 use relay_top::response::{self, Outcome};
 use relay_top::sign::SignMethod;
@@ -73,7 +74,7 @@ fn accepted(kind: CallKind, body: &Value) {
         let form = form::build(&request, &credentials, method, EpochMillis(NOW));
         let answer = simulator.handle(NOW, Some(form::CONTENT_TYPE), None, form.as_bytes());
         let Answer::Reply { status, body: answer, .. } = answer else { panic!("no answer") };
-        let outcome = response::read(kind, status, &answer);
+        let outcome = response::read(kind, status, &answer, &ErrorClasses::default());
         assert!(matches!(outcome, Outcome::Succeeded(_)), "{outcome:?}");
     }
 }
@@ -114,7 +115,7 @@ fn changed_or_late_request_is_refused() {
         else {
             panic!("no answer")
         };
-        match response::read(CallKind::TicketVerify, status, &body) {
+        match response::read(CallKind::TicketVerify, status, &body, &ErrorClasses::default()) {
             Outcome::Succeeded(_) => 0,
             Outcome::Failed(_, failure) => failure.code.unwrap(),
         }

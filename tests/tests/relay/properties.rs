@@ -3,6 +3,7 @@
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use relay_receiver::authentication::{SignatureFormula, SignatureHash, TokenHashes};
+use relay_top::error::ErrorClasses;
 use relay_top::response;
 use relay_top::sign::{SignMethod, SigningKey, sign};
 use relay_types::call::{CallKind, CallRequest};
@@ -133,14 +134,14 @@ proptest! {
     fn no_bytes_panic(bytes in vec(any::<u8>(), 0..300)) {
         let _ = json::parse_object(&bytes);
         for kind in CallKind::ALL {
-            let _ = response::read(kind, 200, &bytes);
+            let _ = response::read(kind, 200, &bytes, &ErrorClasses::default());
         }
     }
 
     #[test]
     fn no_response_of_top_panics(answer in json()) {
         for kind in CallKind::ALL {
-            let _ = response::read(kind, 200, answer.to_string().as_bytes());
+            let _ = response::read(kind, 200, answer.to_string().as_bytes(), &ErrorClasses::default());
         }
     }
 
