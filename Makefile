@@ -24,7 +24,7 @@ FUZZ_TARGETS ?= $(sort $(notdir $(wildcard tests/fuzz/__fuzz__/*)))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up watch down status test check lint test-rust test-e2e simulate explore explore-briefly soak mutations mutants fuzz build openapi picture bench tools
+.PHONY: help demo up watch down status test ci check lint test-rust test-e2e simulate simulate-briefly explore explore-briefly soak mutations mutants fuzz build openapi picture bench tools
 
 help: ## list the targets and variables
 	@sed -n 's/^\([a-z0-9-]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -73,7 +73,9 @@ down: ## stop the local stack
 status: ## show whether the local stack is running, and the backlog of its queues
 	$(STACK) status
 
-test: lint test-rust simulate explore-briefly test-e2e ## run everything that CI checks
+test: lint test-rust simulate-briefly test-e2e ## run all checks; CI also runs `make simulate` and a bounded `make explore`
+
+ci: test simulate explore-briefly
 
 lint: tools $(JUDGES)/installed ## check formatting, run clippy, ruff and three template linters
 	cargo fmt --all --check
@@ -123,6 +125,10 @@ FAULTS ?= 1
 explore: ## run small scenarios in every order on the real code, with every fault at every request (SCENARIO=two, FAULTS=2)
 	$(BUILD_SIMULATION)
 	$(SIMULATION) explore --faults $(FAULTS) $(if $(SCENARIO),--scenario $(SCENARIO))
+
+simulate-briefly:
+	$(BUILD_SIMULATION)
+	$(SIMULATION) --seeds 2000
 
 # Scenarios that take longer on two cores run in `make explore` only; the table lists those left out.
 explore-briefly:
