@@ -166,6 +166,9 @@ pub enum AttentionCommand {
         /// Attempt that the outcome belongs to, in case somebody else retries the call meanwhile
         #[arg(long, value_name = "NUMBER")]
         attempt: Option<u32>,
+        /// Retry even if the last attempt began less than two minutes ago
+        #[arg(long)]
+        yes: bool,
     },
     /// Decide an order again after you corrected the cause
     Replay(OrderArgs),

@@ -20,13 +20,15 @@ use std::path::Path;
 use std::process;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{CommandFactory as _, Parser as _};
 use relay_types::time::EpochMillis;
 use serde_json::{Value, json};
 
 use crate::api::{ask, path};
-use crate::args::{AttentionCommand, CallCommand, Cli, Command, DeadLettersCommand, OrderCommand, OrderNote, Outcome};
+use crate::args::{
+    AttentionCommand, CallArgs, CallCommand, Cli, Command, DeadLettersCommand, OrderCommand, OrderNote, Outcome,
+};
 use crate::dead_letters::Tally;
 use crate::deployment::Deployment;
 
@@ -143,7 +145,10 @@ async fn attention(deployment: &Deployment, command: AttentionCommand) -> Result
             let shown = order::attention(&items);
             Ok(Answer::new(json!({"items": items}), shown))
         }
-        AttentionCommand::Resolve { call, outcome, note, attempt } => {
+        AttentionCommand::Resolve { call, outcome, note, attempt, yes } => {
+            if matches!(outcome, Outcome::Retry) && !yes {
+                check_age_of_attempt(deployment, &call).await?;
+            }
             let outcome = match outcome {
                 Outcome::Succeeded => "succeeded",
                 Outcome::Rejected => "rejected",
@@ -178,6 +183,24 @@ async fn attention(deployment: &Deployment, command: AttentionCommand) -> Result
             Ok(Answer::plain(ask(deployment, "POST", &path, &[], &body).await?))
         }
     }
+}
+
+/// How long a request may still reach TOP after its sender gave up, in seconds.
+const LATE_REQUEST_SECONDS: f64 = 120.0;
+
+/// Checks that a retry cannot overtake the last attempt.
+async fn check_age_of_attempt(deployment: &Deployment, call: &CallArgs) -> Result<()> {
+    let got = ask(deployment, "GET", &path(["calls", &call.call, &call.key]), &[], "").await?;
+    let time = |attempt: &Value| attempt["at"].as_str()?.parse::<jiff::Timestamp>().ok();
+    let Some(last) = table::list(&got, "history").iter().filter_map(time).max() else { return Ok(()) };
+    let age = jiff::Timestamp::now().duration_since(last).as_secs_f64();
+    if age < LATE_REQUEST_SECONDS {
+        bail!(
+            "the last attempt ended {age:.0} s ago, and its request may still take effect at TOP; wait for two minutes, ask \
+             TOP again, then retry, or pass --yes"
+        );
+    }
+    Ok(())
 }
 
 /// Sends an operator's request about an order.

@@ -150,6 +150,17 @@ def test_dead_letters_in_flight_are_reported(stage: Stage) -> None:
     }
 
 
+def test_retry_right_after_an_attempt_needs_confirmation(stage: Stage) -> None:
+    key = stage.new_id("redemption")
+    unknown_redemption(stage, key, "timeout_before_effect")
+    retry = ("attention", "resolve", "ticket-verify", key, "--outcome", "retry", "--note", "TOP has nothing of it")
+    refused = relay(stage, *retry)
+    assert refused.returncode == 1 and "may still take effect at TOP" in refused.stderr, refused
+    assert "--yes" in refused.stderr
+    said(stage, *retry, "--yes")
+    stage.await_submitted("ticket-verify", key, "succeeded")
+
+
 def test_credentials_come_from_the_given_profile(stage: Stage, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(

@@ -333,6 +333,9 @@ async fn submissions_get_the_documented_status_and_field() {
         submit("ticket-verify", Some("r-3"), r#"{"order_id":1,"voucher_infos":[{"used_date":"today"}]}"#).await,
         (400, "voucher_infos[0].used_date".to_owned())
     );
+    for nothing in [r#"{"order_id":1}"#, r#"{"order_id":1,"voucher_infos":[],"confirm_code":""}"#] {
+        assert_eq!(submit("ticket-verify", Some("r-3"), nothing).await, (400, "voucher_infos".to_owned()));
+    }
     let many = json!({"order_id": 1, "voucher_infos": vec![json!({"confirm_code": "1"}); 1000]}).to_string();
     assert_eq!(submit("ticket-verify", Some("r-3"), &many).await, (400, "voucher_infos".to_owned()));
     assert_eq!(

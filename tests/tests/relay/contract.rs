@@ -43,7 +43,7 @@ fn verify() -> impl Strategy<Value = Value> {
     let voucher = (text(), any::<u32>()).prop_map(
         |(code, used)| json!({"confirm_code": code, "used_quantity": used, "used_date": "2020-01-11 14:00:00"}),
     );
-    (any::<i64>(), text(), 0..2_i64, proptest::collection::vec(voucher, 0..4), any::<u32>()).prop_map(
+    (any::<i64>(), text(), 0..2_i64, proptest::collection::vec(voucher, 1..4), any::<u32>()).prop_map(
         |(order_id, out_order_id, kind, vouchers, number)| {
             json!({"order_id": order_id, "out_order_id": out_order_id, "write_off_type": kind, "voucher_infos": vouchers,
                 "check_num": number, "return_num": 0, "total_num": number, "confirm_code": out_order_id})

@@ -11,8 +11,11 @@ pub const MAX_VOUCHERS: usize = 999;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(extend("anyOf" = [{"required": ["order_id"], "properties": {"order_id": {"type": "integer"}}},
-    {"required": ["out_order_id"], "properties": {"out_order_id": {"type": "string", "minLength": 1}}}])))]
+#[cfg_attr(feature = "schema", schemars(extend("allOf" = [
+    {"anyOf": [{"required": ["order_id"], "properties": {"order_id": {"type": "integer"}}},
+        {"required": ["out_order_id"], "properties": {"out_order_id": {"type": "string", "minLength": 1}}}]},
+    {"anyOf": [{"required": ["voucher_infos"], "properties": {"voucher_infos": {"type": "array", "minItems": 1}}},
+        {"required": ["confirm_code"], "properties": {"confirm_code": {"type": "string", "minLength": 1}}}]}])))]
 pub struct TicketVerify {
     /// Number of redeemed tickets.
     #[serde(default, deserialize_with = "json::optional_integer", skip_serializing_if = "Option::is_none")]
@@ -61,10 +64,10 @@ pub struct VoucherInfo {
 
 impl TicketVerify {
     /// Checks the rules that the types do not express. The page requires no parameter, but a redemption without an
-    /// order is useless.
+    /// order or without a voucher is useless.
     ///
     /// # Errors
-    /// If no order is named, `write_off_type` is neither 0 nor 1, or there are too many vouchers.
+    /// If no order or no voucher is named, `write_off_type` is neither 0 nor 1, or there are too many vouchers.
     pub fn check(&self) -> Result<(), FieldError> {
         if self.order_id.is_none() && self.out_order_id.as_deref().unwrap_or_default().is_empty() {
             return Err(FieldError::at("order_id", "is missing, and so is out_order_id: send one of them"));
@@ -74,6 +77,9 @@ impl TicketVerify {
         }
         if self.voucher_infos.len() > MAX_VOUCHERS {
             return Err(FieldError::at("voucher_infos", format!("must contain at most {MAX_VOUCHERS} vouchers")));
+        }
+        if self.voucher_infos.is_empty() && self.confirm_code.as_deref().unwrap_or_default().is_empty() {
+            return Err(FieldError::at("voucher_infos", "is empty, and so is confirm_code: send one of them"));
         }
         Ok(())
     }
