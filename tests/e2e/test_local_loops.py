@@ -33,6 +33,7 @@ from scenarios import TSY_ACKNOWLEDGEMENT, Stage
 from waiting import eventually
 
 _EVENTS = ROOT / "events"
+_TARGET = "x86_64-unknown-linux-gnu"
 #: The emulator compiles a function on its first invocation.
 _INVOKE_SECONDS = 600
 _START_SECONDS = 120
@@ -91,9 +92,9 @@ def test_cargo_lambda_invokes_every_event(relay: Relay, tmp_path: Path) -> None:
     variables = tmp_path / "functions.env"
     variables.write_text(commands.environment_file(relay.connection))
     cargo_lambda = [tools.BIN / "cargo-lambda", "lambda"]
-    # The README's command with another port.
-    emulator = [*cargo_lambda, "watch", "--profile", "local", "--env-file", variables, "--invoke-port", port]
-    with _runs(emulator, dict(os.environ), tmp_path / "emulator.log"):
+    # The README's command with another port. The target is the one that `sam build` compiles for.
+    emulator = [*cargo_lambda, "watch", "--env-file", variables, "--invoke-port", port, "--target", _TARGET]
+    with _runs(emulator, _development_build(), tmp_path / "emulator.log"):
         eventually("the emulator listens", lambda: _listens(int(port)), seconds=_START_SECONDS)
         for event, function, status in _TOLD:
             invoke = [*cargo_lambda, "invoke", "--invoke-port", port, function]
@@ -101,14 +102,7 @@ def test_cargo_lambda_invokes_every_event(relay: Relay, tmp_path: Path) -> None:
 
 
 def test_functions_that_sam_built_answer_on_the_local_stack(pytestconfig: pytest.Config, tmp_path: Path) -> None:
-    # Without optimization, which takes longest. The folder keeps the release artifacts in target/lambda as they are.
-    environment = _sam_environment() | {
-        "PATH": f"{tools.BIN}{os.pathsep}{os.environ['PATH']}",
-        "SAM_BUILD_MODE": "debug",
-        "CARGO_TARGET_DIR": str(TARGET / "sam-build"),
-        "CARGO_PROFILE_DEV_DEBUG": "0",
-        "CARGO_INCREMENTAL": "0",
-    }
+    environment = _sam_environment() | _development_build() | {"SAM_BUILD_MODE": "debug"}
     build = [tools.BIN / "sam", "build", "--build-dir", tmp_path]
     done = subprocess.run(build, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -119,6 +113,17 @@ def test_functions_that_sam_built_answer_on_the_local_stack(pytestconfig: pytest
         stage.link("tsy", order_id, scenarios.happytrip_flight())
         stage.notify_tsy(partners.tsy_issued(order_id))
         stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
+
+
+def _development_build() -> dict[str, str]:
+    """Variables for builds that share one folder. It keeps the release artifacts in target/lambda as they are."""
+    return os.environ | {
+        "PATH": f"{tools.BIN}{os.pathsep}{os.environ['PATH']}",
+        "CARGO_TARGET_DIR": str(TARGET / "sam-build"),
+        # Faster to compile.
+        "CARGO_PROFILE_DEV_DEBUG": "0",
+        "CARGO_INCREMENTAL": "0",
+    }
 
 
 def _docker_is_there() -> bool:

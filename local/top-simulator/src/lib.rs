@@ -14,6 +14,8 @@ mod form;
 mod ledger;
 mod pages;
 mod protocol;
+#[cfg(test)]
+mod published_pages;
 mod server;
 mod sign;
 #[cfg(test)]

@@ -49,7 +49,7 @@ impl Api {
         self == Self::ShipNotify
     }
 
-    fn fields(self) -> &'static [Field] {
+    pub(crate) fn fields(self) -> &'static [Field] {
         match self {
             Self::ShipNotify => SHIP_NOTIFY,
             Self::TicketVerify => TICKET_VERIFY,
@@ -87,10 +87,10 @@ impl Api {
 const PROTOCOL_PARAMETERS: [&str; 10] =
     ["method", "app_key", "session", "timestamp", "format", "v", "sign_method", "sign", "simplify", "partner_id"];
 
-struct Field {
-    name: &'static str,
-    kind: Kind,
-    required: bool,
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) required: bool,
 }
 
 const fn must(name: &'static str, kind: Kind) -> Field {
@@ -102,7 +102,7 @@ const fn may(name: &'static str, kind: Kind) -> Field {
 }
 
 /// The pages' field types, with the listed values if the page has a list.
-enum Kind {
+pub(crate) enum Kind {
     Text,
     /// A String whose page lists its values.
     TextOf(&'static [&'static str]),

@@ -14,6 +14,7 @@ mod counts;
 mod decisions;
 mod documents;
 mod events;
+mod field_tables;
 mod flows;
 mod heal;
 mod layout;
