@@ -23,6 +23,7 @@ mod orders;
 mod ownership;
 mod properties;
 mod pushes;
+mod recording;
 mod secrets;
 mod strict_bodies;
 mod tolerance;
