@@ -8,6 +8,7 @@ import pytest
 
 from comparing import Difference, differences
 from known import Known
+from opinion import Found, Opinion, stale
 from recording import Answer, Example
 
 _ITEM = {"pk": {"S": "order#tsy#1"}, "sk": {"S": "record"}, "revision": {"N": "7"}, "waiting": {"SS": ["a", "b"]}}
@@ -97,3 +98,11 @@ def test_entry_of_the_list_covers_only_what_it_states() -> None:
     assert entry.place("moto", without_limit, missing) is None
     assert entry.place("moto", example, Difference("body.Items[12].sk.S", "a", "(missing)")) is None
     assert entry.place("moto", example, Difference("body.Items[12].sk", {"S": "a"}, {"S": "b"})) is None
+
+
+def test_entry_that_nothing_matches_is_stale() -> None:
+    entry = Known("old", ["moto"], ["Query"], ["status", "error"], right="both", reason="", documentation="")
+    example = Example({}, "Query", "{}", [], Answer(200, {}, []))
+    found = Found("moto", example, Difference("status", 200, 400), listed=("old", "status"))
+    assert stale([entry], [Opinion("moto", [found], 0)]) == ["old: error"]
+    assert stale([entry], [Opinion("moto", [], 0)]) == ["old: status", "old: error", "old: moto"]
