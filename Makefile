@@ -17,6 +17,8 @@ ARCH ?= x86_64
 RUST_TARGET := $(if $(filter x86_64,$(ARCH)),x86_64-unknown-linux-gnu,$(if $(filter arm64,$(ARCH)),aarch64-unknown-linux-gnu))
 BENCH := $(CARGO_TARGET_DIR)/bench
 JUDGES := $(CARGO_TARGET_DIR)/judges
+MOTO := $(CARGO_TARGET_DIR)/moto
+DYNAMODB := $(CARGO_TARGET_DIR)/dynamodb
 BENCH_FLAGS ?= --save
 FUZZ := $(CARGO_TARGET_DIR)/fuzz
 FUZZ_SECONDS ?= 60
@@ -24,7 +26,7 @@ FUZZ_TARGETS ?= $(sort $(notdir $(wildcard tests/fuzz/__fuzz__/*)))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up watch down status test ci check lint test-rust test-e2e simulate simulate-briefly explore explore-briefly soak mutations mutants fuzz build openapi picture bench tools
+.PHONY: help demo up watch down status test ci check lint test-rust test-e2e simulate simulate-briefly explore explore-briefly soak mutations mutants second-opinion fuzz build openapi picture bench tools
 
 help: ## list the targets and variables
 	@sed -n 's/^\([a-z0-9-]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -75,13 +77,13 @@ status: ## show whether the local stack is running, and the backlog of its queue
 
 test: lint test-rust simulate-briefly test-e2e ## run all checks; CI also runs `make simulate` and a bounded `make explore`
 
-ci: test simulate explore-briefly
+ci: test second-opinion simulate explore-briefly
 
 lint: tools $(JUDGES)/installed ## check formatting, run clippy, ruff and three template linters
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets --profile local -- -D warnings
-	$(VENV_BIN)/ruff check --no-cache --config local/ruff.toml local tests/e2e tests/simulation bench/peers/python
-	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e tests/simulation bench/peers/python
+	$(VENV_BIN)/ruff check --no-cache --config local/ruff.toml local tests/e2e tests/dynamodb tests/simulation bench/peers/python
+	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e tests/dynamodb tests/simulation bench/peers/python
 	$(PYTHON) tests/simulation/mutations.py --check
 	env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 $(VENV_BIN)/sam validate --lint --region us-east-1 --template-file template.yaml
 	$(JUDGES)/bin/cfn-lint --config-file .cfnlintrc.yaml -- template.yaml network.yaml
@@ -101,6 +103,25 @@ test-rust: ## run unit, property, contract, in-process and (bounded) fuzz tests
 	if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run $(CARGO_FLAGS) --cargo-profile local --no-fail-fast; \
 	else cargo test $(CARGO_FLAGS) --profile local --tests --no-fail-fast -- --test-threads=1; fi
+
+# The in-process tests and some runs of the simulation record their DynamoDB requests, and pytest sends them to the
+# emulators. The seeds give the property tests and the simulation the same inputs each time.
+second-opinion: export RELAY_DYNAMODB_RECORD := $(DYNAMODB)/recording
+second-opinion: export PROPTEST_RNG_SEED := 1
+second-opinion: tools $(MOTO)/installed ## replay the in-process tests' DynamoDB requests on MiniStack and moto, and compare
+	rm -rf $(DYNAMODB)
+	$(BUILD_SIMULATION)
+	$(SIMULATION) --from 0 --seeds 500
+	if cargo nextest --version >/dev/null 2>&1; \
+	then cargo nextest run $(CARGO_FLAGS) --cargo-profile local --test relay --status-level fail; \
+	else cargo test $(CARGO_FLAGS) --profile local --quiet --test relay -- --test-threads=1; fi
+	$(VENV_BIN)/python -m pytest tests/dynamodb
+
+$(MOTO)/installed: tests/dynamodb/requirements.txt
+	@echo 'Install moto, a second emulator of DynamoDB (some 140 MB, once)'
+	$(PYTHON) -m venv --clear $(MOTO)
+	$(MOTO)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 # What to run while working: everything that needs neither the simulation's long runs nor the local stack.
 check: ## check formatting, run clippy and the Rust tests; the local stack and the long runs are in `make test`

@@ -207,19 +207,7 @@ class Instance:
         self._processes.start(
             "ministack",
             [tools.BIN / "python", "-P", emulator.__file__],
-            # The functions inherit this environment, so it contains only those user variables that programs need.
-            {
-                **_plain_env(),
-                **aws.settings(settings.endpoint),
-                "GATEWAY_PORT": str(settings.ministack_port),
-                "BIND_HOST": _bind_address(),
-                "TMPDIR": str(scratch),
-                "STATE_DIR": str(scratch / "state"),
-                "S3_DATA_DIR": str(scratch / "s3"),
-                "PERSIST_STATE": "0",
-                # Otherwise it listens for MQTT on every network interface.
-                "IOT_MTLS_ENABLED": "0",
-            },
+            ministack_environment(settings.ministack_port, scratch, _bind_address()),
             LOGS / f"{self.name}-ministack.log",
         )
         self._await_page("ministack", f"{settings.endpoint}/_ministack/ready")
@@ -280,6 +268,25 @@ class Instance:
         staged = deploy / "template.yaml"
         staged.write_text(yaml_dump(emulator.adapted(template)))
         return staged
+
+
+def ministack_environment(port: int, scratch: Path, bind: str = "127.0.0.1") -> dict[str, str]:
+    """The environment of a MiniStack that listens on `port` and keeps nothing but what is in the folder `scratch`.
+
+    The functions inherit it, so it contains only those user variables that programs need.
+    """
+    return {
+        **_plain_env(),
+        **aws.settings(f"http://localhost:{port}"),
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": bind,
+        "TMPDIR": str(scratch),
+        "STATE_DIR": str(scratch / "state"),
+        "S3_DATA_DIR": str(scratch / "s3"),
+        "PERSIST_STATE": "0",
+        # Otherwise it listens for MQTT on every network interface.
+        "IOT_MTLS_ENABLED": "0",
+    }
 
 
 def _bind_address() -> str:

@@ -25,6 +25,8 @@ use winterbaume_secretsmanager::SecretsManagerService;
 use winterbaume_sns::SnsService;
 use winterbaume_sqs::SqsService;
 
+use crate::recording::Recording;
+
 /// One HTTP request, as it was on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
@@ -204,8 +206,17 @@ impl Cloud {
     }
 }
 
-/// Performs an SDK request on an embedded DynamoDB. Returns the status and body of the response.
+/// Performs an SDK request on an embedded DynamoDB, and records it if this process records. Returns the status and body
+/// of the response.
 pub fn dynamodb(database: &Database, operation: &str, body: &str) -> (u16, String) {
+    match Recording::of_this_process() {
+        Some(recording) => recording.perform(database, operation, body),
+        None => unrecorded(database, operation, body),
+    }
+}
+
+/// Performs a request as [`dynamodb`] does, without recording it.
+pub(crate) fn unrecorded(database: &Database, operation: &str, body: &str) -> (u16, String) {
     match perform(database, operation, body) {
         Ok(body) => (200, body),
         Err(error) => (error.status_code(), error.to_json()),

@@ -8,5 +8,6 @@ pub mod bodies;
 pub mod cloud;
 pub mod events;
 pub mod log;
+pub mod recording;
 pub mod relay;
 pub mod units;

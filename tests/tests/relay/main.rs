@@ -24,6 +24,8 @@ mod orders;
 mod ownership;
 mod properties;
 mod pushes;
+mod rare_writes;
+mod recording;
 mod secrets;
 mod strict_bodies;
 mod tolerance;
