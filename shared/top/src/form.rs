@@ -96,7 +96,11 @@ mod tests {
             ship["confirm_book_r_q"],
             r#"{"agent_order_id":"A","alitrip_order_id":"1","success":false,"total_price":0}"#
         );
-        let verify = fields(CallKind::TicketVerify, json!({"order_id": 1, "return_num": 0, "write_off_type": 0}), 0);
+        let verify = fields(
+            CallKind::TicketVerify,
+            json!({"order_id": 1, "confirm_code": "1", "return_num": 0, "write_off_type": 0}),
+            0,
+        );
         assert_eq!((verify["return_num"].as_str(), verify["write_off_type"].as_str()), ("0", "0"));
         assert!(!verify.contains_key("check_num"));
     }
@@ -110,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_attempt_has_a_new_time_stamp_and_signature() {
-        let body = || json!({"order_id": 1});
+        let body = || json!({"order_id": 1, "confirm_code": "1"});
         let (first, second) = (
             fields(CallKind::TicketVerify, body(), 1_767_240_000_000),
             fields(CallKind::TicketVerify, body(), 1_767_240_001_000),
@@ -124,7 +128,9 @@ mod tests {
 
     #[test]
     fn session_is_sent_only_for_calls_that_need_one() {
-        assert!(!fields(CallKind::TicketVerify, json!({"order_id": 1}), 0).contains_key("session"));
+        assert!(
+            !fields(CallKind::TicketVerify, json!({"order_id": 1, "confirm_code": "1"}), 0).contains_key("session")
+        );
         let ship = json!({"agent_order_id": "A", "alitrip_order_id": "1", "success": true});
         assert_eq!(fields(CallKind::ShipNotify, ship, 0)["session"], "test");
     }

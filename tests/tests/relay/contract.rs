@@ -98,7 +98,9 @@ proptest! {
 
 #[test]
 fn changed_or_late_request_is_refused() {
-    let request = CallRequest::from_json(CallKind::TicketVerify, &json!({"order_id": 1, "check_num": 1})).unwrap();
+    let request =
+        CallRequest::from_json(CallKind::TicketVerify, &json!({"order_id": 1, "check_num": 1, "confirm_code": "1"}))
+            .unwrap();
     let credentials = Credentials {
         app_key: "12345678".to_owned(),
         app_secret: "helloworld".to_owned().into(),

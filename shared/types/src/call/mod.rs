@@ -212,15 +212,19 @@ mod tests {
         let flight =
             json!({"out_relation_order_id": "P", "tes_head_id": "1", "cwt_account_no": "2", "ticket_no_list": ["1"]});
         assert_eq!(lane(CallKind::ItineraryPostback, flight), "itinerary-postback/P");
-        assert_eq!(lane(CallKind::TicketVerify, json!({"order_id": 1})), "ticket-verify/key#K");
-        let total = json!({"order_id": 1, "write_off_type": 1});
+        assert_eq!(lane(CallKind::TicketVerify, json!({"order_id": 1, "confirm_code": "1"})), "ticket-verify/key#K");
+        let total = json!({"order_id": 1, "confirm_code": "1", "write_off_type": 1});
         assert_eq!(lane(CallKind::TicketVerify, total), "ticket-verify/total#1");
     }
 
     #[test]
     fn only_counting_redemptions_are_never_sent_again() {
         let verify = |write_off_type: Value| {
-            request(CallKind::TicketVerify, json!({"order_id": 1, "write_off_type": write_off_type})).resend()
+            request(
+                CallKind::TicketVerify,
+                json!({"order_id": 1, "confirm_code": "1", "write_off_type": write_off_type}),
+            )
+            .resend()
         };
         assert_eq!(verify(json!(1)), Resend::Again);
         assert_eq!(verify(json!("1")), Resend::Again);
