@@ -203,7 +203,7 @@ build: tools ## build release artifacts: target/lambda/<function>/bootstrap, and
 	  echo 'make build: Rust has no standard library for $(RUST_TARGET), and rustup could not add it (see the error above).'; \
 	  echo 'Run `rustup target add $(RUST_TARGET)` with access to its server, or install it from your distribution,'; \
 	  echo 'then run `make build ARCH=$(ARCH)` again. Nothing was built.'; exit 1; }
-	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --locked $(if $(filter arm64,$(ARCH)),--arm64)
+	PATH="$(VENV_BIN):$$PATH" cargo lambda build --release --locked $(if $(filter arm64,$(ARCH)),--arm64,--x86-64)
 	PATH="$(VENV_BIN):$$PATH" SAM_CLI_TELEMETRY=0 sam build --parameter-overrides Architecture=$(ARCH)
 
 picture: ## redraw docs/architecture.svg; needs Graphviz

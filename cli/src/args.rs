@@ -166,7 +166,7 @@ pub enum AttentionCommand {
         /// Attempt that the outcome belongs to, in case somebody else retries the call meanwhile
         #[arg(long, value_name = "NUMBER")]
         attempt: Option<u32>,
-        /// Retry even if the last attempt began less than two minutes ago
+        /// Retry an unknown call even if its last attempt ended less than two minutes ago
         #[arg(long)]
         yes: bool,
     },

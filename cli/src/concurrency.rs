@@ -1,9 +1,10 @@
 //! The account's Lambda concurrency, against the limits of the functions that read queues.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use aws_config::SdkConfig;
 
 use crate::aws;
+use crate::findings::{Found, Problem};
 
 /// The parameters that limit the functions that read queues.
 pub const PARAMETERS: [&str; 4] = [
@@ -16,6 +17,9 @@ pub const PARAMETERS: [&str; 4] = [
 pub const DEFAULT: u64 = 10;
 /// The lowest value of each. Lambda allows no lower one.
 pub const LOWEST: u64 = 2;
+
+/// Without limits, a backlog of the queues uses up less than this.
+const MUCH: u64 = 100;
 
 /// The account's concurrent executions in a region.
 #[derive(Debug, Clone, Copy)]
@@ -44,10 +48,26 @@ pub fn sum_of_limits<'a>(parameter: impl Fn(&str) -> Option<&'a str>) -> Option<
     Some(PARAMETERS.iter().map(|name| parameter(name).and_then(|text| text.parse().ok()).unwrap_or(DEFAULT)).sum())
 }
 
+/// Checks that the functions that read queues leave concurrency to the API's functions. `limits` is the sum of their limits.
+pub fn enough(Account { quota, unreserved }: Account, limits: Option<u64>) -> Found {
+    let found = format!("{unreserved} of {quota} unreserved");
+    let (is_enough, found) = match limits {
+        None => (unreserved >= MUCH, format!("{found}; no limits, since BoundConcurrency is false")),
+        Some(limits) if unreserved > limits => {
+            (true, format!("{found}; the queues use at most {limits}, {} are left", unreserved - limits))
+        }
+        Some(limits) => (false, format!("{found}, and the queues may use {limits}")),
+    };
+    if is_enough {
+        return Ok(found);
+    }
+    Err(Problem::new(anyhow!("{found}: a backlog would block the API"), lower_the_limits()))
+}
+
 /// The advice to lower the limits.
-pub fn lower_the_limits() -> String {
+fn lower_the_limits() -> String {
     format!(
-        "deploy with {}={LOWEST}, or request a higher quota: \"Concurrent executions\" of AWS Lambda in Service Quotas",
+        "deploy with BoundConcurrency=true {}={LOWEST}, or request a higher quota: \"Concurrent executions\" of AWS Lambda in Service Quotas",
         PARAMETERS.join(&format!("={LOWEST} "))
     )
 }
@@ -75,5 +95,17 @@ mod tests {
         assert_eq!(sum_of_limits(|name| (name == "BoundConcurrency").then_some("false")), None);
         let advice = lower_the_limits();
         assert!(PARAMETERS.iter().all(|name| advice.contains(&format!("{name}=2"))), "{advice}");
+    }
+
+    #[test]
+    fn limits_that_leave_nothing_to_the_api_are_a_problem() {
+        let account = |unreserved| Account { quota: 1000, unreserved };
+        assert!(enough(account(1000), Some(40)).unwrap().ends_with("960 are left"));
+        assert!(enough(account(10), Some(8)).unwrap().ends_with("2 are left"));
+        assert!(enough(account(100), None).is_ok());
+        for (unreserved, limits) in [(10, Some(40)), (40, Some(40)), (8, Some(8)), (99, None)] {
+            let problem = format!("{:?}", enough(account(unreserved), limits).unwrap_err());
+            assert!(problem.contains("ShipNotifyMaximumConcurrency=2"), "{problem}");
+        }
     }
 }

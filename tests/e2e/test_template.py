@@ -107,3 +107,59 @@ def test_arns_belong_to_the_partition(china: str, monkeypatch: pytest.MonkeyPatc
     assert "arn:aws-cn:" in translated
     assert re.findall('arn:aws:[^"]*', translated) == []
     assert re.findall("[a-z-]+\\.amazonaws\\.com/", translated) == []
+
+
+#: Properties that a version keeps.
+KEPT = ("Environment", "KmsKeyArn", "MemorySize", "Timeout", "Tracing", "VpcConfig")
+#: Parameters that need not be in a description. Another key reaches the functions with their next code.
+OMITTED = {"KmsKeyArn"}
+#: The longest network: three subnets, a security group, and commas.
+NETWORK = 3 * len("subnet-0123456789abcdef0,") + len("sg-0123456789abcdef0")
+
+
+def described(function: dict[str, Any]) -> str:
+    """The text of a version's description, with placeholders."""
+    text = function["Properties"]["VersionDescription"]["Fn::Sub"]
+    if isinstance(text, list):
+        text = text[0].replace("${Network}", "${VpcSubnetIds}${VpcSecurityGroupIds}")
+    return text
+
+
+def longest(parameter: dict[str, Any]) -> int:
+    """The maximum length of a parameter's value."""
+    if "AllowedValues" in parameter:
+        return max(len(str(value)) for value in parameter["AllowedValues"])
+    if "MaxValue" in parameter:
+        return len(str(parameter["MaxValue"]))
+    if parameter["Type"] == "CommaDelimitedList":
+        return NETWORK // 2 + 1
+    # Two digests and a comma have no MaxLength, but a pattern.
+    return parameter.get("MaxLength", 64 + 1 + 64)
+
+
+def functions() -> dict[str, dict[str, Any]]:
+    """The template's functions, before the transform."""
+    resources = template()["Resources"]
+    return {name: one for name, one in resources.items() if one["Type"] == "AWS::Serverless::Function"}
+
+
+def test_descriptions_fit_a_version() -> None:
+    parameters = template()["Parameters"]
+    for name, function in functions().items():
+        size = len(re.sub(r"\$\{(\w+)\}", lambda match: "x" * longest(parameters[match[1]]), described(function)))
+        assert size <= 256, f"{name}: {size}"
+
+
+def test_descriptions_name_every_parameter_that_a_version_keeps() -> None:
+    whole = template()
+    for name, function in functions().items():
+        properties = {**whole["Globals"]["Function"], **function["Properties"]}
+        environments = [whole["Globals"]["Function"]["Environment"], function["Properties"].get("Environment", {})]
+        kept = json.dumps([environments, [properties.get(one) for one in KEPT]])
+        for condition, meaning in whole["Conditions"].items():
+            if f'"{condition}"' in kept:
+                kept += json.dumps(meaning)
+        read = {one for one in whole["Parameters"] if f'{{"Ref": "{one}"}}' in kept}
+        assert read, name
+        missing = {one for one in read - OMITTED if f"${{{one}}}" not in described(function)}
+        assert not missing, f"{name}: {missing}"

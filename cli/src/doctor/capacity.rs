@@ -16,26 +16,9 @@ const MANY_IN_FLIGHT: u64 = 100_000;
 
 /// Checks that the functions that read queues leave concurrency to the API's functions.
 pub async fn concurrency(deployment: &Deployment) -> Found {
-    let Account { quota, unreserved } = concurrency::of_account(&deployment.sdk).await?;
+    let account = concurrency::of_account(&deployment.sdk).await?;
     let parameter = |name: &str| Some(deployment.parameter(name)).filter(|value| !value.is_empty());
-    enough(quota, unreserved, concurrency::sum_of_limits(parameter))
-}
-
-fn enough(quota: u64, unreserved: u64, limits: Option<u64>) -> Found {
-    let Some(limits) = limits else {
-        return Ok(format!("{unreserved} of {quota} unreserved; no limits, since BoundConcurrency is false"));
-    };
-    match unreserved.checked_sub(limits).filter(|left| *left > 0) {
-        Some(left) => {
-            Ok(format!("{unreserved} of {quota} unreserved; the queues use at most {limits}, {left} are left"))
-        }
-        None => {
-            let found = anyhow!(
-                "{unreserved} of {quota} unreserved, and the queues may use {limits}: a backlog would block the API"
-            );
-            Err(Problem::new(found, concurrency::lower_the_limits()))
-        }
-    }
+    concurrency::enough(account, concurrency::sum_of_limits(parameter))
 }
 
 /// Checks that no queue is near SQS's limit of messages in flight.
@@ -68,16 +51,6 @@ pub fn address(deployment: &Deployment) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn limits_that_leave_nothing_to_the_api_are_a_problem() {
-        assert!(enough(1000, 1000, Some(40)).unwrap().ends_with("960 are left"));
-        assert!(enough(10, 10, Some(8)).unwrap().ends_with("2 are left"));
-        assert!(enough(10, 10, None).is_ok());
-        for unreserved in [10, 40] {
-            assert!(enough(1000, unreserved, Some(40)).is_err(), "{unreserved}");
-        }
-    }
 
     #[test]
     fn queue_near_the_limit_is_named_with_its_number() {

@@ -16,9 +16,6 @@ use crate::concurrency::{self, Account};
 use crate::findings::{Check, Finding, Found, Problem, SHORTEST_LIMIT, TIME_LIMIT, report, run, within};
 use crate::{aws, doctor};
 
-/// An account with less concurrency needs the lowest limits.
-const MUCH_CONCURRENCY: u64 = 100;
-
 /// The states of a stack that can only be deleted. What it left behind blocks the next deployment.
 const ONLY_DELETABLE: [&str; 4] = ["CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"];
 
@@ -127,7 +124,7 @@ fn of_account<'a>(plan: &'a Plan<'a>) -> Vec<Check<'a>> {
         ),
         Check::new("concurrency", "Lambda", "get permission for lambda:GetAccountSettings", async {
             let account = concurrency::of_account(plan.sdk).await?;
-            enough(account, concurrency::sum_of_limits(|name| plan.parameter(name)))
+            concurrency::enough(account, concurrency::sum_of_limits(|name| plan.parameter(name)))
         }),
     ]
 }
@@ -144,20 +141,6 @@ async fn log_role(plan: &Plan<'_>) -> Found {
             anyhow!("API Gateway has no role for writing logs in this account and region, so deploying would fail"),
             "deploy with SetApiGatewayLogRole=true",
         )),
-    }
-}
-
-fn enough(Account { quota, unreserved }: Account, limits: Option<u64>) -> Found {
-    let found = format!("{unreserved} of {quota} concurrent executions are unreserved");
-    let lowest = concurrency::LOWEST * concurrency::PARAMETERS.len() as u64;
-    let found = match limits {
-        None => format!("{found}; no limits, since BoundConcurrency is false"),
-        Some(limits) => format!("{found}; the four functions that read queues may use {limits}"),
-    };
-    if unreserved >= MUCH_CONCURRENCY || (limits == Some(lowest) && unreserved > lowest) {
-        Ok(found)
-    } else {
-        Err(Problem::new(anyhow!("{found}: a backlog would block the API"), concurrency::lower_the_limits()))
     }
 }
 
@@ -179,17 +162,6 @@ fn mail<'a>(plan: &'a Plan<'a>, stack: Option<Stack>) -> Check<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn account_with_little_concurrency_needs_the_lowest_limits() {
-        let account = |unreserved| Account { quota: 1000, unreserved };
-        assert!(enough(account(100), Some(40)).is_ok() && enough(account(100), None).is_ok());
-        assert!(enough(account(10), Some(8)).is_ok());
-        for (unreserved, limits) in [(99, Some(40)), (99, None), (10, Some(9)), (8, Some(8))] {
-            let problem = format!("{:?}", enough(account(unreserved), limits).unwrap_err());
-            assert!(problem.contains("ShipNotifyMaximumConcurrency=2"), "{problem}");
-        }
-    }
 
     #[test]
     fn only_a_stack_that_cannot_be_updated_is_a_problem() {

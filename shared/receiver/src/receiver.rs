@@ -75,6 +75,7 @@ impl Receiver {
     /// acknowledges in the partner's format.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
         if *request.method() != Method::POST {
+            tracing::warn!(kind = %self.kind, method = %request.method(), "request refused: wrong method");
             return http::allowing("POST", self.refusal(StatusCode::METHOD_NOT_ALLOWED, "use POST"));
         }
         if !self.tokens.admit(&http::path_parameter(request, "token")) {

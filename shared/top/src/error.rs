@@ -80,29 +80,32 @@ const CODES: [(&[i64], Fault); 5] = [
     (&[40, 41, 47], Fault::Order),
 ];
 
-/// Words in a sub-code or message, in lower case, and the fault that they mean whatever the code is. Source: public reports
-/// of such answers (`isv.access-limited` and `isv.invalid-sessionkey` under the codes 15 and 50, a bare number as sub-code);
-/// no page of TOP lists them.
-const WORDS: [(&[&str], Fault); 4] = [
-    (&["session", "accesstoken", "access token", "授权", "会话"], Fault::Deployment),
+/// Words, in lower case, and the fault that they mean whatever the code is. Source: public reports of such answers
+/// (`isv.access-limited` and `isv.invalid-sessionkey` under the codes 15 and 50, a bare number as sub-code); no page of TOP
+/// lists them.
+const WORDS: [(&[&str], Fault); 3] = [
+    (&["session", "access token", "accesstoken", "授权", "会话"], Fault::Deployment),
     (
         &[
-            "permission", "unauthorized", "not authorized", "privilege", "forbidden", "whitelist", "white-list",
-            "权限", "白名单",
+            "permission", "unauthorized", "not authorized", "privilege", "whitelist", "white-list", "权限", "白名单",
+            "invalid-method", "invalid method", "method-not", "method not",
         ],
-        Fault::Deployment,
-    ),
-    (
-        &["invalid-method", "invalid method", "method-not", "method not", "api-not", "offline", "下线"],
         Fault::Deployment,
     ),
     (
         &[
             "limit", "frequen", "busy", "flow", "qps", "throttl", "too-many", "too many", "频率", "频繁", "限流",
-            "流控", "繁忙", "超限",
+            "流控", "繁忙",
         ],
         Fault::Limit,
     ),
+];
+
+/// The words that count in a message even if nothing else says that the gateway refused the call. Others, such as "busy" and
+/// "limit", also occur after the service behind TOP has acted ("time limit exceeded").
+const PLAIN_WORDS: [(&[&str], Fault); 2] = [
+    (&["invalid session", "session expired", "session key", "sessionkey"], Fault::Deployment),
+    (&["too many requests", "too frequen", "throttl", "rate limit", "频率", "频繁", "限流", "流控"], Fault::Limit),
 ];
 
 /// Prefixes of sub-codes, compared after the words. A sub-code may have a suffix after `:`.
@@ -168,7 +171,7 @@ pub fn classify(failure: &Failure, own: &ErrorClasses) -> (ErrorClass, bool) {
 pub const fn classify_status(http_status: u16) -> ErrorClass {
     match http_status {
         // A limit in front of the gateway, which did not pass the request on.
-        429 | 503 => ErrorClass::NotExecuted { ban: None },
+        429 => ErrorClass::NotExecuted { ban: None },
         // A redirection, a refusal, or a proxy that wants credentials: the URL or the network is wrong for every order.
         300..=399 | 401 | 403 | 404 | 405 | 407 | 410 => ErrorClass::ConfigurationFault,
         _ => ErrorClass::Ambiguous,
@@ -185,28 +188,39 @@ fn fault(failure: &Failure, own: &ErrorClasses) -> Option<Fault> {
     }
     let code = failure.code.unwrap_or_default();
     let by_code = CODES.iter().find(|(codes, _)| codes.contains(&code)).map(|(_, fault)| *fault);
+    let is_refused = by_code == Some(Fault::Order) || sub_code.starts_with("isv.");
     // A code that is nobody's fault but the order's may still speak of something else.
-    by_code.filter(|fault| *fault != Fault::Order).or_else(|| by_words(sub_code, &failure.message)).or(by_code).or_else(
-        || {
+    by_code
+        .filter(|fault| *fault != Fault::Order)
+        .or_else(|| by_words(sub_code, &failure.message, is_refused))
+        .or(by_code)
+        .or_else(|| {
             let by_sub_code = SUB_CODES.iter().find(|(prefix, _)| sub_code.starts_with(prefix));
             // Service unavailable (10; according to TOP's page mostly an unforeseen exception) and remote service (15, 50): no
             // page says that an isp error means "not executed".
             let is_remote = matches!(code, 10 | 15 | 50) || sub_code.starts_with("isp.");
             by_sub_code.map(|(_, fault)| *fault).or_else(|| is_remote.then_some(Fault::Unknown))
-        },
-    )
+        })
 }
 
-/// The fault that the words mean. The service behind TOP reports isp errors, so it may have acted: words do not matter there.
-/// A message about an invalid parameter may quote anything, so only its sub-code counts.
-fn by_words(sub_code: &str, message: &str) -> Option<Fault> {
+/// The fault that the words mean. `is_refused` says that the code or sub-code is the gateway's refusal, so the service behind
+/// TOP did not act: then all words of the message count, except where it may quote a parameter's value.
+fn by_words(sub_code: &str, message: &str, is_refused: bool) -> Option<Fault> {
+    // The service behind TOP reports isp errors, so it may have acted.
     if sub_code.starts_with("isp.") {
         return None;
     }
     let names_parameter =
         sub_code.starts_with("isv.invalid-parameter") || sub_code.starts_with("isv.missing-parameter");
-    let text = if names_parameter { sub_code.to_lowercase() } else { format!("{sub_code} {message}").to_lowercase() };
-    WORDS.iter().find(|(words, _)| words.iter().any(|word| text.contains(word))).map(|(_, fault)| *fault)
+    let find = |text: &str, words: &[(&[&str], Fault)]| {
+        let text = text.to_lowercase();
+        words.iter().find(|(words, _)| words.iter().any(|word| text.contains(word))).map(|(_, fault)| *fault)
+    };
+    find(sub_code, &WORDS).or_else(|| match (names_parameter, is_refused) {
+        (true, _) => None,
+        (false, true) => find(message, &WORDS),
+        (false, false) => find(message, &PLAIN_WORDS),
+    })
 }
 
 fn ban(failure: &Failure) -> Option<Ban> {
@@ -305,7 +319,18 @@ mod tests {
                 assert_eq!(classify(&failure(code, sub_code, message)), class, "{code} {sub_code} {message}");
             }
         }
-        // The service behind TOP may have acted before it was busy.
+        // The service behind TOP may have acted before it failed.
+        for (sub_code, message) in [
+            ("", "系统繁忙，请稍后再试"),
+            ("9100", "stack overflow"),
+            ("9100", "time limit exceeded"),
+            ("", "Hibernate session closed"),
+            ("isp.unknown-error", "too many requests"),
+        ] {
+            for code in [10, 15, 50, 999] {
+                assert_eq!(classify(&failure(code, sub_code, message)), ErrorClass::Ambiguous, "{code} {message}");
+            }
+        }
         for code in [10, 15, 50, 999] {
             assert_eq!(classify(&failure(code, "isp.remote-service-busy", "")), ErrorClass::Ambiguous);
         }
@@ -333,7 +358,7 @@ mod tests {
     fn answers_from_in_front_of_the_gateway_are_classified_by_status() {
         for (status, class) in [
             (429, NOT_EXECUTED),
-            (503, NOT_EXECUTED),
+            (503, ErrorClass::Ambiguous),
             (403, ErrorClass::ConfigurationFault),
             (404, ErrorClass::ConfigurationFault),
             (302, ErrorClass::ConfigurationFault),
