@@ -2,10 +2,10 @@
 
 use anyhow::{Context as _, Result, anyhow};
 
-use crate::concurrency::{self, Account};
+use crate::concurrency;
 use crate::dead_letters;
 use crate::deployment::Deployment;
-use crate::findings::{Found, Problem};
+use crate::findings::Found;
 
 /// Messages in flight that SQS allows per standard queue. Above it, nothing more is received.
 ///

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::args::Global;
-use crate::concurrency::{self, Account};
+use crate::concurrency;
 use crate::findings::{Check, Finding, Found, Problem, SHORTEST_LIMIT, TIME_LIMIT, report, run, within};
 use crate::{aws, doctor};
 
