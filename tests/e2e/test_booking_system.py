@@ -138,7 +138,7 @@ def test_ship_notification_is_submitted_under_its_business_key(stage: Stage) -> 
 @pytest.mark.parametrize(
     ("call", "request_body", "key", "field"),
     [
-        ("ticket-verify", {"order_id": 1}, None, "Idempotency-Key"),
+        ("ticket-verify", {"order_id": 1, "confirm_code": "1"}, None, "Idempotency-Key"),
         ("ship-notify", {"alitrip_order_id": "1", "agent_order_id": "1", "success": True}, "k", "Idempotency-Key"),
         ("ship-notify", {"alitrip_order_id": "1", "success": True}, None, "agent_order_id"),
         ("ship-notify", {"alitrip_order_id": "1", "agent_order_id": "1"}, None, "success"),

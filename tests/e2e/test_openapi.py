@@ -80,7 +80,7 @@ def narrowed(described: Any) -> Any:
     if isinstance(pattern := narrow.get("pattern"), str):
         narrow["pattern"] = pattern.replace(_DAY, _DAY_OF_EVERY_MONTH)
     # A character has up to four bytes, except in a header.
-    if isinstance(longest := narrow.get("maxLength"), int) and narrow.get("pattern") != "^[!-~]+$":
+    if isinstance(longest := narrow.get("maxLength"), int) and not str(narrow.get("pattern")).endswith("[!-~]+$"):
         narrow["maxLength"] = _LONGEST_IN_BYTES[longest]
     return narrow
 

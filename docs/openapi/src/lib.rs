@@ -212,7 +212,7 @@ impl Describer {
     fn calls<B: JsonSchema>(&mut self, call: &str, has_own_key: bool) -> Vec<(String, Value)> {
         let idempotency_key = json!({"name": "Idempotency-Key", "in": "header", "required": true,
             "description": "Identifies the call: the same key means the same call, regardless of the caller.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[!-~]+$"}});
+            "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^(?!\\.{1,2}$)[!-~]+$"}});
         let parameters = if has_own_key { json!([]) } else { json!([idempotency_key]) };
         let key = || {
             json!([in_path("key", "The call's key, percent-encoded.", json!({"$ref": "#/components/schemas/CallKey"}))])
