@@ -93,24 +93,3 @@ fn files_that_documents_link_to_exist() {
         }
     }
 }
-
-#[test]
-fn changed_parameter_publishes_a_version_of_each_function_that_uses_it() {
-    let template = text("template.yaml");
-    let functions: Vec<_> = template.split("    Type: AWS::Serverless::Function\n").skip(1).collect();
-    assert_eq!(functions.len(), 14);
-    for function in functions {
-        let function = function.split("\n\n").next().unwrap();
-        let described = function.lines().find(|line| line.trim().starts_with("VersionDescription:")).unwrap();
-        let variables =
-            function.split("Variables:\n").nth(1).unwrap_or_default().split("      Events:").next().unwrap();
-        let referred = variables.lines().filter_map(|line| line.split(": !Ref ").nth(1));
-        // References to queues, topics, secrets and the stack do not change while the stack exists.
-        let parameters = referred.filter(|name| {
-            !name.ends_with("Queue") && !name.contains("::") && !name.ends_with("Topic") && !name.ends_with("Secret")
-        });
-        for parameter in parameters.chain(["LogLevel", "RetentionDays", "MemorySize"]) {
-            assert!(described.contains(&format!("${{{parameter}}}")), "{parameter} in {described}");
-        }
-    }
-}
