@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, anyhow, bail};
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
+use aws_sdk_cloudformation::types::Stack;
 
 use crate::args::Global;
 use crate::aws;
@@ -23,25 +24,28 @@ pub struct Deployment {
     api_url: Option<String>,
 }
 
+/// The stack of this name; `None` if there is none.
+///
+/// # Errors
+/// If CloudFormation did not describe it.
+pub async fn stack(sdk: &SdkConfig, name: &str) -> Result<Option<Stack>> {
+    match aws_sdk_cloudformation::Client::new(sdk).describe_stacks().stack_name(name).send().await {
+        Ok(described) => Ok(described.stacks.unwrap_or_default().into_iter().next()),
+        // CloudFormation has no error code for a missing stack.
+        Err(error) if error.message().is_some_and(|message| message.contains("does not exist")) => Ok(None),
+        Err(error) => {
+            Err(anyhow!("CloudFormation could not describe stack {name}: {}", relay_runtime::aws::cause(&error)))
+        }
+    }
+}
+
 impl Deployment {
     /// Finds the stack with the credentials and the region that the AWS CLI would use.
     pub async fn find(global: &Global) -> Result<Self> {
         let sdk = aws::configured(global.region.as_deref(), global.profile.as_deref()).await?;
-        let described =
-            aws_sdk_cloudformation::Client::new(&sdk).describe_stacks().stack_name(&global.stack).send().await;
-        let described = described.map_err(|error| {
-            // CloudFormation has no error code for a missing stack.
-            if error.message().is_some_and(|message| message.contains("does not exist")) {
-                anyhow!("stack {} not found; pass --stack, --region or --profile", global.stack)
-            } else {
-                anyhow!(
-                    "CloudFormation could not describe stack {}: {}",
-                    global.stack,
-                    relay_runtime::aws::cause(&error)
-                )
-            }
-        })?;
-        let stack = described.stacks().first().context("CloudFormation returned no stack")?;
+        let stack = stack(&sdk, &global.stack)
+            .await?
+            .with_context(|| format!("stack {} not found; pass --stack, --region or --profile", global.stack))?;
         let pair = |key: Option<&str>, value: Option<&str>| Some((key?.to_owned(), value?.to_owned()));
         Ok(Self {
             stack: global.stack.clone(),

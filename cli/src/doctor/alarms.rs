@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow};
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::MetricAlarm;
 use aws_sdk_sns::types::Subscription;
+use tokio::sync::OnceCell;
 
 use crate::deployment::Deployment;
 use crate::findings::{Found, Problem};
@@ -25,8 +26,60 @@ async fn names(deployment: &Deployment) -> Result<Vec<String>> {
     Ok(names)
 }
 
-async fn described(deployment: &Deployment, names: &[String]) -> Result<Vec<MetricAlarm>> {
+/// The alarms of a deployment, read from AWS once for all checks.
+pub struct Alarms<'a> {
+    deployment: &'a Deployment,
+    described: OnceCell<(Vec<String>, Vec<MetricAlarm>)>,
+}
+
+impl<'a> Alarms<'a> {
+    /// The alarms of this deployment, not read yet.
+    pub fn of(deployment: &'a Deployment) -> Self {
+        Self { deployment, described: OnceCell::new() }
+    }
+
+    /// The names that the stack has, and the alarms that exist.
+    async fn described(&self) -> Result<&(Vec<String>, Vec<MetricAlarm>)> {
+        self.described.get_or_try_init(|| read(self.deployment)).await
+    }
+
+    /// Checks that all alarms exist and notify the topic.
+    pub async fn all_exist(&self) -> Found {
+        let topic = self.deployment.output("AlarmTopicArn")?;
+        let (names, alarms) = self.described().await?;
+        let there: Vec<_> = alarms.iter().filter_map(|alarm| alarm.alarm_name()).collect();
+        let missing: Vec<_> = names.iter().map(String::as_str).filter(|name| !there.contains(name)).collect();
+        if !missing.is_empty() {
+            return Err(anyhow!("missing from the stack: {}", missing.join(", ")).into());
+        }
+        let mute: Vec<_> = alarms
+            .iter()
+            .filter(|alarm| {
+                alarm.actions_enabled() == Some(false) || !alarm.alarm_actions().iter().any(|action| action == topic)
+            })
+            .filter_map(|alarm| alarm.alarm_name())
+            .collect();
+        if !mute.is_empty() {
+            return Err(anyhow!("these alarms notify nobody: {}", mute.join(", ")).into());
+        }
+        Ok(format!("all {} alarms exist and notify the topic", alarms.len()))
+    }
+
+    /// Checks that no alarm is firing.
+    pub async fn none_firing(&self) -> Found {
+        let (_, alarms) = self.described().await?;
+        let firing: Vec<_> = alarms
+            .iter()
+            .filter(|alarm| alarm.state_value().is_some_and(|state| state.as_str() == "ALARM"))
+            .filter_map(|alarm| alarm.alarm_name())
+            .collect();
+        if firing.is_empty() { Ok("no alarm is firing".to_owned()) } else { Err(anyhow!(firing.join(", ")).into()) }
+    }
+}
+
+async fn read(deployment: &Deployment) -> Result<(Vec<String>, Vec<MetricAlarm>)> {
     let client = aws_sdk_cloudwatch::Client::new(&deployment.sdk);
+    let names = names(deployment).await?;
     let mut alarms = Vec::new();
     // By full names: a prefix would also match alarms of stacks whose names start with this one's.
     for some in names.chunks(ALARMS_AT_ONCE) {
@@ -34,41 +87,7 @@ async fn described(deployment: &Deployment, names: &[String]) -> Result<Vec<Metr
         let described = described.map_err(|error| anyhow!("CloudWatch: {}", relay_runtime::aws::cause(&error)))?;
         alarms.extend(described.metric_alarms.unwrap_or_default());
     }
-    Ok(alarms)
-}
-
-/// Checks that all alarms exist and notify the topic.
-pub async fn all_exist(deployment: &Deployment) -> Found {
-    let topic = deployment.output("AlarmTopicArn")?;
-    let names = names(deployment).await?;
-    let alarms = described(deployment, &names).await?;
-    let there: Vec<_> = alarms.iter().filter_map(|alarm| alarm.alarm_name()).collect();
-    let missing: Vec<_> = names.iter().map(String::as_str).filter(|name| !there.contains(name)).collect();
-    if !missing.is_empty() {
-        return Err(anyhow!("missing from the stack: {}", missing.join(", ")).into());
-    }
-    let mute: Vec<_> = alarms
-        .iter()
-        .filter(|alarm| {
-            alarm.actions_enabled() == Some(false) || !alarm.alarm_actions().iter().any(|action| action == topic)
-        })
-        .filter_map(|alarm| alarm.alarm_name())
-        .collect();
-    if !mute.is_empty() {
-        return Err(anyhow!("these alarms notify nobody: {}", mute.join(", ")).into());
-    }
-    Ok(format!("all {} alarms exist and notify the topic", alarms.len()))
-}
-
-/// Checks that no alarm is firing.
-pub async fn none_firing(deployment: &Deployment) -> Found {
-    let alarms = described(deployment, &names(deployment).await?).await?;
-    let firing: Vec<_> = alarms
-        .iter()
-        .filter(|alarm| alarm.state_value().is_some_and(|state| state.as_str() == "ALARM"))
-        .filter_map(|alarm| alarm.alarm_name())
-        .collect();
-    if firing.is_empty() { Ok("no alarm is firing".to_owned()) } else { Err(anyhow!(firing.join(", ")).into()) }
+    Ok((names, alarms))
 }
 
 /// Checks that somebody is notified of alarms.

@@ -9,6 +9,7 @@ use jiff::fmt::rfc2822;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use self::alarms::Alarms;
 use crate::deployment::Deployment;
 use crate::findings::{Check, Finding, Found, Problem, SHORTEST_LIMIT, TIME_LIMIT, report, run, within};
 use crate::{api, dead_letters, http};
@@ -23,7 +24,8 @@ pub async fn examine(deployment: impl Future<Output = Result<Deployment>>) -> (V
     let findings = match within(TIME_LIMIT, "credentials or CloudFormation", deployment).await {
         Ok(deployment) => {
             let limit = TIME_LIMIT.saturating_sub(started.elapsed()).max(SHORTEST_LIMIT);
-            run(checks(&deployment), limit).await
+            let alarms = Alarms::of(&deployment);
+            run(checks(&deployment, &alarms), limit).await
         }
         Err(problem) => vec![Finding::new(
             "stack",
@@ -34,9 +36,9 @@ pub async fn examine(deployment: impl Future<Output = Result<Deployment>>) -> (V
     report(&findings)
 }
 
-fn checks(deployment: &Deployment) -> Vec<Check<'_>> {
+fn checks<'a>(deployment: &'a Deployment, alarms: &'a Alarms<'a>) -> Vec<Check<'a>> {
     let mut checks = settings(deployment);
-    checks.extend(health(deployment));
+    checks.extend(health(deployment, alarms));
     checks
 }
 
@@ -71,7 +73,7 @@ fn settings(deployment: &Deployment) -> Vec<Check<'_>> {
 }
 
 /// The checks of how the deployment is doing.
-fn health(deployment: &Deployment) -> Vec<Check<'_>> {
+fn health<'a>(deployment: &'a Deployment, alarms: &'a Alarms<'a>) -> Vec<Check<'a>> {
     let gateway_url = deployment.parameter("TopGatewayUrl");
     vec![
         Check::new(
@@ -86,7 +88,7 @@ fn health(deployment: &Deployment) -> Vec<Check<'_>> {
             "check TopGatewayUrl and the network between here and TOP; the functions may reach TOP nevertheless",
             async move { Ok(gateway(gateway_url).await?) },
         ),
-        Check::new("alarms", "CloudWatch", "deploy template.yaml again", alarms::all_exist(deployment)),
+        Check::new("alarms", "CloudWatch", "deploy template.yaml again", alarms.all_exist()),
         Check::new(
             "alarm subscribers",
             "SNS",
@@ -97,7 +99,7 @@ fn health(deployment: &Deployment) -> Vec<Check<'_>> {
             "firing alarms",
             "CloudWatch",
             "follow the alarm's section in docs/operations.md",
-            alarms::none_firing(deployment),
+            alarms.none_firing(),
         ),
         Check::new(
             "dead letters",

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, anyhow};
 use aws_config::SdkConfig;
-use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 use aws_sdk_cloudformation::types::Stack;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -14,12 +13,12 @@ use tokio::time::Instant;
 use crate::args::Global;
 use crate::concurrency;
 use crate::findings::{Check, Finding, Found, Problem, SHORTEST_LIMIT, TIME_LIMIT, report, run, within};
-use crate::{aws, doctor};
+use crate::{aws, deployment, doctor};
 
 /// The states of a stack that can only be deleted. What it left behind blocks the next deployment.
 const ONLY_DELETABLE: [&str; 4] = ["CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"];
 
-/// What is to be deployed: the stack's name, and the parameters that differ from their defaults.
+/// The planned deployment: the stack's name, and the parameters that differ from their defaults.
 struct Plan<'a> {
     sdk: &'a SdkConfig,
     stack: &'a str,
@@ -47,7 +46,7 @@ pub async fn examine(global: &Global, parameters: &BTreeMap<String, String>) -> 
         Finding::new("stack name", names::of_stack(plan.stack), "pass a shorter or simpler name with --stack"),
     ];
     let limit = || TIME_LIMIT.saturating_sub(started.elapsed()).max(SHORTEST_LIMIT);
-    let (found, stack) = match within(limit(), "CloudFormation", described(&plan)).await {
+    let (found, stack) = match within(limit(), "CloudFormation", deployment::stack(plan.sdk, plan.stack)).await {
         Ok(stack) => (usable(&plan, stack.as_ref()), stack),
         Err(problem) => (Err(problem), None),
     };
@@ -72,17 +71,6 @@ async fn caller(global: &Global) -> Result<(SdkConfig, String)> {
     let arn = identity.arn().unwrap_or_default();
     let found = format!("account {account}, region {}, as {arn}", aws::region(&sdk)?);
     Ok((sdk, found))
-}
-
-/// The stack if there is one.
-async fn described(plan: &Plan<'_>) -> Result<Option<Stack>> {
-    let client = aws_sdk_cloudformation::Client::new(plan.sdk);
-    match client.describe_stacks().stack_name(plan.stack).send().await {
-        Ok(described) => Ok(described.stacks.unwrap_or_default().into_iter().next()),
-        // CloudFormation has no error code for a missing stack.
-        Err(error) if error.message().is_some_and(|message| message.contains("does not exist")) => Ok(None),
-        Err(error) => Err(anyhow!("CloudFormation: {}", relay_runtime::aws::cause(&error))),
-    }
 }
 
 fn status(stack: &Stack) -> &str {
