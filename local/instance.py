@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 from samcli.yamlhelper import yaml_dump, yaml_parse
@@ -165,10 +166,12 @@ class Instance:
     def deploy(self) -> Connection:
         """Deploys template.yaml with the latest binaries, and stores the functions' secrets."""
         settings = self.settings
-        template = self._staged_template()
+        template, folder = self._built_template()
+        staged = folder / "ministack.yaml"
+        staged.write_text(yaml_dump(emulator.adapted(template)))
         steps.run(
             "Deploy template.yaml with `sam deploy`",
-            _sam_deploy(template, settings),
+            _sam_deploy(staged, settings),
             f"{self.name}-sam-deploy.log",
             env={
                 **os.environ,
@@ -182,7 +185,7 @@ class Instance:
         )
         local = aws.LocalAws(settings.endpoint)
         outputs = local.stack_outputs(STACK_NAME)
-        emulator.complete(local.client("apigateway"), outputs["ApiId"], _STAGE, yaml_parse(TEMPLATE.read_text()))
+        emulator.complete(local.client("apigateway"), outputs["ApiId"], _STAGE, template)
         _put_secrets(local, outputs, settings)
         _subscribe_to_alarms(local, outputs)
         return _connection(outputs, settings)
@@ -217,7 +220,7 @@ class Instance:
             SIMULATOR,
             [BINARIES / SIMULATOR, "--listen", f"{_bind_address()}:{settings.top_port}"],
             {
-                **_plain_env(),
+                **plain_env(),
                 "TOP_APP_KEY": settings.top_app_key,
                 "TOP_APP_SECRET": settings.top_app_secret,
                 "TOP_SESSION": settings.top_session,
@@ -245,16 +248,13 @@ class Instance:
         if not self._processes.alive(name):
             raise steps.StepFailed(f"{name} exited right after its start; see its log: {log}")
 
-    def _staged_template(self) -> Path:
-        """Writes the template to deploy: what `sam build` wrote, or the same with links to the local binaries.
+    def _built_template(self) -> tuple[dict[str, Any], Path]:
+        """The template that `sam build` wrote, or the same with links to the local binaries; and its folder.
 
-        The latter uses a separate folder, so the release artifacts of `sam build` in .aws-sam stay unchanged.
+        The latter has a separate folder, so the release artifacts of `sam build` in .aws-sam stay unchanged.
         """
         if self._built is not None:
-            staged = self._built / "ministack.yaml"
-            template = yaml_parse((self._built / "template.yaml").read_text())
-            staged.write_text(yaml_dump(emulator.adapted(template)))
-            return staged
+            return yaml_parse((self._built / "template.yaml").read_text()), self._built
         deploy = self._directory / "deploy"
         deploy.mkdir(exist_ok=True)
         for function in FUNCTIONS:
@@ -265,9 +265,7 @@ class Instance:
         template = yaml_parse(TEMPLATE.read_text())
         for name in map(logical_id, FUNCTIONS):
             template["Resources"][name]["Properties"]["CodeUri"] = name
-        staged = deploy / "template.yaml"
-        staged.write_text(yaml_dump(emulator.adapted(template)))
-        return staged
+        return template, deploy
 
 
 def ministack_environment(port: int, scratch: Path, bind: str = "127.0.0.1") -> dict[str, str]:
@@ -276,7 +274,7 @@ def ministack_environment(port: int, scratch: Path, bind: str = "127.0.0.1") -> 
     The functions inherit it, so it contains only those user variables that programs need.
     """
     return {
-        **_plain_env(),
+        **plain_env(),
         **aws.settings(f"http://localhost:{port}"),
         "GATEWAY_PORT": str(port),
         "BIND_HOST": bind,
@@ -294,7 +292,8 @@ def _bind_address() -> str:
     return os.environ.get("MINISTACK_BIND") or "127.0.0.1"
 
 
-def _plain_env() -> dict[str, str]:
+def plain_env() -> dict[str, str]:
+    """The user variables that programs need."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ import requests
 
 import ports
 import tools
-from instance import ministack_environment
+from instance import ministack_environment, plain_env
 from layout import TARGET, TEMPLATE
 from processes import Processes
 from replaying import Emulator, table_of
@@ -50,8 +49,7 @@ def _start_ministack(processes: Processes, folder: Path, port: int) -> str:
 def _start_moto(processes: Processes, folder: Path, port: int) -> str:
     """Starts moto's server; returns the page that tells when it is ready."""
     command = [_MOTO_PYTHON, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    processes.start("moto", command, environment, folder / "moto.log")
+    processes.start("moto", command, plain_env(), folder / "moto.log")
     return "moto-api/data.json"
 
 

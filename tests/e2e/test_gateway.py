@@ -34,17 +34,12 @@ _GET_TIMEOUT_SECONDS = 10
 
 
 def test_body_that_is_not_utf8_is_refused_and_kept_byte_for_byte(stage: Stage) -> None:
-    connection = stage.relay.connection
     # Three ids, which become the same one where a gateway replaces bytes that are not UTF-8.
     for prefix in ("订单", "票号", "船票"):
         body = json.dumps(partners.tsy_issued(f"{prefix}B"), ensure_ascii=False).encode("gbk")
         answer = stage.relay.push_tsy(body)
         assert (answer.status_code, answer.json()["code"]) == (400, "400"), answer.text
-        found = stage.relay.aws.client("dynamodb").query(
-            TableName=connection.table,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": "quarantine#tsy"}},
-        )["Items"]
+        found = stage.relay.aws.records(stage.relay.connection.table, "quarantine#tsy")
         assert body in [bytes(item["body"]["B"]) for item in found]
 
 

@@ -160,7 +160,7 @@ def sam(reachable: Connection, tmp_path: Path) -> list[str | Path]:
             variables["TOP_GATEWAY_URL"] = reachable.top_url.replace("http://localhost", host)
     variables_file = tmp_path / "env.json"
     variables_file.write_text(json.dumps(usual))
-    template = STACKS / "sam" / "deploy" / "template.yaml"
+    template = STACKS / "sam" / "deploy" / "ministack.yaml"
     return [
         "--template-file",
         template,
@@ -201,15 +201,7 @@ def test_sam_local_serves_the_api(sam: list[str | Path], reachable: Connection, 
         body = json.dumps(partners.tsy_issued("订单B"), ensure_ascii=False).encode("gbk")
         answer = requests.post(url, data=body, timeout=_INVOKE_SECONDS)
         assert (answer.status_code, answer.json()["code"]) == (400, "400"), answer.text
-        kept = (
-            LocalAws(reachable.aws_endpoint_url)
-            .client("dynamodb")
-            .query(
-                TableName=reachable.table,
-                KeyConditionExpression="pk = :pk",
-                ExpressionAttributeValues={":pk": {"S": "quarantine#tsy"}},
-            )["Items"]
-        )
+        kept = LocalAws(reachable.aws_endpoint_url).records(reachable.table, "quarantine#tsy")
         assert body in [bytes(item["body"]["B"]) for item in kept]
 
 

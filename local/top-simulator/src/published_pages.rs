@@ -25,14 +25,13 @@ fn kind_name(kind: &Kind) -> &'static str {
 
 /// The differences between a published table and the simulator's, as field and what differs.
 fn compare(published: &[Value], fields: &[Field], path: &str, found: &mut Vec<(String, &'static str)>) {
-    let names = |name: &Value| name["name"].as_str().unwrap().to_owned();
     for field in fields {
         if !published.iter().any(|page| page["name"] == field.name) {
             found.push((format!("{path}{}", field.name), "not on the page"));
         }
     }
     for page in published {
-        let name = format!("{path}{}", names(page));
+        let name = format!("{path}{}", page["name"].as_str().unwrap());
         let Some(field) = fields.iter().find(|field| page["name"] == field.name) else {
             found.push((name, "missing"));
             continue;
@@ -51,16 +50,7 @@ fn compare(published: &[Value], fields: &[Field], path: &str, found: &mut Vec<(S
             found.push((name.clone(), "type"));
         }
         if let (Some(members), Kind::Object(fields) | Kind::Objects(fields)) = (members, &field.kind) {
-            compare(
-                members,
-                fields,
-                &if path.is_empty() && !matches!(field.kind, Kind::Objects(_)) {
-                    String::new()
-                } else {
-                    format!("{name}.")
-                },
-                found,
-            );
+            compare(members, fields, &format!("{name}."), found);
         }
     }
 }
