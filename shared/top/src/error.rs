@@ -65,7 +65,7 @@ enum Fault {
 }
 
 /// The codes whose sub-code does not matter. Source: TOP's page of error codes, <https://open.taobao.com/doc.htm?docId=102707>,
-/// unless a row says otherwise.
+/// unless a row names another source.
 const CODES: [(&[i64], Fault); 5] = [
     // Rate limits.
     (&[4, 5, 6, 7, 8], Fault::Limit),
