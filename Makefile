@@ -169,7 +169,7 @@ mutations: ## check that the simulation catches each deliberate bug in a copy of
 mutants: $(CARGO_MUTANTS)/bin/cargo-mutants ## change one place of a file at a time, and check that a test fails (FILE=shared/decide/src/facts.rs)
 	$(if $(FILE),,$(error no file given; run make mutants FILE=shared/decide/src/facts.rs))
 	mkdir -p $(MUTANTS)
-	PATH="$(CARGO_MUTANTS)/bin:$$PATH" CARGO_TARGET_DIR=$(MUTANTS)/build BOLERO_RANDOM_SEED=1 cargo mutants --file '$(FILE)' --output $(MUTANTS) \
+	PATH="$(CARGO_MUTANTS)/bin:$$PATH" CARGO_TARGET_DIR=$(MUTANTS)/build BOLERO_RANDOM_SEED=1 cargo mutants --workspace --file '$(FILE)' --output $(MUTANTS) \
 	  --baseline skip --timeout 300 --build-timeout 900 $(MUTANTS_FLAGS) $(if $(shell cargo nextest --version 2>/dev/null),--test-tool nextest,-- -- --test-threads=1)
 
 $(CARGO_MUTANTS)/bin/cargo-mutants:

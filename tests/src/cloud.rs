@@ -1,5 +1,6 @@
 //! The services behind every HTTP request. They perform the request, record it, and fail on demand.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -116,6 +117,19 @@ impl Cloud {
     /// Returns the requests sent since the last call.
     pub fn take_sent(&self) -> Vec<Sent> {
         std::mem::take(&mut self.sent.lock().unwrap())
+    }
+
+    /// The visibility time-outs that were set, in seconds, by receipt handle.
+    pub fn visibility_timeouts(&self) -> HashMap<String, u64> {
+        let sent = self.sent.lock().unwrap();
+        let changes = sent.iter().filter(|sent| sent.operation == "ChangeMessageVisibilityBatch");
+        let bodies = changes.filter_map(|sent| serde_json::from_str::<Value>(&sent.body).ok());
+        let entries = bodies.flat_map(|body| body["Entries"].as_array().cloned().unwrap_or_default());
+        entries
+            .filter_map(|entry| {
+                Some((entry["ReceiptHandle"].as_str()?.to_owned(), entry["VisibilityTimeout"].as_u64()?))
+            })
+            .collect()
     }
 
     /// Every change of the table since its stream was enabled, in the form that Lambda passes to functions.
@@ -337,9 +351,21 @@ impl HttpConnector for AwsConnector {
         let fault = self.cloud.note(sent);
         answer(fault, || match service {
             "dynamodb" => HttpConnectorFuture::ready(Ok(self.cloud.dynamodb(&operation, &body))),
+            // Messages come at once, so tests need not wait.
+            "sqs" if body.contains("DelaySeconds") => self.others.call(without_delays(request, &body)),
             _ => self.others.call(request),
         })
     }
+}
+
+/// A request of SQS without its messages' delays.
+fn without_delays(mut request: HttpRequest, body: &str) -> HttpRequest {
+    let mut body: Value = serde_json::from_str(body).expect("a valid SDK request");
+    for entry in body["Entries"].as_array_mut().into_iter().flatten() {
+        entry.as_object_mut().expect("an entry").remove("DelaySeconds");
+    }
+    *request.body_mut() = body.to_string().into();
+    request
 }
 
 #[derive(Debug)]

@@ -1,6 +1,9 @@
 //! The whole relay in one process: every handler, wired as in the template.
 
+mod polling;
 mod requests;
+
+use self::polling::Postponed;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -30,6 +33,7 @@ use relay_runtime::queue::batch::{BatchRunner, Invocation};
 use relay_runtime::secret::CachedSecret;
 use relay_runtime::xray::Daemon;
 use relay_sender::Sender;
+use relay_sender::breaker::Breakers;
 use relay_store::Store;
 use relay_store::index::{ATTENTION, ATTENTION_PROJECTS, UNFINISHED, UNFINISHED_PROJECTS};
 use relay_submit_call::SubmitCall;
@@ -120,6 +124,8 @@ pub struct Relay {
     invocations: AtomicU64,
     /// Bodies of all messages received so far, to check what must not be in them.
     pub messages: Mutex<Vec<String>>,
+    /// Messages that [`Relay::poll_in_time`] holds until they are due.
+    postponed: Mutex<Vec<Postponed>>,
 }
 
 /// The functions' SDK configuration, with this HTTP client.
@@ -230,7 +236,7 @@ impl Relay {
             clock: shared_clock.clone(),
             random: random.clone(),
             traces: Daemon::default(),
-            banned_until: AtomicI64::new(0),
+            breakers: Breakers::new(kind, store.clone(), shared_clock.clone()),
         };
         let relay = Self {
             receivers: NotificationKind::ALL.map(receiver).into(),
@@ -270,6 +276,7 @@ impl Relay {
             queues,
             invocations: AtomicU64::new(0),
             messages: Mutex::default(),
+            postponed: Mutex::default(),
         };
         relay.cloud.take_sent();
         relay
@@ -286,7 +293,7 @@ impl Relay {
         self.messages.lock().unwrap().clear();
         self.clock.0.store(START, Ordering::Relaxed);
         for sender in &self.senders {
-            sender.banned_until.store(0, Ordering::Relaxed);
+            sender.breakers.forget().await;
         }
     }
 
@@ -325,105 +332,6 @@ impl Relay {
     pub async fn put_secret(&self, id: &str, value: &Value) {
         let secrets = aws_sdk_secretsmanager::Client::new(&self.sdk);
         secrets.put_secret_value().secret_id(id).secret_string(value.to_string()).send().await.unwrap();
-    }
-
-    /// Receives up to ten messages from a queue.
-    pub async fn receive(&self, queue: &str) -> Vec<Message> {
-        let received = self
-            .sqs
-            .receive_message()
-            .queue_url(self.queue_url(queue))
-            .max_number_of_messages(10)
-            .visibility_timeout(180)
-            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
-            .send()
-            .await
-            .unwrap();
-        let messages = received.messages.unwrap_or_default();
-        self.messages.lock().unwrap().extend(messages.iter().filter_map(|message| message.body.clone()));
-        messages
-    }
-
-    /// Builds a Lambda event of these messages, with 30 s to its deadline.
-    pub fn event(&self, messages: &[Message]) -> LambdaEvent<SqsEvent> {
-        let record = |message: &Message| {
-            json!({
-                "messageId": message.message_id,
-                "receiptHandle": message.receipt_handle,
-                "body": message.body,
-                "attributes": {"ApproximateReceiveCount": message.attributes.as_ref()
-                    .and_then(|attributes| attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount)).map_or("1", String::as_str)},
-                "messageAttributes": {},
-                "eventSource": "aws:sqs",
-            })
-        };
-        let records: Vec<_> = messages.iter().map(record).collect();
-        let mut context = Context::default();
-        context.request_id = format!("invocation-{}", self.invocations.fetch_add(1, Ordering::Relaxed));
-        context.deadline = u64::try_from(self.clock.now().plus(Duration::from_secs(30)).0).unwrap();
-        LambdaEvent::new(serde_json::from_value(json!({"Records": records})).unwrap(), context)
-    }
-
-    /// The batch runner of a queue.
-    pub fn runner(&self, queue: &str) -> BatchRunner {
-        let queue = Queue::new(self.sqs.clone(), self.queue_url(queue).to_owned());
-        BatchRunner::new(queue, self.clock.clone(), counted_random())
-    }
-
-    /// Runs the function behind a queue on a batch.
-    pub async fn invoke(&self, queue: &str, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
-        let runner = self.runner(queue);
-        match queue.parse::<CallKind>().ok() {
-            None => self.dispatch.handle(&runner, event).await,
-            Some(kind) => {
-                let sender = self.senders.iter().find(|sender| sender.kind == kind).unwrap();
-                sender.handle(&runner, event).await
-            }
-        }
-    }
-
-    /// Polls a queue once, as Lambda does, and returns the numbers of received and failed messages.
-    ///
-    /// Messages that the function does not report as failed are deleted. Failed messages become visible at once, so
-    /// tests need not wait.
-    pub async fn poll(&self, queue: &str) -> (usize, usize) {
-        let messages = self.receive(queue).await;
-        if messages.is_empty() {
-            return (0, 0);
-        }
-        let response = self.invoke(queue, self.event(&messages)).await;
-        let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
-        for message in &messages {
-            let handle = message.receipt_handle.clone().unwrap();
-            if message.message_id.as_ref().is_some_and(|id| failed.contains(id)) {
-                let change = self.sqs.change_message_visibility().queue_url(self.queue_url(queue));
-                change.receipt_handle(handle).visibility_timeout(0).send().await.unwrap();
-            } else {
-                let delete = self.sqs.delete_message().queue_url(self.queue_url(queue));
-                delete.receipt_handle(handle).send().await.unwrap();
-            }
-        }
-        (messages.len(), failed.len())
-    }
-
-    /// Polls all queues until they are empty. Advances the clock by 20 s whenever a message failed.
-    pub async fn run_until_idle(&self) {
-        let names: Vec<_> = self.queues.iter().map(|(name, _)| *name).collect();
-        for _ in 0..200 {
-            let (mut received, mut failed) = (0, 0);
-            for name in &names {
-                let (came, again) = self.poll(name).await;
-                received += came;
-                failed += again;
-            }
-            if received == 0 {
-                return;
-            }
-            if failed > 0 {
-                self.clock.advance(Duration::from_secs(20));
-            }
-        }
-        panic!("the queues did not become empty");
     }
 }
 

@@ -1,14 +1,14 @@
 //! Sends a call: claims the record's target, sends it to TOP, records the outcome. This takes two requests to DynamoDB
-//! and one to TOP.
+//! and one to TOP, and a read of the call's breaker at most every five seconds.
 //!
 //! If the sender stops in between, the record stays claimed. After the lease expires, the call's resend policy decides.
 
+pub mod breaker;
 pub mod config;
 
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
@@ -27,11 +27,14 @@ use relay_top::error::{Ban, ErrorClass, ErrorClasses};
 use relay_top::form;
 use relay_top::response::{self, Outcome};
 use relay_top::sign::SignMethod;
+use relay_types::account::DEFAULT_ACCOUNT;
+use relay_types::breaker::Cause;
 use relay_types::call::{CallKind, CallRequest, Lane, Resend};
 use relay_types::failure::Failure;
 use relay_types::record::{Attempted, OrderRecord, RecordKey};
-use relay_types::time::{EpochMillis, SharedClock, SharedRandom, SystemClock, system_random};
+use relay_types::time::{SharedClock, SharedRandom, SystemClock, system_random};
 
+use crate::breaker::{Breakers, Pass};
 use crate::config::CallConfig;
 
 /// Clock skew that a lease allows for, added to the end of its owner's invocation.
@@ -67,9 +70,8 @@ pub struct Sender {
     pub random: SharedRandom,
     /// Receives reports of requests to TOP, for their traces.
     pub traces: xray::Daemon,
-    /// The end of TOP's ban of this call in milliseconds, as far as this process knows. Sending during a ban prolongs
-    /// it.
-    pub banned_until: AtomicI64,
+    /// Holds calls back while TOP refuses them all. Sending during a ban prolongs it.
+    pub breakers: Breakers,
 }
 
 impl fmt::Debug for Sender {
@@ -88,9 +90,11 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
     let connections = aws.http.for_top();
     let (clock, random): (SharedClock, SharedRandom) = (Arc::new(SystemClock), system_random());
     let settings = Settings { failed_code: None, retention: config.table.retention };
+    let store = Store::open(&aws, config.table);
+    let breakers = Breakers::new(kind, store.clone(), clock.clone());
     let sender = Sender {
         kind,
-        store: Store::open(&aws, config.table),
+        store,
         notifications: Queue::open(&aws, config.notifications_queue_url),
         settings,
         credentials: CachedSecret::new(aws.secrets(), config.top_secret_id, clock.clone()),
@@ -101,7 +105,7 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
         clock: clock.clone(),
         random: random.clone(),
         traces: xray::Daemon::of(&environment),
-        banned_until: AtomicI64::new(0),
+        breakers,
     };
     let runner = BatchRunner::new(Queue::open(&aws, config.queue_url), clock, random);
     // No connection to SQS in advance: the queue is used only after a failure.
@@ -113,6 +117,7 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
 /// One attempt of a call.
 #[derive(Clone, Copy)]
 struct Attempt<'a> {
+    pass: &'a Pass,
     lane: &'a Lane,
     request: &'a CallRequest,
     invocation: &'a Invocation,
@@ -126,41 +131,51 @@ impl Sender {
         runner.run(event.payload, &invocation, |message| self.deliver(message, &invocation)).await
     }
 
-    /// Handles one message: sends its record's target if it is due and no other sender has claimed it.
+    /// Handles one message: sends its record's target if it is due, nothing holds it back, and no other sender has
+    /// claimed it.
     pub async fn deliver(&self, message: Message<RecordKey>, invocation: &Invocation) -> Handled {
-        let key = message.key;
+        let key = &message.key;
         let retry = || Handled::Failed(backoff::pause(message.receive_count, (self.random)()));
-        if let Some(left) = self.ban_left() {
-            tracing::info!(record = %key, seconds = left.as_secs(), "call postponed: TOP has banned it");
-            return Handled::Again(backoff::at_least(left, (self.random)()));
-        }
+        let failed = |error: StoreError, what| {
+            tracing::error!(record = %key, %error, "{what}");
+            retry()
+        };
         // Before the claim: a call that cannot be sent must not be claimed.
+        let pass = match self.breakers.ask(DEFAULT_ACCOUNT, &self.random).await {
+            Ok(Pass::Held(breaker, pause)) => {
+                let (cause, until) = (breaker.cause.as_ref(), breaker.until);
+                tracing::info!(record = %key, cause, %until, "call held back");
+                return Handled::Again(pause);
+            }
+            Ok(pass) => pass,
+            Err(error) => return failed(error, "breaker not read"),
+        };
         let credentials = match self.credentials.get().await {
             Ok(credentials) => credentials,
             Err(error) => {
                 tracing::error!(record = %key, %error, configuration_fault = true, "call not sent: no credentials");
-                return retry();
+                self.breakers.trip(DEFAULT_ACCOUNT, &Failure::of(error.to_string()), None).await;
+                let pause = breaker::pause(Cause::ConfigurationFault, breaker::TRIAL_EVERY, (self.random)());
+                return Handled::Again(pause);
             }
         };
         // Unique to this claim: two messages of a batch may carry the same key.
         let owner = format!("{}/{}/{:016x}", invocation.request_id, message.id, (self.random)());
         let now = self.clock.now();
         let lease_until = now.plus(now.until(invocation.deadline) + SKEW);
-        match self.store.claim(&key, self.kind, (&owner, lease_until), now).await {
+        let claim = self.store.claim(key, self.kind, (&owner, lease_until), now).await;
+        if let (Pass::Trial(token), Ok(Claim::Refused(_)) | Err(_)) = (&pass, &claim) {
+            self.breakers.give_back(DEFAULT_ACCOUNT, token).await;
+        }
+        match claim {
             Ok(Claim::Claimed(record)) => {
-                self.send(&record, credentials, invocation, message.trace_header.as_deref()).await
+                self.send(&record, credentials, &pass, invocation, message.trace_header.as_deref()).await
             }
             Ok(Claim::Refused(record)) => match self.not_claimed(record.as_deref(), message.receive_count).await {
                 Ok(handled) => handled,
-                Err(error) => {
-                    tracing::error!(record = %key, %error, "abandoned call not handed over to dispatch");
-                    retry()
-                }
+                Err(error) => failed(error, "abandoned call not handed over to dispatch"),
             },
-            Err(error) => {
-                tracing::error!(record = %key, %error, "call not claimed");
-                retry()
-            }
+            Err(error) => failed(error, "call not claimed"),
         }
     }
 
@@ -203,20 +218,22 @@ impl Sender {
         &self,
         record: &OrderRecord,
         credentials: Credentials,
+        pass: &Pass,
         invocation: &Invocation,
         trace_header: Option<&str>,
     ) -> Handled {
         let Some(target) = &record.target else { return Handled::Done };
         let lane = target.lane();
-        let outcome = match self.request(record).await {
+        let (outcome, is_sent) = match self.request(record).await {
             Ok(request) => {
-                let attempt = Attempt { lane: &lane, request: &request, invocation, trace_header };
-                self.attempt(attempt, credentials).await
+                let attempt = Attempt { pass, lane: &lane, request: &request, invocation, trace_header };
+                (self.attempt(attempt, credentials).await, true)
             }
-            Err((class, problem)) => Outcome::Failed(class, Failure::of(problem)),
+            Err((class, problem)) => (Outcome::Failed(class, Failure::of(problem)), false),
         };
         let is_configuration_fault = matches!(outcome, Outcome::Failed(ErrorClass::ConfigurationFault, _));
-        let attempted = self.attempted(outcome, record);
+        let held = if is_sent { self.tell_breaker(&outcome, record, pass).await } else { None };
+        let attempted = self.attempted(outcome, record, held);
         self.log(&lane, record, &attempted, is_configuration_fault);
         match self.finish(record, &attempted, trace_header).await {
             Err(error) => {
@@ -231,11 +248,46 @@ impl Sender {
             Ok(true) => match &attempted {
                 Attempted::NotExecuted(due, _) | Attempted::Resend(due, _) => {
                     let pause = self.clock.now().until(*due);
-                    // Waiting for the end of a ban is not a failure.
-                    if self.ban_left().is_some() { Handled::Again(pause) } else { Handled::Failed(pause) }
+                    // A call that is held back has not failed.
+                    if held.is_some() { Handled::Again(pause) } else { Handled::Failed(pause) }
                 }
                 _ => Handled::Done,
             },
+        }
+    }
+
+    /// Trips or resets the breaker according to TOP's answer. Returns why and how long the calls are held back, if
+    /// they are.
+    async fn tell_breaker(&self, outcome: &Outcome, record: &OrderRecord, pass: &Pass) -> Option<(Cause, Duration)> {
+        let now = self.clock.now();
+        match outcome {
+            Outcome::Failed(ErrorClass::NotExecuted { ban: Some(ban) }, failure) => {
+                let ends = match ban {
+                    Ban::For(duration) => now.plus(*duration),
+                    Ban::UntilMidnight => now.next_china_midnight(),
+                };
+                self.breakers.trip(DEFAULT_ACCOUNT, failure, Some(ends)).await;
+                Some((Cause::Limit, now.until(ends)))
+            }
+            Outcome::Failed(ErrorClass::ConfigurationFault, failure) => {
+                let before = record.target.as_ref().and_then(|target| target.failure.as_ref());
+                let is_repeated =
+                    before.is_some_and(|before| (before.code, &before.sub_code) == (failure.code, &failure.sub_code));
+                // The breaker was reset since this call failed in the same way, so other calls succeed: its own order
+                // is at fault, and must not hold back the others again.
+                if *pass == Pass::Free && is_repeated {
+                    return None;
+                }
+                self.breakers.trip(DEFAULT_ACCOUNT, failure, None).await;
+                Some((Cause::ConfigurationFault, breaker::TRIAL_EVERY))
+            }
+            Outcome::Succeeded(_) | Outcome::Failed(ErrorClass::Rejected, _) => {
+                if let Pass::Trial(token) = pass {
+                    self.breakers.reset(DEFAULT_ACCOUNT, token).await;
+                }
+                None
+            }
+            Outcome::Failed(..) => None,
         }
     }
 
@@ -307,12 +359,16 @@ impl Sender {
     }
 
     async fn exchange(&self, attempt: Attempt<'_>, credentials: &Credentials) -> Outcome {
-        let Attempt { lane, request, invocation, trace_header } = attempt;
+        let Attempt { pass, lane, request, invocation, trace_header } = attempt;
         let not_executed = ErrorClass::NotExecuted { ban: None };
-        // Another message of the batch may have met a ban while this one was claimed.
-        if let Some(left) = self.ban_left() {
-            let ban = Some(Ban::For(left));
-            return Outcome::Failed(ErrorClass::NotExecuted { ban }, Failure::of("not sent: TOP has banned this call"));
+        // Another sender may have met a ban while this call was claimed.
+        match self.breakers.recheck(DEFAULT_ACCOUNT, pass).await {
+            Ok(None) => {}
+            Ok(Some(breaker)) => {
+                let problem = format!("not sent: calls are held back until {}", breaker.until);
+                return Outcome::Failed(not_executed, Failure::of(problem));
+            }
+            Err(error) => return Outcome::Failed(not_executed, Failure::of(error.to_string())),
         }
         let now = self.clock.now();
         let timeout = now.until(invocation.deadline).saturating_sub(TIME_TO_FINISH).min(self.top_timeout);
@@ -340,8 +396,9 @@ impl Sender {
         }
     }
 
-    /// Converts TOP's outcome into the attempt's outcome for the record, with the time of the next attempt.
-    fn attempted(&self, outcome: Outcome, record: &OrderRecord) -> Attempted {
+    /// Converts TOP's outcome into the attempt's outcome for the record, with the time of the next attempt. `held` is why
+    /// and how long the breaker holds the calls back: the breaker knows until when, so the record only waits until it asks again.
+    fn attempted(&self, outcome: Outcome, record: &OrderRecord, held: Option<(Cause, Duration)>) -> Attempted {
         let now = self.clock.now();
         let next_try = || now.plus(backoff::pause(record.attempt, (self.random)()));
         let (class, failure) = match outcome {
@@ -349,30 +406,18 @@ impl Sender {
             Outcome::Failed(class, failure) => (class, failure),
         };
         let resend = record.target.as_ref().map(|target| target.resend);
-        match class {
-            ErrorClass::Rejected => Attempted::Refused(failure),
-            ErrorClass::NotExecuted { ban: Some(ban) } => {
-                let ends = match ban {
-                    Ban::For(duration) => now.plus(duration),
-                    Ban::UntilMidnight => now.next_china_midnight(),
-                };
-                self.banned_until.fetch_max(ends.0, Ordering::Relaxed);
-                Attempted::NotExecuted(now.plus(backoff::at_least(now.until(ends), (self.random)())), failure)
+        match (class, held) {
+            (ErrorClass::Rejected, _) => Attempted::Refused(failure),
+            (ErrorClass::NotExecuted { .. } | ErrorClass::ConfigurationFault, Some((cause, left))) => {
+                Attempted::NotExecuted(now.plus(breaker::pause(cause, left, (self.random)())), failure)
             }
-            ErrorClass::NotExecuted { ban: None } => Attempted::NotExecuted(next_try(), failure),
-            ErrorClass::ConfigurationFault => {
+            (ErrorClass::NotExecuted { .. }, None) => Attempted::NotExecuted(next_try(), failure),
+            (ErrorClass::ConfigurationFault, None) => {
                 Attempted::NotExecuted(now.plus(backoff::at_least(backoff::SLOW_PACE, (self.random)())), failure)
             }
-            ErrorClass::Ambiguous if resend == Some(Resend::Again) => Attempted::Resend(next_try(), failure),
-            ErrorClass::Ambiguous | ErrorClass::AmbiguousForGood => Attempted::Unknown(failure),
+            (ErrorClass::Ambiguous, _) if resend == Some(Resend::Again) => Attempted::Resend(next_try(), failure),
+            (ErrorClass::Ambiguous | ErrorClass::AmbiguousForGood, _) => Attempted::Unknown(failure),
         }
-    }
-
-    /// The rest of TOP's ban of this call, as far as this process knows.
-    fn ban_left(&self) -> Option<Duration> {
-        let banned_until = EpochMillis(self.banned_until.load(Ordering::Relaxed));
-        let now = self.clock.now();
-        (banned_until > now).then(|| now.until(banned_until))
     }
 
     /// Logs one line per attempt. TOP's message may quote the request, so it is kept in the record only.

@@ -20,7 +20,7 @@ use relay_types::record::{RecordKey, next_look};
 use relay_types::time::EpochMillis;
 use serde::{Deserialize, Serialize};
 
-use crate::{Item, Store, StoreError, n, read, s, written};
+use crate::{Item, Store, StoreError, entries, n, s, written};
 
 /// The index of unfinished records: partition `unfinished`, sorted by `look_at`.
 pub const UNFINISHED: &str = "unfinished";
@@ -224,17 +224,6 @@ impl Store {
             .map_err(StoreError::of("Query of the attention list"))?;
         Ok((entries(output.items).collect(), output.last_evaluated_key.is_some()))
     }
-}
-
-fn entries(items: Option<Vec<Item>>) -> impl Iterator<Item = Entry> {
-    items.unwrap_or_default().into_iter().filter_map(|item| match read(item) {
-        Ok(entry) => Some(entry),
-        // An item that was edited manually must not block the others.
-        Err(error) => {
-            tracing::error!(%error, "index entry skipped");
-            None
-        }
-    })
 }
 
 #[cfg(test)]

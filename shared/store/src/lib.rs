@@ -7,9 +7,11 @@
 //! | the owner of a lane: the record that may tell TOP about one thing | `lane#{call}#{business id}` | `owner` |
 //! | a submitted call: a record of the same kind | `submission#{call}#{id}` | `record` |
 //! | an unreadable body | `quarantine#{partner}` | endpoint + digest |
+//! | the circuit breaker of a TOP account and call | `breaker` | `{call}#{account}` |
 //!
 //! Every change of an order is one conditional write of its record, so two runs cannot race between two items.
 
+pub mod breaker;
 pub mod index;
 pub mod item;
 pub mod lane;
@@ -153,6 +155,18 @@ fn read<T: DeserializeOwned>(item: Item) -> Result<T, StoreError> {
     let key = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
     let (pk, sk) = (key("pk"), key("sk"));
     serde_dynamo::from_item(item).map_err(|_| StoreError::Foreign { pk, sk })
+}
+
+/// Reads the items of a page.
+fn entries<T: DeserializeOwned>(items: Option<Vec<Item>>) -> impl Iterator<Item = T> {
+    items.unwrap_or_default().into_iter().filter_map(|item| match read(item) {
+        Ok(entry) => Some(entry),
+        // An item that was edited manually must not block the others.
+        Err(error) => {
+            tracing::error!(%error, "item skipped");
+            None
+        }
+    })
 }
 
 fn attribute<T: Serialize>(value: &T) -> Result<AttributeValue, StoreError> {

@@ -1,7 +1,9 @@
 //! The domain types of the relay: orders, links, notifications, calls, records, and API bodies. No clients, no sockets.
 
+pub mod account;
 pub mod api;
 pub mod attention;
+pub mod breaker;
 pub mod call;
 pub mod digest;
 pub mod error;

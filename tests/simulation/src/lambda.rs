@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use relay_runtime::queue::batch::{BatchRunner, Invocation};
 use relay_runtime::secret::CachedSecret;
 use relay_runtime::xray::Daemon;
 use relay_sender::Sender;
+use relay_sender::breaker::Breakers;
 use relay_store::Store;
 use relay_submit_call::SubmitCall;
 use relay_sweep::{Sweep, Swept};
@@ -212,8 +213,10 @@ impl Instance {
                 Handler::Dispatch(dispatch, BatchRunner::new(queue("notifications"), clock.clone(), random))
             }
             call => {
+                let kind = call.parse().expect("a function of the template");
                 let sender = Sender {
-                    kind: call.parse().expect("a function of the template"),
+                    kind,
+                    breakers: Breakers::new(kind, store.clone(), clock.clone()),
                     store,
                     notifications: queue("notifications"),
                     settings,
@@ -225,7 +228,6 @@ impl Instance {
                     clock: clock.clone(),
                     random: random.clone(),
                     traces: Daemon::default(),
-                    banned_until: AtomicI64::new(0),
                 };
                 Handler::Call(Box::new(sender), BatchRunner::new(queue(call), clock.clone(), random))
             }
@@ -306,6 +308,11 @@ impl Lambda {
                 done = work => Some(done),
             }
         };
+        let problem =
+            if done.is_some() { lock(&self.world.bans).ended(instance.number, self.world.now()) } else { None };
+        if let Some(problem) = problem {
+            self.world.violated(problem);
+        }
         if done.is_some() {
             lock(&self.idle).entry(instance.function).or_default().push(instance);
         }
@@ -424,12 +431,13 @@ impl Lambda {
         let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         for (message, before) in messages.iter().zip(before) {
             if !failed.contains(&message.id.to_string()) {
-                // A function that reports success for a record with work left must have written to that record.
+                // A function that reports success for a record with work left must have written to that record, or sent
+                // the message anew.
                 let is_left = || {
                     let item = table::named_by(&self.world, &message.body);
                     item.is_some_and(|item| table::is_to_be_worked_on(&item, queue))
                 };
-                if before == writes(message) && is_left() {
+                if before == writes(message) && is_left() && !self.world.queues.holds_another(queue, message) {
                     self.world
                         .violated(format!("a message of {queue} was deleted with its work undone: {}", message.body));
                 }

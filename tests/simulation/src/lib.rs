@@ -6,6 +6,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "an error in the simulation itself ends the run")]
 
+mod bans;
 mod callers;
 pub mod coverage;
 mod desire;

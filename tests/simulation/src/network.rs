@@ -15,7 +15,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::gate::{self, GateFault};
 use crate::request::{Request, broken, read, respond, subject};
-use crate::services::{Far, note_ban};
+use crate::services::Far;
 use crate::world::{World, lock};
 
 /// A fault of one request.
@@ -221,14 +221,22 @@ fn call(line: &Arc<Line>, request: Request) -> HttpConnectorFuture {
                 let mut at_gate = AtGate(Some((decision, far)));
                 let (decision, far) = at_gate.decided().await.ok_or_else(broken)?;
                 let sending = Sending::of(&world, instance, &far.request);
+                if decision.is_some() {
+                    lock(&world.bans).excuse(instance);
+                }
                 (sending, meet_at_gate(decision, far, &line).await)
             }
-            (None, sending) => (sending.flatten(), meet(fault, far, &line).await),
+            (None, sending) => {
+                if fault.is_some() {
+                    lock(&world.bans).excuse(instance);
+                }
+                (sending.flatten(), meet(fault, far, &line).await)
+            }
         };
         if let Ok(answer) = &answer {
             world.mark(answer.status().as_u16().to_string().as_str());
             if let Some(sending) = sending {
-                note_ban(&world, instance, name, answer);
+                lock(&world.bans).answered(instance, name, answer, world.now());
                 drop(sending);
             }
         }
@@ -419,9 +427,9 @@ impl Sending {
         if at_once > 1 {
             world.violated(format!("{} was in flight {at_once} times at once", request.name));
         }
-        let banned = lock(&world.bans).get(&(instance, request.name.to_owned())).copied();
-        if banned.is_some_and(|until| until > world.now()) {
-            world.violated(format!("{} was sent during a ban: instance {instance}", request.name));
+        let problem = lock(&world.bans).sent(instance, request.name, world.now());
+        if let Some(problem) = problem {
+            world.violated(problem);
         }
         Self { world: world.clone(), what }
     }

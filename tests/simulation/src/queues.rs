@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use relay_types::time::EpochMillis;
 use tokio::sync::Notify;
@@ -12,9 +13,8 @@ use crate::world::{World, lock};
 
 /// The queues' visibility time-out in milliseconds, the same as in the template.
 const VISIBILITY_MS: i64 = 180_000;
-/// The number of receives before a message moves to the dead-letter queue. Far lower than in the template, so it
-/// happens.
-const MAX_RECEIVES: u32 = 6;
+/// The number of receives before a message moves to the dead-letter queue: the smallest that the template allows.
+const MAX_RECEIVES: u32 = 10;
 
 /// The names of the queues: the last parts of their URLs.
 pub const NAMES: [&str; 4] = ["notifications", "itinerary-postback", "ticket-verify", "ship-notify"];
@@ -63,11 +63,12 @@ impl Queues {
         *numbers
     }
 
-    /// Adds a message to a queue, and returns its id.
-    pub fn send(&self, world: &World, queue: &'static str, body: &str) -> u64 {
+    /// Adds a message to a queue, visible after a delay, and returns its id.
+    pub fn send(&self, world: &World, queue: &'static str, body: &str, delay: Duration) -> u64 {
         let id = self.number();
         let fair = world.weather().is_fair() && !world.faults_are_planned.load(Ordering::Relaxed);
-        let message = Message { id, body: body.to_owned(), fair, received: 0, visible_at: world.now(), receipt: 0 };
+        let visible_at = world.now().plus(delay);
+        let message = Message { id, body: body.to_owned(), fair, received: 0, visible_at, receipt: 0 };
         lock(&self.queues).entry(queue).or_default().messages.push(message);
         self.changed(queue).notify_waiters();
         id
@@ -77,6 +78,13 @@ impl Queues {
     pub fn changed(&self, queue: &'static str) -> &Notify {
         let index = NAMES.iter().position(|name| *name == queue).unwrap_or_default();
         &self.changed[index]
+    }
+
+    /// Whether another message of the queue has this body.
+    pub fn holds_another(&self, queue: &'static str, message: &Message) -> bool {
+        let queues = lock(&self.queues);
+        let messages = queues.get(queue).map(|queue| queue.messages.as_slice()).unwrap_or_default();
+        messages.iter().any(|one| one.id != message.id && one.body == message.body)
     }
 
     /// The time at which the next message is visible, if there is one.
@@ -164,7 +172,7 @@ impl Queues {
         let bodies: Vec<_> =
             lock(&self.queues).entry(queue).or_default().messages.iter().map(|one| one.body.clone()).collect();
         for body in bodies {
-            self.send(world, queue, &body);
+            self.send(world, queue, &body, Duration::ZERO);
         }
     }
 

@@ -79,6 +79,9 @@ impl Far {
             let answer = dynamodb(&world.database, operation, body);
             if answer.0 == 200 {
                 world.wrote(key);
+                if key["pk"]["S"] == "breaker" {
+                    lock(&world.bans).wrote(&world.image(key), world.now());
+                }
                 lock(&world.facts).performed(operation, &request, || world.image(key));
                 if let (Some(stream), Some(before)) = (&mut *lock(&world.stream), before) {
                     stream.push((before, world.image(key)));
@@ -165,22 +168,6 @@ impl Far {
     }
 }
 
-/// Records the end of a ban, if the answer told the instance of one.
-pub fn note_ban(world: &World, instance: u64, name: &str, answer: &HttpResponse) {
-    let text = String::from_utf8_lossy(answer.body().bytes().unwrap_or_default());
-    let now = world.now();
-    let until = match text.split_once("This ban will last for ") {
-        Some((_, rest)) => {
-            let seconds = rest.split(' ').next().and_then(|seconds| seconds.parse::<i64>().ok()).unwrap_or(0);
-            EpochMillis(now.0 + seconds * 1000)
-        }
-        // The instance's clock may be half a minute fast.
-        None if text.contains(crate::top_says::DAY_QUOTA) => EpochMillis(now.next_china_midnight().0 - 31_000),
-        None => return,
-    };
-    lock(&world.bans).insert((instance, name.to_owned()), until);
-}
-
 pub fn secret() -> String {
     let credentials = crate::run::credentials();
     let value =
@@ -194,7 +181,8 @@ pub fn sqs(world: &World, operation: &str, body: &str, refuse: &dyn Fn(usize) ->
     let body: Value = serde_json::from_str(body).expect("a valid SDK request");
     let queue = body["QueueUrl"].as_str().and_then(queues::named).expect("a queue of the relay");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let send = |message: &Value| world.queues.send(world, queue, &text(&message["MessageBody"]));
+    let delay = |message: &Value| Duration::from_secs(message["DelaySeconds"].as_u64().unwrap_or(0));
+    let send = |message: &Value| world.queues.send(world, queue, &text(&message["MessageBody"]), delay(message));
     let answer = match operation {
         "SendMessage" => json!({"MessageId": send(&body).to_string(), "MD5OfMessageBody": ""}),
         "SendMessageBatch" | "ChangeMessageVisibilityBatch" => {

@@ -331,7 +331,7 @@ impl Story {
         let world = self.world();
         world.saw("a message was not a key");
         for queue in crate::queues::NAMES {
-            world.queues.send(world, queue, r#"{"no": "key"}"#);
+            world.queues.send(world, queue, r#"{"no": "key"}"#, std::time::Duration::ZERO);
         }
     }
 

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use top_simulator::Simulator;
 
+use crate::bans::Bans;
 use crate::coverage::Coverage;
 use crate::facts::Facts;
 use crate::gate::Gate;
@@ -86,8 +87,8 @@ pub struct World {
     pub gate: Gate,
     /// How many requests to TOP are in flight, by their content.
     pub sending: Mutex<BTreeMap<String, usize>>,
-    /// The end of each ban, by the instance that was told of it and the API.
-    pub bans: Mutex<BTreeMap<(u64, String), EpochMillis>>,
+    /// TOP's bans.
+    pub bans: Mutex<Bans>,
     /// The facts that reached the table, in its order.
     pub facts: Mutex<Facts>,
     /// Every change of the table. `None`: no one follows the stream.

@@ -164,7 +164,7 @@ async fn message_returned_for_lack_of_time_waits_longer_each_time() {
     let relay = Relay::new().await;
     relay.submit_and_decide("ship-notify", None, &ship_call("38", true)).await;
     let mut messages = relay.receive("ship-notify").await;
-    for (count, least) in [("1", 2), ("5", 32)] {
+    for (count, least) in [("1", 2), ("4", 16)] {
         let name = aws_sdk_sqs::types::MessageSystemAttributeName::ApproximateReceiveCount;
         messages[0].attributes = Some([(name, count.to_owned())].into());
         relay.cloud.take_sent();

@@ -7,6 +7,7 @@
 mod alarms;
 mod answers;
 mod batch;
+mod breakers;
 mod concurrent_links;
 mod connections;
 mod contract;

@@ -35,7 +35,8 @@ async fn planted_values_never_appear_in_the_output() {
     relay.cloud.order(WireFault::Panic, 1, |sent| sent.service == "top");
     relay.top_faults(json!([
         {"fault": "error", "code": 27, "times": 1},
-        {"fault": "error", "code": 50, "sub_code": "isv.invalid-parameter", "sub_msg": "PLANTED-罗大佑", "times": 1},
+        {"fault": "error", "code": 50, "sub_code": "isv.invalid-parameter", "sub_msg": "PLANTED-罗大佑", "times": 1,
+            "method": "taobao.travel.ticket.order.verify"},
         {"fault": "not_json", "times": 1},
         {"fault": "timeout_after_effect", "times": 1},
     ]));

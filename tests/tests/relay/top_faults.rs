@@ -6,7 +6,6 @@ use relay_tests::bodies::{redemption, ship_call};
 use relay_tests::cloud::WireFault;
 use relay_tests::relay::{APP_SECRET, Relay, SESSION, TOP_SECRET_ID};
 use relay_types::call::CallKind;
-use relay_types::time::{Clock, EpochMillis};
 use serde_json::{Value, json};
 
 /// Submits a ship notification that meets this fault, and polls its queue once.
@@ -26,17 +25,6 @@ async fn verify_once(fault: Value, write_off_type: i64) -> (Relay, Value) {
     relay.poll("ticket-verify").await;
     let record = relay.call(CallKind::TicketVerify, "r").await;
     (relay, record)
-}
-
-/// Seconds until a call is due.
-fn not_before(relay: &Relay, call: &Value) -> u64 {
-    relay.clock.now().until(due(call)).as_secs()
-}
-
-/// The time when a call is due.
-fn due(call: &Value) -> EpochMillis {
-    let at: jiff::Timestamp = call["not_before"].as_str().unwrap().parse().unwrap();
-    EpochMillis(at.as_millisecond())
 }
 
 fn unknown_outcomes() -> Vec<Value> {
@@ -119,27 +107,6 @@ async fn broken_connection_leaves_the_outcome_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ban_delays_all_calls_of_the_function() {
-    let ban = json!({"fault": "error", "code": 7, "sub_code": "accesscontrol.limited-by-api-access-count", "sub_msg": "This ban will last for 300 more seconds"});
-    let (relay, record) = ship_once(ban).await;
-    let banned_until = relay.clock.now().plus(Duration::from_secs(300));
-    assert_eq!(record["state"], "pending");
-    assert!(due(&record) >= banned_until);
-    relay.submit_and_decide("ship-notify", None, &ship_call("39", true)).await;
-    relay.clock.advance(Duration::from_secs(299));
-    assert_eq!(relay.poll("ship-notify").await, (2, 2), "both wait");
-    assert_eq!(relay.ledger().len(), 1, "nothing is sent during the ban");
-    relay.run_until_idle().await;
-    assert_eq!((relay.ledger().len(), relay.effects()), (3, 2));
-}
-
-#[tokio::test(start_paused = true)]
-async fn daily_quota_without_a_time_lasts_until_midnight_in_china() {
-    let (_, record) = ship_once(json!({"fault": "error", "code": 7, "sub_code": "accesscontrol.limited-by-app-access-count", "sub_msg": "App Call Limited"})).await;
-    assert!(due(&record).china_time().starts_with("2026-01-02 00:0"), "{}", due(&record).china_time());
-}
-
-#[tokio::test(start_paused = true)]
 async fn refusal_is_recorded_and_its_queue_message_is_deleted() {
     for (fault, message) in [
         (json!({"fault": "business_failure", "code": "F1", "msg": "no such order"}), "no such order"),
@@ -164,22 +131,6 @@ async fn call_that_top_says_not_to_retry_is_not_resent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn configuration_fault_is_retried_after_fifteen_minutes() {
-    for code in [11, 24, 25, 26, 27, 28, 29] {
-        let (relay, record) = ship_once(json!({"fault": "error", "code": code, "times": 1})).await;
-        assert_eq!(
-            (record["state"].as_str().unwrap(), record["unsettled"].as_i64().unwrap()),
-            ("pending", 0),
-            "{code}"
-        );
-        let pause = not_before(&relay, &record);
-        assert!((900..=961).contains(&pause), "{code}: {pause} s");
-        relay.run_until_idle().await;
-        assert_eq!(relay.effects(), 1, "{code}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn renewed_session_is_read_at_once() {
     let relay = Relay::new().await;
     let secret = |session: &str| json!({"app_key": "12345678", "app_secret": APP_SECRET, "session": session});
@@ -191,12 +142,9 @@ async fn renewed_session_is_read_at_once() {
     // Within the five minutes for which the expired session is cached.
     relay.put_secret(TOP_SECRET_ID, &secret(SESSION)).await;
     relay.clock.advance(Duration::from_secs(60));
-    relay.submit_and_decide("ship-notify", None, &ship_call("39", true)).await;
     relay.poll("ship-notify").await;
-    assert_eq!(
-        (relay.call(CallKind::ShipNotify, "39").await["state"].as_str().unwrap(), relay.effects()),
-        ("succeeded", 1)
-    );
+    assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "succeeded");
+    assert_eq!(relay.effects(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,9 @@
 pub mod backoff;
 pub mod batch;
 
+use std::time::Duration;
+
+use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::{
     MessageSystemAttributeNameForSends, MessageSystemAttributeValue, SendMessageBatchRequestEntry,
 };
@@ -11,6 +14,8 @@ use thiserror::Error;
 
 use crate::aws::{self, Aws};
 
+/// The longest delay of a new message, set by SQS.
+const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 /// Maximum messages in one request, set by SQS.
 pub const MAX_ENTRIES: usize = 10;
 
@@ -75,34 +80,56 @@ impl Queue {
         keys: &[K],
         trace_header: Option<&str>,
     ) -> Result<(), SendError> {
-        let trace = trace_header.and_then(trace_attribute);
         for keys in keys.chunks(MAX_ENTRIES) {
-            let entries: Result<Vec<_>, _> = keys
-                .iter()
-                .enumerate()
-                .map(|(index, key)| {
-                    let mut entry =
-                        SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(as_message(key));
-                    if let Some(trace) = &trace {
-                        let name = MessageSystemAttributeNameForSends::AwsTraceHeader;
-                        entry = entry.message_system_attributes(name, trace.clone());
-                    }
-                    entry.build()
-                })
-                .collect();
-            let entries = entries.map_err(|error| self.error(keys.len(), error.to_string()))?;
-            let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
-            let failed = sent.map_err(|error| self.error(keys.len(), aws::cause(&error)))?.failed;
-            if let Some(first) = failed.first() {
-                return Err(self.error(failed.len(), first.code.clone()));
+            let bodies = keys.iter().map(as_message).map(|body| Entry { body, trace_header, delay: Duration::ZERO });
+            let failed = self.send_batch(bodies.collect()).await?;
+            if let Some((_, code)) = failed.first() {
+                return Err(self.error(failed.len(), code.clone()));
             }
         }
         Ok(())
     }
 
+    /// Enqueues up to ten messages with one request. Returns the positions and error codes of those that SQS refused.
+    pub(crate) async fn send_batch(&self, entries: Vec<Entry<'_>>) -> Result<Vec<(usize, String)>, SendError> {
+        let count = entries.len();
+        let entries: Result<Vec<_>, _> =
+            entries.into_iter().enumerate().map(|(index, entry)| entry.build(index)).collect();
+        let entries = entries.map_err(|error| self.error(count, error.to_string()))?;
+        let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
+        let failed = sent.map_err(|error| self.error(count, aws::cause(&error)))?.failed;
+        Ok(failed.into_iter().filter_map(|failed| Some((failed.id.parse().ok()?, failed.code))).collect())
+    }
+
     fn error(&self, count: usize, cause: String) -> SendError {
         SendError { count, queue_url: self.url.clone(), cause }
     }
+}
+
+/// A message to enqueue.
+pub(crate) struct Entry<'a> {
+    pub body: String,
+    pub trace_header: Option<&'a str>,
+    /// When it becomes visible: at most 15 minutes from now.
+    pub delay: Duration,
+}
+
+impl Entry<'_> {
+    fn build(self, index: usize) -> Result<SendMessageBatchRequestEntry, BuildError> {
+        let mut entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(self.body);
+        if !self.delay.is_zero() {
+            entry = entry.delay_seconds(whole_seconds(self.delay.min(MAX_DELAY)));
+        }
+        if let Some(trace) = self.trace_header.and_then(trace_attribute) {
+            entry = entry.message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, trace);
+        }
+        entry.build()
+    }
+}
+
+/// Rounded up: a message that returns a moment too early would waste a receive.
+fn whole_seconds(pause: Duration) -> i32 {
+    i32::try_from(pause.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)
 }
 
 /// A trace header as a message attribute.

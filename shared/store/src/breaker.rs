@@ -1,0 +1,174 @@
+//! Circuit breakers, one item for each TOP account and call. All instances of a sender share them. A breaker without
+//! `until` has not tripped.
+
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use relay_types::breaker::{Breaker, Cause};
+use relay_types::call::CallKind;
+use relay_types::failure::Failure;
+use relay_types::time::EpochMillis;
+
+use crate::{Item, Store, StoreError, Updated, attribute, entries, n, read, s, updated, written};
+
+/// The partition of all breakers, so one Query lists them.
+const PK: &str = "breaker";
+
+fn sk(account: &str, call: CallKind) -> String {
+    format!("{call}#{account}")
+}
+
+fn tripped(item: Item) -> Result<Option<Breaker>, StoreError> {
+    if item.contains_key("until") { read(item).map(Some) } else { Ok(None) }
+}
+
+/// The result of asking for the trial of a breaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trial {
+    /// The caller may send one call.
+    Granted(Breaker),
+    /// Another instance has the trial, or the breaker changed. Holds the present breaker; `None` if it was reset.
+    Refused(Option<Breaker>),
+}
+
+impl Store {
+    fn update_breaker(&self, account: &str, call: CallKind) -> UpdateItemFluentBuilder {
+        self.update(PK, &sk(account, call))
+    }
+
+    /// Reads a breaker with a consistent read; `None` if it has not tripped.
+    ///
+    /// # Errors
+    /// If DynamoDB did not respond, or the item is not in this version's format.
+    pub async fn breaker(&self, account: &str, call: CallKind) -> Result<Option<Breaker>, StoreError> {
+        let item = self.get(PK, &sk(account, call), "GetItem of a breaker").await?;
+        item.map_or(Ok(None), tripped)
+    }
+
+    /// Lists all tripped breakers.
+    ///
+    /// # Errors
+    /// If DynamoDB did not respond.
+    pub async fn breakers(&self) -> Result<Vec<Breaker>, StoreError> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk")
+            .filter_expression("attribute_exists(#until)")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_values(":pk", s(PK))
+            .send()
+            .await
+            .map_err(StoreError::of("Query of breakers"))?;
+        Ok(entries(output.items).collect())
+    }
+
+    /// Trips a breaker until `until`, unless it is tripped for longer already.
+    ///
+    /// # Errors
+    /// If DynamoDB did not perform the write or its response was lost.
+    pub async fn trip_breaker(
+        &self,
+        account: &str,
+        call: CallKind,
+        (cause, failure): (Cause, &Failure),
+        until: EpochMillis,
+        now: EpochMillis,
+    ) -> Result<(), StoreError> {
+        let mut set = "SET account = :account, #call = :call, cause = :cause, since = if_not_exists(since, :now), \
+                       #until = :until"
+            .to_owned();
+        let mut remove = "REMOVE trial".to_owned();
+        let mut update = self
+            .update_breaker(account, call)
+            .condition_expression("attribute_not_exists(#until) OR #until < :until")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_names("#call", "call")
+            .expression_attribute_values(":account", s(account))
+            .expression_attribute_values(":call", s(call.as_ref()))
+            .expression_attribute_values(":cause", attribute(&cause)?)
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":until", n(until.0));
+        for (name, value) in [("code", failure.code.map(n)), ("sub_code", failure.sub_code.clone().map(s))] {
+            update = update.expression_attribute_names(format!("#{name}"), name);
+            match value {
+                Some(value) => {
+                    set += &format!(", #{name} = :{name}");
+                    update = update.expression_attribute_values(format!(":{name}"), value);
+                }
+                None => remove += &format!(", #{name}"),
+            }
+        }
+        let result = update.update_expression(format!("{set} {remove}")).send().await;
+        written(result, "UpdateItem of a breaker").map(drop)
+    }
+
+    /// Asks for the trial of a breaker that no longer blocks. Until `until`, no other instance gets it.
+    ///
+    /// # Errors
+    /// If DynamoDB did not perform the write or its response was lost. The trial may then be taken until `until`.
+    pub async fn take_trial(&self, seen: &Breaker, token: &str, until: EpochMillis) -> Result<Trial, StoreError> {
+        let result = self
+            .update_breaker(&seen.account, seen.call)
+            .update_expression("SET #until = :until, trial = :token")
+            .condition_expression("#until = :seen")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_values(":until", n(until.0))
+            .expression_attribute_values(":seen", n(seen.until.0))
+            .expression_attribute_values(":token", s(token))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let granted = || Trial::Granted(Breaker { until, trial: Some(token.to_owned()), ..seen.clone() });
+        Ok(match updated(result.map(|_| None), "UpdateItem of a breaker's trial")? {
+            Updated::Written(_) => granted(),
+            Updated::Refused(item) => match tripped(item)? {
+                // The write took effect, its response was lost, and the SDK repeated it.
+                Some(present) if present.trial.as_deref() == Some(token) => granted(),
+                present => Trial::Refused(present),
+            },
+        })
+    }
+
+    /// Resets a breaker after the successful trial `token`, unless it has tripped again since.
+    ///
+    /// # Errors
+    /// If DynamoDB did not perform the write or its response was lost. Another trial then follows.
+    pub async fn reset_breaker(&self, account: &str, call: CallKind, token: &str) -> Result<(), StoreError> {
+        let result = self
+            .update_breaker(account, call)
+            .update_expression("REMOVE #until, since, cause, code, sub_code, trial")
+            .condition_expression("trial = :token")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_values(":token", s(token))
+            .send()
+            .await;
+        written(result, "UpdateItem of a breaker").map(drop)
+    }
+
+    /// Allows a trial now: gives back the trial `token` that sent nothing, or, without one, because an operator asks.
+    /// Returns `false` if there is nothing to allow.
+    ///
+    /// # Errors
+    /// If DynamoDB did not perform the write or its response was lost. The next trial is then allowed later.
+    pub async fn allow_trial(
+        &self,
+        account: &str,
+        call: CallKind,
+        token: Option<&str>,
+        now: EpochMillis,
+    ) -> Result<bool, StoreError> {
+        let update = self
+            .update_breaker(account, call)
+            .update_expression("SET #until = :now REMOVE trial")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_values(":now", n(now.0));
+        let update = match token {
+            Some(token) => {
+                update.condition_expression("trial = :token").expression_attribute_values(":token", s(token))
+            }
+            None => update.condition_expression("attribute_exists(#until)"),
+        };
+        written(update.send().await, "UpdateItem of a breaker")
+    }
+}

@@ -1,0 +1,54 @@
+//! Circuit breakers: why calls to TOP are held back, and until when.
+//!
+//! There is one breaker for each TOP account and call, because TOP's limits, sessions and permissions apply to that
+//! pair. A breaker trips when TOP bans the call or blames the deployment. While it is tripped nothing is sent. After
+//! `until`, one call is sent as a trial: its success resets the breaker, and another failure trips it again.
+
+use serde::{Deserialize, Serialize};
+use serde_with_macros::skip_serializing_none;
+use strum::AsRefStr;
+
+use crate::call::CallKind;
+use crate::time::EpochMillis;
+
+/// Why a breaker tripped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Cause {
+    /// TOP's limit on the number of calls.
+    Limit,
+    /// The deployment is at fault: credentials, session, permissions, the IP white-list, or an unknown method.
+    ConfigurationFault,
+}
+
+/// A tripped breaker.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// The TOP account.
+    pub account: String,
+    /// The call.
+    pub call: CallKind,
+    /// Why it tripped last.
+    pub cause: Cause,
+    /// When it tripped first since the last success.
+    pub since: EpochMillis,
+    /// When the next trial is allowed.
+    pub until: EpochMillis,
+    /// Identifies the trial in progress, if any.
+    pub trial: Option<String>,
+    /// TOP's `code`, if TOP answered.
+    pub code: Option<i64>,
+    /// TOP's `sub_code`, if it has one.
+    pub sub_code: Option<String>,
+}
+
+impl Breaker {
+    /// Whether nothing may be sent at `now`. If not, one call may be sent as a trial.
+    #[must_use]
+    pub fn blocks(&self, now: EpochMillis) -> bool {
+        now < self.until
+    }
+}
