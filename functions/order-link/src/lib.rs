@@ -9,7 +9,7 @@ use relay_runtime::http::{self, Refused};
 use relay_runtime::queue::Queue;
 use relay_store::order::Linked;
 use relay_store::{Store, StoreError};
-use relay_types::api::{self, OrderRequest, ReplayRequest};
+use relay_types::api::{self, CallState, OrderRequest, ReplayRequest};
 use relay_types::json::FieldError;
 use relay_types::link::Link;
 use relay_types::order::{OrderId, OrderKey, Partner};
@@ -197,7 +197,12 @@ impl OrderLink {
             return Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such order"));
         };
         let query = request.query_string_parameters();
-        Ok(http::json(StatusCode::OK, &view::order(order, &record, &bodies, query.first("payload"))))
+        let mut shown = view::order(order, &record, &bodies, query.first("payload"));
+        if shown.calls.iter().any(|call| call.state == CallState::Pending) {
+            let breakers = self.store.breakers().await?;
+            shown.calls.iter_mut().for_each(|call| view::hold_back(call, &breakers));
+        }
+        Ok(http::json(StatusCode::OK, &shown))
     }
 }
 

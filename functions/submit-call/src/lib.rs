@@ -1,7 +1,8 @@
 //! `POST /calls/{call}`: submits one TOP call directly. `GET /calls/{call}/{key}`: shows the call.
 //! `POST /calls/{call}/{key}/resolve`: an operator says how an unknown call ended, or retries a refused one.
-//! `POST …/dismiss`: an operator dismisses the call.
+//! `POST …/dismiss`: an operator dismisses the call. `POST …/retry-now`: an operator has a waiting call tried now.
 
+mod breakers;
 pub mod config;
 
 use lambda_http::http::{HeaderValue, Method, StatusCode};
@@ -47,23 +48,26 @@ pub struct SubmitCall {
 impl SubmitCall {
     /// Answers a request of the booking system or an operator.
     pub async fn handle(&self, request: &Request) -> Response<Body> {
+        let resource = http::resource(request);
+        if resource == "/breakers" {
+            return self.answer_breakers(request).await;
+        }
         let Ok(kind) = http::path_parameter(request, "call").parse::<CallKind>() else {
             let message = "unknown call; use itinerary-postback, ticket-verify or ship-notify";
             return http::refusal(StatusCode::NOT_FOUND, None, message);
         };
         let key = http::path_parameter(request, "key");
-        let resource = http::resource(request);
         let answered = match (request.method().clone(), resource.as_str()) {
             (Method::POST, "/calls/{call}") => self.post(kind, request).await,
             (Method::GET, "/calls/{call}/{key}") => self.get(kind, &key).await,
             (Method::POST, "/calls/{call}/{key}/resolve") => self.resolve(kind, &key, request).await,
             (Method::POST, "/calls/{call}/{key}/dismiss") => self.dismiss(kind, &key, request).await,
+            (Method::POST, "/calls/{call}/{key}/retry-now") => self.retry_now(kind, &key, request).await,
+            (Method::POST, "/breakers/{call}/retry-now") => self.retry_kind_now(kind, request).await,
             (_, "/calls/{call}/{key}") => Ok(http::wrong_method("GET")),
             _ => Ok(http::wrong_method("POST")),
         };
-        answered.unwrap_or_else(|refused| {
-            refused.into_answer(|error| tracing::error!(call = %kind, error, "call not read or written"))
-        })
+        answered.unwrap_or_else(refused)
     }
 
     async fn post(&self, kind: CallKind, request: &Request) -> Result<Response<Body>, Refused> {
@@ -208,7 +212,11 @@ impl SubmitCall {
 
     async fn get(&self, kind: CallKind, key: &str) -> Result<Response<Body>, Refused> {
         let Some(record) = self.find(kind, key).await? else { return Ok(no_such_call()) };
-        Ok(self.shown(&record, kind, key).await?.map_or_else(no_such_call, |shown| http::json(StatusCode::OK, &shown)))
+        let Some(mut shown) = self.shown(&record, kind, key).await? else { return Ok(no_such_call()) };
+        if shown.state == CallState::Pending {
+            view::hold_back(&mut shown, &self.store.breakers().await?);
+        }
+        Ok(http::json(StatusCode::OK, &shown))
     }
 
     async fn shown(&self, record: &OrderRecord, kind: CallKind, key: &str) -> Result<Option<Call>, StoreError> {
@@ -269,6 +277,25 @@ impl SubmitCall {
         .await
     }
 
+    async fn retry_now(&self, kind: CallKind, key: &str, request: &Request) -> Result<Response<Body>, Refused> {
+        let DismissRequest { note } = http::read_body(request)?;
+        http::check_note(&note)?;
+        let by = http::caller(request);
+        let answer = self.instruct(kind, key, Meant::Call, (&by, &note), |found| {
+            let target = found.target.as_ref().filter(|target| target.call == kind && is_key(target, key));
+            match target.filter(|target| target.end.is_none()) {
+                Some(_) if found.sending.is_none() => Ok(Some(Instruction::RetryNow)),
+                Some(_) => Err(format!("{kind}/{key} is being sent")),
+                None => Err(format!("{kind}/{key} does not wait to be sent")),
+            }
+        });
+        let answer = answer.await?;
+        if answer.status().is_success() {
+            self.try_now(kind, None).await?;
+        }
+        Ok(answer)
+    }
+
     /// Records an operator's request about a call as the operator saw it, and enqueues its record for dispatch.
     async fn instruct(
         &self,
@@ -320,6 +347,10 @@ impl SubmitCall {
             }
         }
     }
+}
+
+fn refused(refused: Refused) -> Response<Body> {
+    refused.into_answer(|error| tracing::error!(error, "call not read or written"))
 }
 
 /// The record that an operator's request is about.

@@ -120,6 +120,12 @@ impl Deciding<'_> {
             Instruction::Dismiss(reasons) => self.record.dismissed.extend(reasons),
             Instruction::Withdraw => self.record.stopped = Some(Stopped::Withdrawn),
             Instruction::Close => self.record.stopped = Some(Stopped::Closed),
+            Instruction::RetryNow => {
+                // The request was written while the target waited, with no other fact before it.
+                if let Some(target) = self.record.target.as_mut().filter(|target| target.end.is_none()) {
+                    target.due = Some(self.now);
+                }
+            }
             Instruction::Resolve(outcome) => {
                 // The request was written at the revision that the operator saw, with no other fact before it, so it is
                 // about this target. Its result must not be hidden by an earlier dismissal.

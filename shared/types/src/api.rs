@@ -6,6 +6,7 @@ use serde_json::Value;
 use serde_with_macros::skip_serializing_none;
 use strum::AsRefStr;
 
+use crate::breaker::Cause;
 use crate::call::{CallKind, Resend};
 use crate::failure::{Failure, Reply};
 use crate::json;
@@ -70,6 +71,19 @@ pub struct DismissRequest {
     /// How it was handled, at most 1024 bytes.
     #[cfg_attr(feature = "schema", schemars(length(max = 1024)))]
     pub note: String,
+}
+
+/// Has a call that is held back tried now.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RetryNowRequest {
+    /// What was repaired, at most 1024 bytes.
+    #[cfg_attr(feature = "schema", schemars(length(max = 1024)))]
+    pub note: String,
+    /// The TOP account whose calls are meant. Default: all accounts.
+    #[serde(default, deserialize_with = "json::optional_text")]
+    pub account: Option<String>,
 }
 
 // Responses
@@ -260,6 +274,10 @@ pub struct Call {
     pub updated_at: Option<String>,
     /// Earliest time of the next attempt.
     pub not_before: Option<String>,
+    /// For a pending call: what holds it back, if anything does. It is sent when `not_before` has come and nothing holds
+    /// it back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_back: Vec<HeldBack>,
     /// The request, with personal data masked.
     pub request: Value,
     /// Attempts, oldest first.
@@ -272,6 +290,37 @@ pub struct Call {
     pub last_error: Option<Failure>,
     /// TOP's response to a successful call.
     pub response: Option<Reply>,
+}
+
+/// Calls of one kind and account that are held back, because TOP would refuse them all.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct HeldBack {
+    /// The kind of call.
+    pub call: CallKind,
+    /// The TOP account.
+    pub account: String,
+    /// Why the calls are held back.
+    pub cause: Cause,
+    /// When they were held back first.
+    pub since: String,
+    /// When one of them is tried. If it succeeds, the others follow.
+    pub until: String,
+    /// TOP's `code`, if TOP answered.
+    pub code: Option<i64>,
+    /// TOP's `sub_code`, if it has one.
+    pub sub_code: Option<String>,
+}
+
+/// All calls that are held back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct HeldBackList {
+    /// One item for each account and kind of call.
+    pub items: Vec<HeldBack>,
 }
 
 /// One attempt and its outcome.

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::api::{
-    Attempt, Attention, AttentionItem, AttentionKind, Call, CallState, Event, Notification, Order, ReasonText,
+    Attempt, Attention, AttentionItem, AttentionKind, Call, CallState, Event, HeldBack, Notification, Order, ReasonText,
 };
 use crate::attention::{NeedsPerson, What};
+use crate::breaker::Breaker;
 use crate::call::Lane;
 use crate::failure::Failure;
 use crate::notification::NotificationState;
@@ -133,12 +134,34 @@ fn call(
         created_at: since.map(|at| at.to_string()),
         updated_at: updated.map(|at| at.to_string()),
         not_before: target.and_then(|target| target.due).map(|due| due.to_string()),
+        held_back: Vec::new(),
         request: masked(request, bodies),
         history,
         owner: sending.map(|sending| sending.owner.clone()),
         lease_until: sending.map(|sending| sending.until.to_string()),
         last_error: target.and_then(|target| target.failure.clone()),
         response: told.and_then(|told| told.reply.clone()),
+    }
+}
+
+/// Adds what holds a pending call back.
+pub fn hold_back(call: &mut Call, breakers: &[Breaker]) {
+    if call.state == CallState::Pending {
+        call.held_back = breakers.iter().filter(|breaker| breaker.call == call.call).map(held_back).collect();
+    }
+}
+
+/// Converts a breaker.
+#[must_use]
+pub fn held_back(breaker: &Breaker) -> HeldBack {
+    HeldBack {
+        call: breaker.call,
+        account: breaker.account.clone(),
+        cause: breaker.cause,
+        since: breaker.since.to_string(),
+        until: breaker.until.to_string(),
+        code: breaker.code,
+        sub_code: breaker.sub_code.clone(),
     }
 }
 

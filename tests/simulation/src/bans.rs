@@ -47,6 +47,13 @@ impl Bans {
         self.excused.insert(instance);
     }
 
+    /// Notes that TOP lifted its ban and an operator has the call tried.
+    pub fn lifted(&mut self, call: &str) {
+        let api = format!("top {call}");
+        self.told.retain(|(_, told), _| *told != api);
+        self.shared.remove(&api);
+    }
+
     /// Notes a write of a breaker.
     pub fn wrote(&mut self, item: &Value, now: EpochMillis) {
         let api = format!("top {}", item["call"]["S"].as_str().unwrap_or_default());

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use lambda_http::Request;
 use relay_tests::events::{Body, api_request};
+use relay_types::call::CallKind;
 use relay_types::order::Partner;
 use serde_json::json;
 
@@ -187,6 +188,17 @@ impl Callers {
             Instruction::Close => ("/orders/{partner}/{order_id}/close", Body::Text(r#"{"note":"seen"}"#)),
         };
         self.lambda.request("order-link", about(order, "POST", path, body)).await
+    }
+
+    /// Has one call of each kind that is held back tried now, after TOP lifted its bans.
+    pub async fn retry_now(&self) {
+        for call in CallKind::ALL {
+            self.lambda.world.note(|| format!("operator: retry {call} now"));
+            lock(&self.lambda.world.bans).lifted(call.as_ref());
+            let (parameters, body) = (json!({"call": call}), Body::Text(r#"{"note":"lifted"}"#));
+            let request = api_request("POST", "/breakers/{call}/retry-now", parameters, json!({}), body);
+            self.lambda.request("submit-call", request).await;
+        }
     }
 
     /// Submits a call once.

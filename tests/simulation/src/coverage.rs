@@ -24,6 +24,7 @@ pub const EVENTS: &[&str] = &[
     "a link came after all notifications",
     "a link was replaced",
     "a call was submitted",
+    "an operator had banned calls tried",
     "an operator replayed an order",
     "an operator resolved a call",
     "TOP banned an API for seconds",

@@ -189,6 +189,10 @@ async fn live(world: &Arc<World>) {
     world.note(|| "--- faults have ended".to_owned());
     world.set_weather(if calm { Weather::CALM } else { Weather::FAIR });
     lock(&world.top).clear_faults();
+    if world.happens(0.9) {
+        world.saw("an operator had banned calls tried");
+        story.callers.retry_now().await;
+    }
     let orders: Vec<_> = story.orders.iter().map(Order::name).collect();
     rest(world, &lambda, || story.is_over()).await;
     judge(world, &orders, &lock(&story.callers.knowledge), false);

@@ -155,6 +155,21 @@ impl Relay {
         answered(self.submit_call.handle(&request).await)
     }
 
+    /// Has calls of this kind that are held back tried now.
+    pub async fn retry_kind_now(&self, call: &str, body: &str) -> Answered {
+        let resource = "/breakers/{call}/retry-now";
+        let request = api_request("POST", resource, json!({"call": call}), json!({}), Body::Text(body));
+        answered(self.submit_call.handle(&request).await)
+    }
+
+    /// Lists the calls that are held back.
+    pub async fn breakers(&self) -> Value {
+        let request = api_request("GET", "/breakers", json!({}), json!({}), Body::None);
+        let (status, body) = answered(self.submit_call.handle(&request).await);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
     /// Gets a page of the attention list.
     pub async fn attention(&self, limit: Option<u32>, after: Option<&str>) -> Answered {
         let query: HashMap<_, _> =

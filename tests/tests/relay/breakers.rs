@@ -213,3 +213,50 @@ async fn call_that_is_held_back_for_a_day_never_looks_like_one_that_keeps_failin
     assert_eq!(relay.ledger().len(), 1);
     assert!(seconds_to_effects(&relay, 1).await <= 120);
 }
+
+#[tokio::test(start_paused = true)]
+async fn operator_sees_why_a_call_is_held_back_and_has_it_tried_at_once() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([ban(24 * 3600)]));
+    submit(&relay, 38..41).await;
+    relay.poll_in_time("ship-notify").await;
+    assert_eq!(relay.ledger().len(), 1, "the others of the batch are held back, too");
+    relay.clock.advance(Duration::from_secs(60));
+    let held = relay.breakers().await;
+    let call = relay.call(CallKind::ShipNotify, "39").await;
+    assert_eq!((&call["state"], &call["held_back"]), (&json!("pending"), &held["items"]));
+    let expected = json!({"call": "ship-notify", "account": "default", "cause": "limit", "code": 7,
+        "sub_code": "accesscontrol.limited-by-api-access-count", "since": "2026-01-01T04:00:00.000Z",
+        "until": "2026-01-02T04:00:00.000Z"});
+    assert_eq!(held["items"], json!([expected]));
+
+    // TOP lifted the ban. The call that the operator names goes first, and the others follow.
+    relay.cloud.top.lock().unwrap().clear_faults();
+    let (status, body) = relay.instruct_call("retry-now", "ship-notify", "39", r#"{"note":"TOP lifted it"}"#).await;
+    assert_eq!(status, 202, "{body}");
+    relay.poll("notifications").await;
+    relay.poll_in_time("ship-notify").await;
+    let call = relay.call(CallKind::ShipNotify, "39").await;
+    assert_eq!((&call["state"], &call["history"][0]["outcome"]), (&json!("succeeded"), &json!("retried_now")));
+    assert_eq!(relay.effects(), 1);
+    assert_eq!(relay.breakers().await, json!({"items": []}));
+    assert!(seconds_to_effects(&relay, 3).await <= 960, "the others ask every quarter of an hour");
+    let (status, body) = relay.instruct_call("retry-now", "ship-notify", "39", r#"{"note":"again"}"#).await;
+    assert_eq!((status, body.contains("does not wait to be sent")), (409, true), "{body}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn operator_has_all_calls_of_a_kind_tried_at_once() {
+    let relay = Relay::new().await;
+    assert_eq!(relay.retry_kind_now("ship-notify", r#"{"note":"n"}"#).await.0, 409, "nothing is held back");
+    relay.top_faults(json!([{"fault": "error", "code": 27, "times": 1}]));
+    submit(&relay, 1..4).await;
+    relay.poll_in_time("ship-notify").await;
+    for (body, status) in
+        [(r#"{"note":"n","account":"other"}"#, 409), ("{}", 400), (r#"{"note":"n","account":"default"}"#, 202)]
+    {
+        assert_eq!(relay.retry_kind_now("ship-notify", body).await.0, status, "{body}");
+    }
+    assert_eq!(relay.retry_kind_now("ticket-verify", r#"{"note":"n"}"#).await.0, 409);
+    assert!(seconds_to_effects(&relay, 3).await <= 60);
+}

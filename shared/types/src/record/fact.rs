@@ -169,6 +169,8 @@ pub enum Instruction {
     Withdraw,
     /// Close the order, because it will never be linked.
     Close,
+    /// Send the target now, instead of when it is due.
+    RetryNow,
     /// Set the outcome of the target's call.
     Resolve(Resolution),
     /// Submit a call.
@@ -184,6 +186,7 @@ impl Instruction {
             Self::Dismiss(_) => "dismissed",
             Self::Withdraw => "withdrawn",
             Self::Close => "closed",
+            Self::RetryNow => "retried_now",
             Self::Resolve(Resolution::Succeeded) => "resolved_succeeded",
             Self::Resolve(Resolution::Rejected) => "resolved_rejected",
             Self::Resolve(Resolution::Retry) => "resolved_retry",

@@ -1,0 +1,54 @@
+//! `GET /breakers`: lists the calls that are held back, and why. `POST /breakers/{call}/retry-now`: an operator has one
+//! of them tried now; if it succeeds, the others follow. `POST /calls/{call}/{key}/retry-now` does so for one call.
+
+use lambda_http::http::{Method, StatusCode};
+use lambda_http::{Body, Request, Response};
+use relay_runtime::http::{self, Refused};
+use relay_store::StoreError;
+use relay_types::api::{HeldBackList, RetryNowRequest};
+use relay_types::breaker::Breaker;
+use relay_types::call::CallKind;
+use relay_types::view;
+
+use crate::{SubmitCall, refused};
+
+impl SubmitCall {
+    pub(crate) async fn answer_breakers(&self, request: &Request) -> Response<Body> {
+        if request.method() != Method::GET {
+            return http::wrong_method("GET");
+        }
+        match self.store.breakers().await {
+            Ok(breakers) => {
+                let items = breakers.iter().map(view::held_back).collect();
+                http::json(StatusCode::OK, &HeldBackList { items })
+            }
+            Err(error) => refused(error.into()),
+        }
+    }
+
+    pub(crate) async fn retry_kind_now(&self, kind: CallKind, request: &Request) -> Result<Response<Body>, Refused> {
+        let RetryNowRequest { note, account } = http::read_body(request)?;
+        http::check_note(&note)?;
+        let tried = self.try_now(kind, account.as_deref()).await?;
+        if tried.is_empty() {
+            let message = format!("no calls of {kind} are held back");
+            return Ok(http::refusal(StatusCode::CONFLICT, None, &message));
+        }
+        tracing::warn!(call = %kind, account, by = http::caller(request), note, "operator had a call tried now");
+        let items = tried.iter().map(view::held_back).collect();
+        Ok(http::json(StatusCode::ACCEPTED, &HeldBackList { items }))
+    }
+
+    /// Allows a trial now for the breakers of this call, or only for that of `account`. Returns those breakers.
+    pub(crate) async fn try_now(&self, kind: CallKind, account: Option<&str>) -> Result<Vec<Breaker>, StoreError> {
+        let mut tried = Vec::new();
+        for breaker in self.store.breakers().await? {
+            let is_meant = breaker.call == kind && account.is_none_or(|account| breaker.account == account);
+            let now = self.clock.now();
+            if is_meant && self.store.allow_trial(&breaker.account, kind, None, now).await? {
+                tried.push(Breaker { until: now, trial: None, ..breaker });
+            }
+        }
+        Ok(tried)
+    }
+}
