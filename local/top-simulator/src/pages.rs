@@ -57,7 +57,7 @@ impl Api {
     ///
     /// # Errors
     /// The first violation: TOP 40 for a missing argument, 41 for one of the wrong type, and 50 `isv.invalid-parameter` for
-    /// a value or name that the page does not list. That the gateway checks the JSON's members too is known from reports.
+    /// a value or name that the page does not list. Public reports show that the gateway also checks members of JSON.
     pub(crate) fn read(self, form: &Form) -> Result<Map<String, Value>, TopError> {
         let fields = self.fields();
         let known = |name: &str| PROTOCOL_PARAMETERS.contains(&name) || fields.iter().any(|field| field.name == name);
