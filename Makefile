@@ -1,4 +1,5 @@
-# Development tasks. Needs Rust, Python 3.11 or newer with venv, and gcc; all else is installed in .venv and target.
+# Development tasks. Needs Rust, Python 3.11 or newer with venv, and gcc; `make test` also needs Node.js 20 or newer. All
+# else is installed in .venv and target.
 
 PYTHON ?= python3
 

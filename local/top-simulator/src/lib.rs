@@ -12,15 +12,19 @@ mod effects;
 mod faults;
 mod form;
 mod ledger;
+mod multipart;
 mod pages;
 mod protocol;
 #[cfg(test)]
 mod published_pages;
+#[cfg(test)]
+mod request_forms;
 mod server;
 mod sign;
 #[cfg(test)]
 mod signed_request;
 mod simulator;
+mod validation;
 
 pub use answer::Answer;
 pub use faults::{Fault, FaultError, FaultKind};

@@ -5,8 +5,9 @@ use subtle::ConstantTimeEq;
 
 use crate::answer::TopError;
 use crate::form::Form;
-use crate::pages::{Api, parse_date};
+use crate::pages::Api;
 use crate::sign::{self, SignMethod};
+use crate::validation::parse_date;
 
 /// The credentials that the simulator accepts: one application, authorised by one seller.
 #[derive(Clone)]
@@ -42,7 +43,7 @@ pub(crate) fn judge(credentials: &Credentials, now_ms: i64, form: &Form) -> Resu
     let version = present("v", 32, "Missing version")?;
     // sign_method has no code of its own. A missing one is 40, "missing required arguments". With an unknown one, no
     // signature is valid (25).
-    let sign_method = present("sign_method", 40, "Missing required arguments: sign_method")?;
+    let sign_method = form.get("sign_method").ok_or_else(|| TopError::missing_argument("sign_method"))?;
 
     let api = Api::from_method(method).ok_or_else(|| TopError::new(22, "Invalid method"))?;
     if app_key != credentials.app_key {
@@ -66,8 +67,8 @@ pub(crate) fn judge(credentials: &Credentials, now_ms: i64, form: &Form) -> Resu
         }
         _ => {}
     }
-    if form.get("format") != Some("json") {
-        return Err(TopError::new(23, "Invalid format").because("this simulator answers JSON only"));
+    if !matches!(form.get("format"), None | Some("json" | "xml")) {
+        return Err(TopError::new(23, "Invalid format"));
     }
     if version != "2.0" {
         return Err(TopError::new(33, "Invalid version"));
@@ -76,7 +77,14 @@ pub(crate) fn judge(credentials: &Credentials, now_ms: i64, form: &Form) -> Resu
 }
 
 fn is_recent(now_ms: i64, timestamp: &str) -> bool {
-    parse_date(timestamp)
-        .and_then(|date| tz::offset(GATEWAY_OFFSET_HOURS).to_timestamp(date).ok())
-        .is_some_and(|stamp| stamp.as_millisecond().abs_diff(now_ms) <= MAX_SKEW_MS)
+    epoch_ms(timestamp).is_some_and(|stamp_ms| stamp_ms.abs_diff(now_ms) <= MAX_SKEW_MS)
+}
+
+/// Parses a time stamp: a date in the gateway's time zone, or Unix epoch milliseconds as some of TOP's SDKs send them.
+fn epoch_ms(timestamp: &str) -> Option<i64> {
+    if timestamp.bytes().all(|byte| byte.is_ascii_digit()) {
+        return timestamp.parse().ok();
+    }
+    let stamp = tz::offset(GATEWAY_OFFSET_HOURS).to_timestamp(parse_date(timestamp)?).ok()?;
+    Some(stamp.as_millisecond())
 }

@@ -32,7 +32,7 @@ const HANG: Duration = Duration::from_secs(60);
 
 /// Serves a simulator on the system's clock until the listener fails.
 ///
-/// `POST /router/rest` is the gateway. Tests use `GET /_sim/ledger`, `POST /_sim/faults`, `DELETE /_sim/faults`,
+/// `/router/rest` is the gateway, for GET and POST. Tests use `GET /_sim/ledger`, `POST /_sim/faults`, `DELETE /_sim/faults`,
 /// `POST /_sim/reset` and `GET /_sim/health`.
 ///
 /// # Errors
@@ -77,11 +77,11 @@ async fn gateway(
     let now_ms = Timestamp::now().as_millisecond();
     let answer = {
         let mut simulator = desk.simulator();
-        let answer = if method == Method::POST {
-            let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            simulator.handle(now_ms, content_type, query.as_deref(), &body)
-        } else {
-            simulator.refuse_http_action(now_ms)
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let answer = match method {
+            Method::POST => simulator.handle(now_ms, content_type, query.as_deref(), &body),
+            Method::GET => simulator.handle(now_ms, None, query.as_deref(), b""),
+            _ => simulator.refuse_http_action(now_ms, query.as_deref()),
         };
         if let Some(entry) = simulator.ledger().last() {
             // Log no parameter except a known method: others may be personal or secret.
@@ -231,10 +231,14 @@ mod tests {
         answer
     }
 
+    /// The request with the current time stamp.
+    fn fresh(request: &SignedRequest) -> SignedRequest {
+        let now = jiff::tz::offset(8).to_datetime(Timestamp::now());
+        request.clone().with("timestamp", &now.strftime(crate::validation::DATE_LAYOUT).to_string())
+    }
+
     async fn call(to: SocketAddr, request: &SignedRequest) -> String {
-        let stamp = jiff::tz::offset(8).to_datetime(Timestamp::now()).strftime(crate::pages::DATE_LAYOUT).to_string();
-        let body = request.clone().with("timestamp", &stamp).body();
-        send(to, "POST /router/rest", FORM, &body).await
+        send(to, "POST /router/rest", FORM, &fresh(request).body()).await
     }
 
     async fn outcomes(of: SocketAddr) -> Vec<String> {
@@ -252,9 +256,13 @@ mod tests {
         let answer = call(simulator, &SignedRequest::ship("1")).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         assert!(answer.contains(r#"{"alitrip_ship_order_notify_response":{"ret_code":"0""#), "{answer}");
-        let answer = send(simulator, "GET /router/rest?method=x", "", "").await;
+        let itinerary = fresh(&SignedRequest::itinerary("1")).with("format", "xml").body();
+        let answer = send(simulator, &format!("GET /router/rest?{itinerary}"), "", "").await;
+        assert!(answer.contains("content-type: text/xml;charset=UTF-8\r\n"), "{answer}");
+        assert!(answer.contains("<ht_success>true</ht_success>"), "{answer}");
+        let answer = send(simulator, "PUT /router/rest?method=x", "", "").await;
         assert!(answer.contains("<code>9</code>"), "{answer}");
-        assert_eq!(outcomes(simulator).await, ["success true", "error 9 false"]);
+        assert_eq!(outcomes(simulator).await, ["success true", "success true", "error 9 false"]);
         let answer = send(simulator, "POST /_sim/reset", "", "").await;
         assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
         assert!(outcomes(simulator).await.is_empty());
