@@ -232,6 +232,25 @@ pub enum CallCommand {
     },
     /// Show the call's state and attempts
     Show(CallArgs),
+    /// List the calls that are held back because TOP would refuse them all
+    Held,
+    /// Have a call that is held back tried now; if it succeeds, the others follow
+    RetryNow {
+        /// Name of the call
+        #[arg(value_parser = call())]
+        call: String,
+        /// Key of the call [default: any that waits]
+        key: Option<String>,
+        /// TOP account [default: all]
+        #[arg(long, conflicts_with = "key")]
+        account: Option<String>,
+        /// What was repaired
+        #[arg(long)]
+        note: String,
+        /// Retry although TOP's limit has not ended; TOP may prolong it
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// Commands about dead letters.

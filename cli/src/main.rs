@@ -31,6 +31,7 @@ use crate::args::{
 };
 use crate::dead_letters::Tally;
 use crate::deployment::Deployment;
+use crate::table::list;
 
 /// The result of a command: JSON for programs, and text for people.
 struct Answer {
@@ -195,7 +196,7 @@ async fn check_age_of_attempt(deployment: &Deployment, call: &CallArgs) -> Resul
     if got["state"] != "unknown" {
         return Ok(());
     }
-    let attempts = table::list(&got, "history").iter().filter(|attempt| attempt["owner"].is_null());
+    let attempts = list(&got, "history").iter().filter(|attempt| attempt["owner"].is_null());
     let time = |attempt: &Value| attempt["at"].as_str()?.parse::<jiff::Timestamp>().ok();
     let Some(last) = attempts.filter_map(time).max() else { return Ok(()) };
     let age = jiff::Timestamp::now().duration_since(last).as_secs_f64();
@@ -227,7 +228,45 @@ async fn call(deployment: &Deployment, command: CallCommand) -> Result<Answer> {
             let shown = order::call(&got);
             Ok(Answer::new(got, shown))
         }
+        CallCommand::Held => {
+            let got = ask(deployment, "GET", "/breakers", &[], "").await?;
+            let shown = order::held(list(&got, "items"));
+            Ok(Answer::new(got, shown))
+        }
+        CallCommand::RetryNow { call, key, account, note, yes } => {
+            if !yes {
+                check_limit(deployment, &call).await?;
+            }
+            match key {
+                Some(key) => {
+                    let body = json!({"note": note}).to_string();
+                    let got = ask(deployment, "POST", &path(["calls", &call, &key, "retry-now"]), &[], &body).await?;
+                    let shown = order::call(&got);
+                    Ok(Answer::new(got, shown))
+                }
+                None => {
+                    let mut body = json!({"note": note});
+                    if let Some(account) = account {
+                        body["account"] = account.into();
+                    }
+                    let path = path(["breakers", &call, "retry-now"]);
+                    let got = ask(deployment, "POST", &path, &[], &body.to_string()).await?;
+                    let shown = order::held(list(&got, "items"));
+                    Ok(Answer::new(got, shown))
+                }
+            }
+        }
     }
+}
+
+/// Checks that no limit of TOP holds back the call: a request before its end can prolong it.
+async fn check_limit(deployment: &Deployment, call: &str) -> Result<()> {
+    let got = ask(deployment, "GET", "/breakers", &[], "").await?;
+    let limited = list(&got, "items").iter().find(|held| held["call"] == call && held["cause"] == "limit");
+    if let Some(until) = limited.map(|held| table::text(held, "until")) {
+        bail!("TOP's limit on {call} lasts until {until}, and a request before may prolong it; wait, or pass --yes");
+    }
+    Ok(())
 }
 
 async fn dead_letters(deployment: &Deployment, command: DeadLettersCommand) -> Result<Answer> {

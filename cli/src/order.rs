@@ -23,6 +23,10 @@ pub fn shown(order: &Value) -> String {
     shown.push_str(&table(["notification", "state", "deliveries", "reason"], notifications));
     if !list(order, "calls").is_empty() {
         shown.push_str(&calls(list(order, "calls")));
+        let held: Vec<_> = list(order, "calls").iter().flat_map(|call| list(call, "held_back")).cloned().collect();
+        if !held.is_empty() {
+            shown.push_str(&self::held(&held));
+        }
     }
     shown
 }
@@ -42,6 +46,20 @@ pub fn calls(calls: &[Value]) -> String {
         ]
     });
     table(["call", "key", "state", "attempts", "changed (UTC)", "last error"], rows)
+}
+
+/// Calls that are held back, one row for each kind and account.
+pub fn held(held: &[Value]) -> String {
+    if held.is_empty() {
+        return "no calls are held back\n".to_owned();
+    }
+    let rows = held.iter().map(|held| {
+        let codes = [text(held, "code"), text(held, "sub_code")];
+        let codes: Vec<_> = codes.into_iter().filter(|code| !code.is_empty()).collect();
+        let [call, account, since, until] = ["call", "account", "since", "until"].map(|name| text(held, name));
+        [call, account, text(held, "cause").replace('_', " "), codes.join(" "), since, until]
+    });
+    table(["call held back", "account", "cause", "code", "since (UTC)", "next try (UTC)"], rows)
 }
 
 /// A call as text, with its attempts.
@@ -64,9 +82,11 @@ pub fn call(call: &Value) -> String {
         ]
     });
     let by = Some(text(call, "submitted_by")).filter(|by| !by.is_empty()).map(|by| format!(" by {by}"));
+    let held = Some(list(call, "held_back")).filter(|held| !held.is_empty()).map(held);
     format!(
-        "{}requested{} at {}\n{}",
+        "{}{}requested{} at {}\n{}",
         calls(std::slice::from_ref(call)),
+        held.unwrap_or_default(),
         by.unwrap_or_default(),
         text(call, "created_at"),
         table(["attempt", "ended (UTC)", "outcome", "code", "TOP request id", "message, note"], attempts)

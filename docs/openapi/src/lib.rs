@@ -6,9 +6,10 @@
 pub mod answers;
 
 use relay_types::api::{
-    Accepted, AttentionPage, Call, DismissRequest, DismissedBody, Linked, Order, OrderRequest, Refusal, ReplayRequest,
-    ResolveRequest, Submitted,
+    Accepted, AttentionPage, Call, DismissRequest, DismissedBody, HeldBackList, Linked, Order, OrderRequest, Refusal,
+    ReplayRequest, ResolveRequest, RetryNowRequest, Submitted,
 };
+use relay_types::call::CallKind;
 use relay_types::call::itinerary_postback::FlightItineraryRequest;
 use relay_types::call::ship_notify::ConfirmBook;
 use relay_types::call::ticket_verify::TicketVerify;
@@ -254,13 +255,40 @@ impl Describer {
             Some(request),
             answers,
         );
+        let request = self.request::<DismissRequest>();
+        let answers = vec![
+            ("202", self.answer::<Call>("Recorded: the call as it is.")),
+            ("404", self.answer::<Refusal>("No such call.")),
+            ("409", self.answer::<Refusal>("The call does not wait to be sent, or is being decided.")),
+        ];
+        let id = format!("retry-{call}-now");
+        let retry = self.own(&id, "Have a waiting call tried now", key(), Some(request), answers);
         let path = format!("/calls/{call}");
         vec![
             (path.clone(), json!({"post": post})),
             (format!("{path}/{{key}}"), json!({"get": get})),
             (format!("{path}/{{key}}/resolve"), json!({"post": resolve})),
             (format!("{path}/{{key}}/dismiss"), json!({"post": dismiss})),
+            (format!("{path}/{{key}}/retry-now"), json!({"post": retry})),
         ]
+    }
+
+    fn breakers(&mut self) -> Vec<(String, Value)> {
+        let list = vec![("200", self.answer::<HeldBackList>("The calls that are held back."))];
+        let list = self.own("list-breakers", "List the calls that are held back", json!([]), None, list);
+        let mut routes = vec![("/breakers".to_owned(), json!({"get": list}))];
+        for call in CallKind::ALL {
+            let request = self.request::<RetryNowRequest>();
+            let tried = "One of these calls is tried now; if it succeeds, the others follow.";
+            let answers = vec![
+                ("202", self.answer::<HeldBackList>(tried)),
+                ("409", self.answer::<Refusal>("No calls of this kind and account are held back.")),
+            ];
+            let id = format!("retry-{call}-calls-now");
+            let retry = self.own(&id, "Have one call of this kind tried now", json!([]), Some(request), answers);
+            routes.push((format!("/breakers/{call}/retry-now"), json!({"post": retry})));
+        }
+        routes
     }
 
     fn attention(&mut self) -> Vec<(String, Value)> {
@@ -329,6 +357,7 @@ pub fn document() -> Value {
     paths.extend(describer.calls::<FlightItineraryRequest>("itinerary-postback", true));
     paths.extend(describer.calls::<TicketVerify>("ticket-verify", false));
     paths.extend(describer.calls::<ConfirmBook>("ship-notify", true));
+    paths.extend(describer.breakers());
     paths.extend(describer.attention());
     let mut id = schema::id(&mut describer.schemas).to_value();
     id["description"] = "1 to 256 bytes without control characters or U+FFFD, and neither `.` nor `..`.".into();
