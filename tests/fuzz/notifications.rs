@@ -52,9 +52,12 @@ pub fn notification(kind: NotificationKind, sent: &Edited) {
                 .unwrap_or_else(|| panic!("{key} was recorded, but not enqueued: {told:?}"));
             told.swap_remove(place);
             let bodies = recorded(relay, partner, &order_id).await;
-            let is_part =
-                |recorded: &String| serde_json::from_str(recorded).is_ok_and(|recorded: Value| recorded == part);
-            assert!(bodies.iter().any(is_part), "the notification was not recorded");
+            // serde_json cannot read every object as a value: a first member with the name of its own marker is an error.
+            let text = part.to_string();
+            let is_part = |recorded: &String| {
+                *recorded == text || serde_json::from_str(recorded).is_ok_and(|recorded: Value| recorded == part)
+            };
+            assert!(bodies.iter().any(is_part), "{part} was not recorded, only {bodies:?}");
             if kind != NotificationKind::CancelPush {
                 assert!(bodies.iter().any(|body| body.as_bytes() == text));
             }

@@ -228,7 +228,7 @@ impl Relay {
             store: store.clone(),
             notifications: Queue::new(sqs.clone(), url("notifications")),
             settings: settings.clone(),
-            credentials: CachedSecret::new(secrets.clone(), TOP_SECRET_ID.to_owned(), shared_clock.clone()),
+            accounts: CachedSecret::new(secrets.clone(), TOP_SECRET_ID.to_owned(), shared_clock.clone()),
             sign_method: SignMethod::HmacSha256,
             top: TopClient::new(cloud.top_connector(), "http://top.test/router/rest".to_owned()),
             error_classes: relay_top::error::ErrorClasses::default(),
@@ -242,12 +242,14 @@ impl Relay {
             receivers: NotificationKind::ALL.map(receiver).into(),
             order_link: OrderLink {
                 store: store.clone(),
+                accounts: "flights,ships".parse().unwrap(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
                 clock: shared_clock.clone(),
                 random: random.clone(),
             },
             submit_call: SubmitCall {
                 store: store.clone(),
+                accounts: "flights,ships".parse().unwrap(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
                 clock: shared_clock.clone(),
                 random: random.clone(),

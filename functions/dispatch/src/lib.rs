@@ -16,7 +16,7 @@ use relay_runtime::queue::{Queue, SendError, backoff};
 use relay_store::lane::Taken;
 use relay_store::{Store, StoreError};
 use relay_types::call::{CallKind, Lane};
-use relay_types::record::{Bodies, LaneFound, OrderRecord, RecordKey, SPARE};
+use relay_types::record::{Bodies, DueCall, LaneFound, OrderRecord, RecordKey, SPARE};
 use relay_types::time::{EpochMillis, SharedClock, SharedRandom};
 use thiserror::Error;
 
@@ -168,7 +168,8 @@ impl Dispatch {
         if let Some(queue) =
             target.filter(|_| record.is_to_be_sent(now)).and_then(|target| self.calls.get(&target.call))
         {
-            queue.send(&record.key, trace_header).await?;
+            let account = target.and_then(|target| target.account.clone());
+            queue.send(&DueCall { key: record.key.clone(), account }, trace_header).await?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Configuration of `order-link`, read from the environment once, at start, and checked as a whole.
 
 use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
+use relay_types::account::AccountNames;
 
 /// The settings of `order-link`.
 #[derive(Debug, Clone)]
@@ -9,6 +10,8 @@ pub struct OrderLinkConfig {
     pub table: TableConfig,
     /// `NOTIFICATIONS_QUEUE_URL`
     pub notifications_queue_url: String,
+    /// `TOP_ACCOUNTS`: the TOP accounts that a request may name, besides `default`.
+    pub accounts: AccountNames,
 }
 
 impl OrderLinkConfig {
@@ -18,8 +21,11 @@ impl OrderLinkConfig {
     /// Lists every problem.
     pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
-        let config =
-            Self { table: reader.table(), notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL") };
+        let config = Self {
+            table: reader.table(),
+            notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
+            accounts: reader.parsed("TOP_ACCOUNTS", AccountNames::default(), |names| names.parse()),
+        };
         reader.done(config)
     }
 }

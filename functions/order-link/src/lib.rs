@@ -9,6 +9,7 @@ use relay_runtime::http::{self, Refused};
 use relay_runtime::queue::Queue;
 use relay_store::order::Linked;
 use relay_store::{Store, StoreError};
+use relay_types::account::AccountNames;
 use relay_types::api::{self, CallState, OrderRequest, ReplayRequest};
 use relay_types::json::FieldError;
 use relay_types::link::Link;
@@ -27,6 +28,8 @@ pub struct OrderLink {
     pub store: Store,
     /// The queue for the keys of records to decide.
     pub notifications: Queue,
+    /// The TOP accounts that a link may name.
+    pub accounts: AccountNames,
     /// Gives the time.
     pub clock: SharedClock,
     /// Generates tokens.
@@ -119,7 +122,10 @@ impl OrderLink {
 
     /// Records the link and enqueues the order for dispatch.
     async fn put(&self, order: &OrderKey, request: &Request) -> Result<Response<Body>, Refused> {
-        let link = Link::from_json(order.partner, &http::json_body(request)?)?.to_json();
+        let link = Link::from_json(order.partner, &http::json_body(request)?)?;
+        let (field, account) = link.account();
+        self.accounts.check(field, account)?;
+        let link = link.to_json();
         http::check_recorded_size(&link)?;
         let (by, token) = (http::caller(request), self.token());
         let version_of = |record: &OrderRecord| record.link.as_ref().map_or(0, |link| link.version);

@@ -18,6 +18,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let order_link = &OrderLink {
         store: Store::open(&aws, config.table),
         notifications: Queue::open(&aws, config.notifications_queue_url),
+        accounts: config.accounts,
         clock: Arc::new(SystemClock),
         random: system_random(),
     };

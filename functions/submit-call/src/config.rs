@@ -1,6 +1,7 @@
 //! Configuration of `submit-call`, read from the environment once, at start, and checked as a whole.
 
 use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
+use relay_types::account::AccountNames;
 
 /// The settings of `submit-call`.
 #[derive(Debug, Clone)]
@@ -9,6 +10,8 @@ pub struct SubmitCallConfig {
     pub table: TableConfig,
     /// `NOTIFICATIONS_QUEUE_URL`
     pub notifications_queue_url: String,
+    /// `TOP_ACCOUNTS`: the TOP accounts that a request may name, besides `default`.
+    pub accounts: AccountNames,
 }
 
 impl SubmitCallConfig {
@@ -18,8 +21,11 @@ impl SubmitCallConfig {
     /// Lists every problem.
     pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
-        let table = reader.table();
-        let config = Self { table, notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL") };
+        let config = Self {
+            table: reader.table(),
+            notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
+            accounts: reader.parsed("TOP_ACCOUNTS", AccountNames::default(), |names| names.parse()),
+        };
         reader.done(config)
     }
 }

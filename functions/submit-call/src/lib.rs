@@ -6,17 +6,18 @@ mod breakers;
 pub mod config;
 
 use lambda_http::http::{HeaderValue, Method, StatusCode};
-use lambda_http::{Body, Request, Response};
+use lambda_http::{Body, Request, RequestExt as _, Response};
 use relay_runtime::http::{self, Refused};
 use relay_runtime::queue::Queue;
 use relay_store::{Store, StoreError};
+use relay_types::account::AccountNames;
 use relay_types::api::{Call, CallState, DismissRequest, ResolveRequest, Submitted};
 use relay_types::call::{CallKind, CallRequest, Lane, Resend};
 use relay_types::json::FieldError;
 use relay_types::order::{UNUSABLE_ID, is_usable_id};
 use relay_types::record::{
     Bodies, Body as RecordBody, End, Fact, Instruction, OrderRecord, RecordKey, Resolution, Submission, Target,
-    digest_of,
+    digest_of, digest_of_request,
 };
 use relay_types::time::{SharedClock, SharedRandom};
 use relay_types::view::{self, state_of_submission};
@@ -39,6 +40,8 @@ pub struct SubmitCall {
     pub store: Store,
     /// The queue for the keys of records to decide.
     pub notifications: Queue,
+    /// The TOP accounts that a request may name.
+    pub accounts: AccountNames,
     /// Gives the time.
     pub clock: SharedClock,
     /// Generates tokens.
@@ -75,11 +78,14 @@ impl SubmitCall {
         let key = key_of(&call, request)?;
         let (json, lane) = (call.to_json(), call.lane(&key));
         http::check_recorded_size(&json)?;
+        let account = request.query_string_parameters().first("account").map(str::to_owned);
+        self.accounts.check("account", account.as_deref())?;
         let now = self.clock.now();
         let submission = Submission {
             key: key.clone(),
             request: RecordBody::of(&json),
-            digest: digest_of(&json),
+            digest: digest_of_request(&json, account.as_deref()),
+            account,
             resend: call.resend(),
             issued: matches!(&call, CallRequest::ShipNotify(ship) if ship.success),
             by: http::caller(request),
@@ -111,7 +117,7 @@ impl SubmitCall {
                         return Ok(http::unavailable());
                     }
                     let body = self.store.body(key, &one.request).await?;
-                    let bodies: Bodies = body.map(|body| (one.digest.clone(), body)).into_iter().collect();
+                    let bodies: Bodies = body.map(|body| (digest_of(&body), body)).into_iter().collect();
                     let mut replayed = http::json(StatusCode::OK, &view::submission(&seen, &bodies, &one));
                     replayed.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
                     return Ok(replayed);
@@ -128,7 +134,7 @@ impl SubmitCall {
             if is_new {
                 let mut submission = submission.clone();
                 if seen.submissions.len() + seen.facts.len() > MAX_INLINE {
-                    submission.request = RecordBody::Stored(submission.digest.clone());
+                    submission.request = RecordBody::Stored(digest_of(json));
                 }
                 if matches!(submission.request, RecordBody::Stored(_)) {
                     self.store.store_body(key, json, self.clock.now()).await?;
@@ -291,7 +297,9 @@ impl SubmitCall {
         });
         let answer = answer.await?;
         if answer.status().is_success() {
-            self.try_now(kind, None).await?;
+            let found = self.find(kind, key).await?;
+            let account = found.and_then(|found| found.target?.account);
+            self.try_now(kind, account.as_deref()).await?;
         }
         Ok(answer)
     }

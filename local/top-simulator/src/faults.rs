@@ -166,21 +166,21 @@ impl FaultQueue {
 
 /// Active rate-limit bans by API.
 #[derive(Debug, Default)]
-pub(crate) struct Bans(BTreeMap<Api, (i64, TopError)>);
+pub(crate) struct Bans(BTreeMap<(String, Api), (i64, TopError)>);
 
 impl Bans {
     /// Records the ban that an error announces, if any.
-    pub(crate) fn note(&mut self, now_ms: i64, api: Api, error: &TopError) {
+    pub(crate) fn note(&mut self, now_ms: i64, app_key: &str, api: Api, error: &TopError) {
         let seconds = error.sub_msg.as_deref().and_then(announced_seconds);
         if let (7, Some(seconds)) = (error.code, seconds) {
             let until_ms = now_ms.saturating_add(seconds.saturating_mul(1000));
-            self.0.insert(api, (until_ms, error.clone()));
+            self.0.insert((app_key.to_owned(), api), (until_ms, error.clone()));
         }
     }
 
-    /// The error for a request to an API that is banned now.
-    pub(crate) fn standing(&self, now_ms: i64, api: Api) -> Option<TopError> {
-        let (until_ms, error) = self.0.get(&api)?;
+    /// The error for a request to an API that is banned now for this application.
+    pub(crate) fn standing(&self, now_ms: i64, app_key: &str, api: Api) -> Option<TopError> {
+        let (until_ms, error) = self.0.get(&(app_key.to_owned(), api))?;
         let left_ms = until_ms.saturating_sub(now_ms);
         // Rounded up, so a caller that waits as told retries after the end.
         let seconds = left_ms / 1000 + i64::from(left_ms % 1000 > 0);

@@ -9,7 +9,7 @@ use crate::pages::Api;
 use crate::sign::{self, SignMethod};
 use crate::validation::parse_date;
 
-/// The credentials that the simulator accepts: one application, authorised by one seller.
+/// Credentials that the simulator accepts: an application, authorised by a seller.
 #[derive(Clone)]
 pub struct Credentials {
     /// The application's public id, sent as `app_key`.
@@ -30,7 +30,7 @@ const GATEWAY_OFFSET_HOURS: i8 = 8;
 ///
 /// # Errors
 /// The gateway's error for the first check that fails.
-pub(crate) fn judge(credentials: &Credentials, now_ms: i64, form: &Form) -> Result<Api, TopError> {
+pub(crate) fn judge(accounts: &[Credentials], now_ms: i64, form: &Form) -> Result<Api, TopError> {
     if let Some(name) = &form.repeated {
         // The error page has no code for this; 43, "parameter error", is the nearest.
         return Err(TopError::new(43, "Parameter error").because(format!("{name} was sent more than once")));
@@ -46,9 +46,8 @@ pub(crate) fn judge(credentials: &Credentials, now_ms: i64, form: &Form) -> Resu
     let sign_method = form.get("sign_method").ok_or_else(|| TopError::missing_argument("sign_method"))?;
 
     let api = Api::from_method(method).ok_or_else(|| TopError::new(22, "Invalid method"))?;
-    if app_key != credentials.app_key {
-        return Err(TopError::new(29, "Invalid app key"));
-    }
+    let account = accounts.iter().find(|account| account.app_key == app_key);
+    let credentials = account.ok_or_else(|| TopError::new(29, "Invalid app key"))?;
     if !is_recent(now_ms, timestamp) {
         return Err(TopError::new(31, "Invalid timestamp"));
     }

@@ -10,7 +10,7 @@ use crate::protocol::{self, Credentials};
 
 /// TOP as one application sees it. Callers pass in the time, so tests need not sleep.
 pub struct Simulator {
-    credentials: Credentials,
+    accounts: Vec<Credentials>,
     /// The number of requests since the start. A reset keeps it, so each `request_id` is unique.
     requests: u64,
     faults: FaultQueue,
@@ -31,13 +31,18 @@ impl Simulator {
     #[must_use]
     pub fn new(credentials: Credentials) -> Self {
         Self {
-            credentials,
+            accounts: vec![credentials],
             requests: 0,
             faults: FaultQueue::default(),
             bans: Bans::default(),
             effects: Effects::default(),
             ledger: Vec::new(),
         }
+    }
+
+    /// Accepts another account: another application with another seller's session.
+    pub fn add_account(&mut self, credentials: Credentials) {
+        self.accounts.push(credentials);
     }
 
     /// Validates and carries out one `POST /router/rest`, or one `GET` if there is no body.
@@ -111,11 +116,11 @@ impl Simulator {
 
     /// Decides the result of a request. The order matters: protocol, bans, faults, then the API's page.
     fn judge(&mut self, now_ms: i64, form: &Form, envelope: &Envelope) -> Verdict {
-        let api = match protocol::judge(&self.credentials, now_ms, form) {
+        let api = match protocol::judge(&self.accounts, now_ms, form) {
             Ok(api) => api,
             Err(error) => return refusal(envelope, &error),
         };
-        if let Some(error) = self.bans.standing(now_ms, api) {
+        if let Some(error) = self.bans.standing(now_ms, form.get("app_key").unwrap_or_default(), api) {
             return refusal(envelope, &error);
         }
         match self.faults.take(api, form) {
@@ -147,7 +152,7 @@ impl Simulator {
             },
             Some(FaultKind::Error { code, msg, sub_code, sub_msg }) => {
                 let error = TopError { code, msg, sub_code, sub_msg };
-                self.bans.note(now_ms, api, &error);
+                self.bans.note(now_ms, form.get("app_key").unwrap_or_default(), api, &error);
                 refusal(envelope, &error)
             }
             Some(FaultKind::BusinessFailure { code, msg }) => Verdict {

@@ -173,6 +173,7 @@ impl Deciding<'_> {
         let told = Told {
             earlier: before.as_ref().is_some_and(Told::has_effect),
             generation: target.generation,
+            account: target.account.clone(),
             digest: target.digest.clone(),
             outcome,
             at,

@@ -5,7 +5,7 @@ use relay_types::json;
 use relay_types::link::Link;
 use relay_types::notification::Notification;
 use relay_types::reason::Reason;
-use relay_types::record::{Body, End, Entry, LaneFound, RecordKey, Stopped, Target, Wanted, digest_of};
+use relay_types::record::{Body, End, Entry, LaneFound, RecordKey, Stopped, Target, Wanted, digest_of_request};
 
 use crate::want::{self, Want};
 use crate::{Deciding, MissingBody};
@@ -26,12 +26,12 @@ impl Deciding<'_> {
             Want::Wait(reason) => (Wanted::Wait(reason), None),
             Want::Person(reason) => (Wanted::Person(reason), None),
             Want::Nothing(reason) => (Wanted::Nothing(reason), None),
-            Want::Tell(request) => {
+            Want::Tell(request, account) => {
                 let json = request.to_json();
                 if json.len() > MAX_REQUEST_BYTES {
                     (Wanted::Person(Reason::TooLarge), None)
                 } else {
-                    let candidate = Candidate::of(&request, &json);
+                    let candidate = Candidate::of(&request, &json, account);
                     if matches!(candidate.request, Body::Stored(_)) {
                         self.stored.push(json);
                     }
@@ -92,6 +92,7 @@ impl Deciding<'_> {
                 let candidate = Candidate {
                     lane: lane.clone(),
                     request: one.request.clone(),
+                    account: one.account.clone(),
                     digest: one.digest.clone(),
                     resend: one.resend,
                     issued: one.issued,
@@ -219,6 +220,7 @@ impl Deciding<'_> {
             call: candidate.lane.call,
             id: candidate.lane.id,
             request: candidate.request,
+            account: candidate.account,
             digest: candidate.digest,
             generation: self.record.generation,
             due,
@@ -249,6 +251,7 @@ impl Deciding<'_> {
 struct Candidate {
     lane: Lane,
     request: Body,
+    account: Option<String>,
     digest: String,
     resend: Resend,
     issued: bool,
@@ -256,9 +259,10 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn of(request: &CallRequest, json: &str) -> Self {
+    fn of(request: &CallRequest, json: &str, account: Option<String>) -> Self {
         let issued = matches!(request, CallRequest::ShipNotify(ship) if ship.success);
         let (lane, resend) = (request.lane(""), request.resend());
-        Self { lane, request: Body::of(json), digest: digest_of(json), resend, issued, key: None }
+        let digest = digest_of_request(json, account.as_deref());
+        Self { lane, request: Body::of(json), account, digest, resend, issued, key: None }
     }
 }

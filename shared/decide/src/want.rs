@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 /// What should happen according to the facts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Want {
-    /// Send this request to TOP.
-    Tell(CallRequest),
+    /// Send this request to TOP, as this account if there is one.
+    Tell(CallRequest, Option<String>),
     /// Wait for more information from the booking system.
     Wait(Reason),
     /// The order needs attention.
@@ -45,7 +45,9 @@ fn flight(order_id: &OrderId, link: Option<&Link>) -> Want {
     match link {
         None => Want::Wait(Reason::NoLink),
         Some(Link::HappytripFlight(flight)) if flight.ticket_no_list.is_empty() => Want::Wait(Reason::NoTickets),
-        Some(Link::HappytripFlight(flight)) => Want::Tell(CallRequest::ItineraryPostback(itinerary(order_id, flight))),
+        Some(Link::HappytripFlight(flight)) => {
+            Want::Tell(CallRequest::ItineraryPostback(itinerary(order_id, flight)), flight.account.clone())
+        }
         Some(_) => Want::Person(Reason::WrongLink),
     }
 }
@@ -78,7 +80,7 @@ fn booked(push: &VoucherPush, ship: &FliggyShip) -> Want {
     if codes.len() != tickets && codes.len() != 1 {
         return Want::Person(Reason::VouchersMismatch);
     }
-    Want::Tell(CallRequest::ShipNotify(Box::new(issued(push, ship, codes))))
+    Want::Tell(CallRequest::ShipNotify(Box::new(issued(push, ship, codes))), ship.account.clone())
 }
 
 /// One voucher per ticket fills the tickets in order. A single voucher for several tickets belongs to the whole order.
@@ -132,10 +134,8 @@ fn urls(push: &VoucherPush) -> Option<String> {
 /// Failed and cancelled orders lead to the same request, so telling TOP twice is one call.
 fn not_booked(ship: &FliggyShip, default_failed_code: Option<&str>) -> Want {
     let failed_code = ship.failed_code.as_deref().or(default_failed_code).filter(|code| !code.is_empty());
-    Want::Tell(CallRequest::ShipNotify(Box::new(ConfirmBook {
-        failed_code: failed_code.map(str::to_owned),
-        ..told(ship, false)
-    })))
+    let request = ConfirmBook { failed_code: failed_code.map(str::to_owned), ..told(ship, false) };
+    Want::Tell(CallRequest::ShipNotify(Box::new(request)), ship.account.clone())
 }
 
 fn told(ship: &FliggyShip, success: bool) -> ConfirmBook {

@@ -12,9 +12,11 @@ use crate::aws;
 
 /// How long a secret is cached.
 const KEPT_FOR: Duration = Duration::from_secs(300);
+/// How long a failed read is not repeated, so that many messages that wait for the secret share one.
+const FAILURE_KEPT_FOR: Duration = Duration::from_secs(5);
 
 /// Why a secret is not available.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum SecretError {
     /// Secrets Manager did not return the secret.
     #[error(
@@ -39,7 +41,7 @@ pub struct CachedSecret<T> {
     client: aws_sdk_secretsmanager::Client,
     id: String,
     clock: SharedClock,
-    cached: Mutex<Option<(EpochMillis, T)>>,
+    cached: Mutex<Option<(EpochMillis, Result<T, SecretError>)>>,
 }
 
 impl<T> fmt::Debug for CachedSecret<T> {
@@ -61,7 +63,8 @@ impl<T: DeserializeOwned + Clone> CachedSecret<T> {
     /// If the secret cannot be read or is not usable.
     pub async fn get(&self) -> Result<T, SecretError> {
         let now = self.clock.now();
-        self.read_unless(|read_at| read_at.until(now) < KEPT_FOR).await
+        self.read_unless(|read_at, is_read| read_at.until(now) < if is_read { KEPT_FOR } else { FAILURE_KEPT_FOR })
+            .await
     }
 
     /// The current secret, for a caller whose cached one was refused. A read later than `used_since` is fresh enough.
@@ -69,22 +72,26 @@ impl<T: DeserializeOwned + Clone> CachedSecret<T> {
     /// # Errors
     /// If the secret cannot be read or is not usable.
     pub async fn refresh(&self, used_since: EpochMillis) -> Result<T, SecretError> {
-        self.read_unless(|read_at| read_at > used_since).await
+        self.read_unless(|read_at, _| read_at > used_since).await
     }
 
-    async fn read_unless(&self, is_fresh: impl FnOnce(EpochMillis) -> bool) -> Result<T, SecretError> {
+    async fn read_unless(&self, is_fresh: impl FnOnce(EpochMillis, bool) -> bool) -> Result<T, SecretError> {
         let mut cached = self.cached.lock().await;
         if let Some((read_at, secret)) = &*cached
-            && is_fresh(*read_at)
+            && is_fresh(*read_at, secret.is_ok())
         {
-            return Ok(secret.clone());
+            return secret.clone();
         }
         let read_at = self.clock.now();
+        let secret = self.read().await;
+        *cached = Some((read_at, secret.clone()));
+        secret
+    }
+
+    async fn read(&self) -> Result<T, SecretError> {
         let output = self.client.get_secret_value().secret_id(&self.id).send().await;
         let output = output.map_err(|error| SecretError::NotRead { id: self.id.clone(), cause: aws::cause(&error) })?;
-        let secret: T = serde_json::from_str(output.secret_string().unwrap_or_default())
-            .map_err(|_| SecretError::NotUsable { id: self.id.clone() })?;
-        *cached = Some((read_at, secret.clone()));
-        Ok(secret)
+        serde_json::from_str(output.secret_string().unwrap_or_default())
+            .map_err(|_| SecretError::NotUsable { id: self.id.clone() })
     }
 }

@@ -22,7 +22,7 @@ use relay_runtime::xray;
 use relay_store::order::Claim;
 use relay_store::{Store, StoreError};
 use relay_top::client::{SendError, TopClient};
-use relay_top::credentials::Credentials;
+use relay_top::credentials::{Accounts, Credentials};
 use relay_top::error::{Ban, ErrorClass, ErrorClasses};
 use relay_top::form;
 use relay_top::response::{self, Outcome};
@@ -31,7 +31,7 @@ use relay_types::account::DEFAULT_ACCOUNT;
 use relay_types::breaker::Cause;
 use relay_types::call::{CallKind, CallRequest, Lane, Resend};
 use relay_types::failure::Failure;
-use relay_types::record::{Attempted, OrderRecord, RecordKey};
+use relay_types::record::{Attempted, DueCall, OrderRecord, RecordKey};
 use relay_types::time::{SharedClock, SharedRandom, SystemClock, system_random};
 
 use crate::breaker::{Breakers, Pass};
@@ -54,8 +54,8 @@ pub struct Sender {
     pub notifications: Queue,
     /// The deployment's settings.
     pub settings: Settings,
-    /// TOP's credentials, which sign the requests.
-    pub credentials: CachedSecret<Credentials>,
+    /// The TOP accounts, whose credentials sign the requests.
+    pub accounts: CachedSecret<Accounts>,
     /// The signature method.
     pub sign_method: SignMethod,
     /// Sends the requests.
@@ -97,7 +97,7 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
         store,
         notifications: Queue::open(&aws, config.notifications_queue_url),
         settings,
-        credentials: CachedSecret::new(aws.secrets(), config.top_secret_id, clock.clone()),
+        accounts: CachedSecret::new(aws.secrets(), config.top_secret_id, clock.clone()),
         sign_method: config.top_sign_method,
         top: TopClient::new(connections.connector(), config.top_gateway_url.clone()),
         error_classes: config.top_error_classes,
@@ -114,9 +114,17 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
     lambda_runtime::run(handler).await
 }
 
+/// The account that sends a call.
+struct Sending {
+    name: String,
+    credentials: Credentials,
+}
+
 /// One attempt of a call.
 #[derive(Clone, Copy)]
 struct Attempt<'a> {
+    named: Option<&'a str>,
+    account: &'a str,
     pass: &'a Pass,
     lane: &'a Lane,
     request: &'a CallRequest,
@@ -133,43 +141,39 @@ impl Sender {
 
     /// Handles one message: sends its record's target if it is due, nothing holds it back, and no other sender has
     /// claimed it.
-    pub async fn deliver(&self, message: Message<RecordKey>, invocation: &Invocation) -> Handled {
-        let key = &message.key;
+    pub async fn deliver(&self, message: Message<DueCall>, invocation: &Invocation) -> Handled {
+        let DueCall { key, account: named } = &message.key;
         let retry = || Handled::Failed(backoff::pause(message.receive_count, (self.random)()));
         let failed = |error: StoreError, what| {
             tracing::error!(record = %key, %error, "{what}");
             retry()
         };
         // Before the claim: a call that cannot be sent must not be claimed.
-        let pass = match self.breakers.ask(DEFAULT_ACCOUNT, &self.random).await {
+        let account = self.account(named.as_deref()).await;
+        let name = account.as_ref().map_or_else(|_| named.as_deref().unwrap_or(DEFAULT_ACCOUNT), |one| &one.name);
+        let pass = match self.breakers.ask(name, &self.random).await {
             Ok(Pass::Held(breaker, pause)) => {
                 let (cause, until) = (breaker.cause.as_ref(), breaker.until);
-                tracing::info!(record = %key, cause, %until, "call held back");
+                tracing::info!(record = %key, account = name, cause, %until, "call held back");
                 return Handled::Again(pause);
             }
             Ok(pass) => pass,
             Err(error) => return failed(error, "breaker not read"),
         };
-        let credentials = match self.credentials.get().await {
-            Ok(credentials) => credentials,
-            Err(error) => {
-                tracing::error!(record = %key, %error, configuration_fault = true, "call not sent: no credentials");
-                self.breakers.trip(DEFAULT_ACCOUNT, &Failure::of(error.to_string()), None).await;
-                let pause = breaker::pause(Cause::ConfigurationFault, breaker::TRIAL_EVERY, (self.random)());
-                return Handled::Again(pause);
-            }
-        };
+        if let Err(problem) = &account {
+            return self.without_credentials(key, name, problem).await;
+        }
         // Unique to this claim: two messages of a batch may carry the same key.
         let owner = format!("{}/{}/{:016x}", invocation.request_id, message.id, (self.random)());
         let now = self.clock.now();
         let lease_until = now.plus(now.until(invocation.deadline) + SKEW);
         let claim = self.store.claim(key, self.kind, (&owner, lease_until), now).await;
         if let (Pass::Trial(token), Ok(Claim::Refused(_)) | Err(_)) = (&pass, &claim) {
-            self.breakers.give_back(DEFAULT_ACCOUNT, token).await;
+            self.breakers.give_back(name, token).await;
         }
         match claim {
             Ok(Claim::Claimed(record)) => {
-                self.send(&record, credentials, &pass, invocation, message.trace_header.as_deref()).await
+                self.send(&record, name, &pass, invocation, message.trace_header.as_deref()).await
             }
             Ok(Claim::Refused(record)) => match self.not_claimed(record.as_deref(), message.receive_count).await {
                 Ok(handled) => handled,
@@ -177,6 +181,26 @@ impl Sender {
             },
             Err(error) => failed(error, "call not claimed"),
         }
+    }
+
+    /// The account that sends this function's calls if the facts name `named`.
+    async fn account(&self, named: Option<&str>) -> Result<Sending, String> {
+        let accounts = self.accounts.get().await.map_err(|error| error.to_string())?;
+        self.account_of(&accounts, named)
+    }
+
+    fn account_of(&self, accounts: &Accounts, named: Option<&str>) -> Result<Sending, String> {
+        match accounts.of(named, self.kind) {
+            Some((name, account)) => Ok(Sending { name: name.to_owned(), credentials: account.credentials.clone() }),
+            None => Err(format!("the secret has no account {} for {}", named.unwrap_or(DEFAULT_ACCOUNT), self.kind)),
+        }
+    }
+
+    /// Holds calls back for which there are no credentials.
+    async fn without_credentials(&self, key: &RecordKey, account: &str, problem: &str) -> Handled {
+        tracing::error!(record = %key, account, problem, configuration_fault = true, "call not sent: no credentials");
+        self.breakers.trip(account, &Failure::of(problem), None).await;
+        Handled::Again(breaker::pause(Cause::ConfigurationFault, breaker::TRIAL_EVERY, (self.random)()))
     }
 
     /// Decides how to handle a message whose record could not be claimed.
@@ -214,27 +238,46 @@ impl Sender {
         }
     }
 
+    /// Sends a claimed call. `asked` is the account of the message, whose breaker gave `pass`.
     async fn send(
         &self,
         record: &OrderRecord,
-        credentials: Credentials,
+        asked: &str,
         pass: &Pass,
         invocation: &Invocation,
         trace_header: Option<&str>,
     ) -> Handled {
         let Some(target) = &record.target else { return Handled::Done };
         let lane = target.lane();
-        let (outcome, is_sent) = match self.request(record).await {
-            Ok(request) => {
-                let attempt = Attempt { pass, lane: &lane, request: &request, invocation, trace_header };
-                (self.attempt(attempt, credentials).await, true)
+        let named = target.account.as_deref();
+        let (request, account) = (self.request(record).await, self.account(named).await);
+        // The facts may name another account than when the message was sent.
+        let pass = match (&request, &account, pass) {
+            (Ok(_), Ok(account), pass) if account.name == asked => pass,
+            (.., Pass::Trial(token)) => {
+                self.breakers.give_back(asked, token).await;
+                &Pass::Free
             }
-            Err((class, problem)) => (Outcome::Failed(class, Failure::of(problem)), false),
+            _ => &Pass::Free,
+        };
+        let (outcome, account) = match (request, account) {
+            (Ok(request), Ok(account)) => {
+                let Sending { name, credentials } = &account;
+                let attempt =
+                    Attempt { named, account: name, pass, lane: &lane, request: &request, invocation, trace_header };
+                (self.attempt(attempt, credentials).await, Some(account))
+            }
+            (Err((class, problem)), _) => (Outcome::Failed(class, Failure::of(problem)), None),
+            (_, Err(problem)) => (Outcome::Failed(ErrorClass::ConfigurationFault, Failure::of(problem)), None),
         };
         let is_configuration_fault = matches!(outcome, Outcome::Failed(ErrorClass::ConfigurationFault, _));
-        let held = if is_sent { self.tell_breaker(&outcome, record, pass).await } else { None };
+        let account = account.as_ref().map(|account| account.name.as_str());
+        let held = match account {
+            Some(account) => self.tell_breaker(account, &outcome, record, pass).await,
+            None => None,
+        };
         let attempted = self.attempted(outcome, record, held);
-        self.log(&lane, record, &attempted, is_configuration_fault);
+        self.log(&lane, account, record, &attempted, is_configuration_fault);
         match self.finish(record, &attempted, trace_header).await {
             Err(error) => {
                 tracing::error!(call = %lane, %error, "outcome not recorded: the resend policy decides after the lease expires");
@@ -258,7 +301,13 @@ impl Sender {
 
     /// Trips or resets the breaker according to TOP's answer. Returns why and how long the calls are held back, if
     /// they are.
-    async fn tell_breaker(&self, outcome: &Outcome, record: &OrderRecord, pass: &Pass) -> Option<(Cause, Duration)> {
+    async fn tell_breaker(
+        &self,
+        account: &str,
+        outcome: &Outcome,
+        record: &OrderRecord,
+        pass: &Pass,
+    ) -> Option<(Cause, Duration)> {
         let now = self.clock.now();
         match outcome {
             Outcome::Failed(ErrorClass::NotExecuted { ban: Some(ban) }, failure) => {
@@ -266,7 +315,7 @@ impl Sender {
                     Ban::For(duration) => now.plus(*duration),
                     Ban::UntilMidnight => now.next_china_midnight(),
                 };
-                self.breakers.trip(DEFAULT_ACCOUNT, failure, Some(ends)).await;
+                self.breakers.trip(account, failure, Some(ends)).await;
                 Some((Cause::Limit, now.until(ends)))
             }
             Outcome::Failed(ErrorClass::ConfigurationFault, failure) => {
@@ -278,12 +327,12 @@ impl Sender {
                 if *pass == Pass::Free && is_repeated {
                     return None;
                 }
-                self.breakers.trip(DEFAULT_ACCOUNT, failure, None).await;
+                self.breakers.trip(account, failure, None).await;
                 Some((Cause::ConfigurationFault, breaker::TRIAL_EVERY))
             }
             Outcome::Succeeded(_) | Outcome::Failed(ErrorClass::Rejected, _) => {
                 if let Pass::Trial(token) = pass {
-                    self.breakers.reset(DEFAULT_ACCOUNT, token).await;
+                    self.breakers.reset(account, token).await;
                 }
                 None
             }
@@ -339,30 +388,31 @@ impl Sender {
     }
 
     /// Sends the request; sends it once more if TOP refused the credentials and the secret has new ones.
-    async fn attempt(&self, attempt: Attempt<'_>, credentials: Credentials) -> Outcome {
+    async fn attempt(&self, attempt: Attempt<'_>, credentials: &Credentials) -> Outcome {
         let used_since = self.clock.now();
-        let outcome = self.exchange(attempt, &credentials).await;
+        let outcome = self.exchange(attempt, credentials).await;
         if !matches!(outcome, Outcome::Failed(ErrorClass::ConfigurationFault, _)) {
             return outcome;
         }
-        match self.credentials.refresh(used_since).await {
-            Ok(fresh) if fresh != credentials => {
-                tracing::warn!(call = %attempt.lane.call, "credentials changed: call retried with the new ones");
-                self.exchange(attempt, &fresh).await
+        let fresh = self.accounts.refresh(used_since).await.map_err(|error| error.to_string());
+        match fresh.and_then(|accounts| self.account_of(&accounts, attempt.named)) {
+            Ok(fresh) if fresh.name == attempt.account && fresh.credentials != *credentials => {
+                tracing::warn!(call = %attempt.lane.call, account = fresh.name, "credentials changed: call retried with the new ones");
+                self.exchange(attempt, &fresh.credentials).await
             }
             Ok(_) => outcome,
-            Err(error) => {
-                tracing::error!(%error, "credentials not read again");
+            Err(problem) => {
+                tracing::error!(problem, "credentials not read again");
                 outcome
             }
         }
     }
 
     async fn exchange(&self, attempt: Attempt<'_>, credentials: &Credentials) -> Outcome {
-        let Attempt { pass, lane, request, invocation, trace_header } = attempt;
+        let Attempt { account, pass, lane, request, invocation, trace_header, .. } = attempt;
         let not_executed = ErrorClass::NotExecuted { ban: None };
         // Another sender may have met a ban while this call was claimed.
-        match self.breakers.recheck(DEFAULT_ACCOUNT, pass).await {
+        match self.breakers.recheck(account, pass).await {
             Ok(None) => {}
             Ok(Some(breaker)) => {
                 let problem = format!("not sent: calls are held back until {}", breaker.until);
@@ -421,22 +471,29 @@ impl Sender {
     }
 
     /// Logs one line per attempt. TOP's message may quote the request, so it is kept in the record only.
-    fn log(&self, lane: &Lane, record: &OrderRecord, attempted: &Attempted, is_configuration_fault: bool) {
+    fn log(
+        &self,
+        lane: &Lane,
+        account: Option<&str>,
+        record: &OrderRecord,
+        attempted: &Attempted,
+        is_configuration_fault: bool,
+    ) {
         let attempt = record.attempt;
         let outcome = attempted.as_str();
         if let Attempted::Succeeded(reply) = attempted {
-            tracing::info!(call = %lane, attempt, outcome, request_id = reply.request_id, "call sent");
+            tracing::info!(call = %lane, account, attempt, outcome, request_id = reply.request_id, "call sent");
             return;
         }
         let failure = attempted.failure();
         let code = failure.and_then(|failure| failure.code);
         let sub_code = failure.and_then(|failure| failure.sub_code.as_deref());
         let request_id = failure.and_then(|failure| failure.request_id.as_deref());
-        tracing::warn!(call = %lane, attempt, outcome, code, sub_code, request_id, "call failed");
+        tracing::warn!(call = %lane, account, attempt, outcome, code, sub_code, request_id, "call failed");
         if is_configuration_fault {
             // At error, which every `LogLevel` includes: an alarm counts these lines.
             let means = "configuration fault: correct the credentials, permissions, IP white-list or function version";
-            tracing::error!(call = %lane, code, sub_code, configuration_fault = true, "{means}");
+            tracing::error!(call = %lane, account, code, sub_code, configuration_fault = true, "{means}");
         }
     }
 }

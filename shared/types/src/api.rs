@@ -254,6 +254,8 @@ pub struct Call {
     pub call: CallKind,
     /// The call's key.
     pub key: String,
+    /// The TOP account that the link or the caller named, if any.
+    pub account: Option<String>,
     /// The state of the call.
     pub state: CallState,
     /// Number of attempts.

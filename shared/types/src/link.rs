@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::account;
 use crate::call::ship_notify::Passenger;
 use crate::json::{self, FieldError};
 use crate::order::{Partner, UNUSABLE_ID, is_usable_id};
@@ -43,6 +44,10 @@ pub struct HappytripFlight {
     /// The traveller's user id.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub ht_user_id: Option<String>,
+    /// The TOP account that tells Happytrip. Default: the account of the call.
+    #[serde(default, deserialize_with = "account::optional_name", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[A-Za-z0-9_-]{1,32}$")))]
+    pub account: Option<String>,
     /// Ticket numbers. The notification waits while there are none.
     #[serde(default, deserialize_with = "json::texts", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(inner(length(min = 1))))]
@@ -71,6 +76,10 @@ pub struct FliggyShip {
     /// The code that tells TOP why issuing failed. Default: the deployment's setting.
     #[serde(default, deserialize_with = "json::optional_text", skip_serializing_if = "Option::is_none")]
     pub failed_code: Option<String>,
+    /// The TOP account that tells Fliggy. Default: the account of the call.
+    #[serde(default, deserialize_with = "account::optional_name", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[A-Za-z0-9_-]{1,32}$")))]
+    pub account: Option<String>,
     /// The passengers and their tickets. Vouchers fill the tickets in this order.
     #[serde(deserialize_with = "json::list")]
     #[cfg_attr(feature = "schema", schemars(extend("contains" =
@@ -135,6 +144,16 @@ impl Link {
             }
         }
         Ok(link)
+    }
+
+    /// The TOP account that the link names, if any, and the member that names it.
+    #[must_use]
+    pub fn account(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Self::HappytripFlight(flight) => ("happytrip_flight.account", flight.account.as_deref()),
+            Self::FliggyShip(ship) => ("fliggy_ship.account", ship.account.as_deref()),
+            Self::FliggyTicket(_) => ("fliggy_ticket", None),
+        }
     }
 
     /// The link as JSON, in the format of the record.

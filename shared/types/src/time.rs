@@ -50,6 +50,12 @@ impl EpochMillis {
         Some(Self(time.to_zoned(china()).ok()?.timestamp().as_millisecond()))
     }
 
+    /// Parses RFC 3339; `None` if `text` is not such a time.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        text.parse().ok().map(|time: Timestamp| Self(time.as_millisecond()))
+    }
+
     /// The next midnight in GMT+8, when TOP's daily quotas reset.
     #[must_use]
     pub fn next_china_midnight(self) -> Self {

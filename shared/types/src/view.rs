@@ -73,6 +73,7 @@ pub fn submission(record: &OrderRecord, bodies: &Bodies, one: &Submission) -> Op
     let told = record.told.get(&lane.to_string()).filter(|told| told.digest == one.digest && one.outcome.is_some());
     Some(Call {
         key: one.key.clone(),
+        account: one.account.clone(),
         may_be_sent_again: Some(one.resend),
         submitted_by: Some(one.by.clone()),
         created_at: Some(one.at.to_string()),
@@ -124,6 +125,9 @@ fn call(
     Call {
         call: lane.call,
         key: lane.id.clone(),
+        account: target
+            .and_then(|target| target.account.clone())
+            .or_else(|| told.and_then(|told| told.account.clone())),
         state,
         attempt: target.map_or_else(|| told.map_or(0, |told| told.attempts), |_| record.attempt),
         unsettled: target.map(|_| record.unsettled),
@@ -144,10 +148,14 @@ fn call(
     }
 }
 
-/// Adds what holds a pending call back.
+/// Adds what holds a pending call back. Which account sends a call that names none is in the secret, so such a call has
+/// the breakers of all accounts.
 pub fn hold_back(call: &mut Call, breakers: &[Breaker]) {
     if call.state == CallState::Pending {
-        call.held_back = breakers.iter().filter(|breaker| breaker.call == call.call).map(held_back).collect();
+        let of_it = |breaker: &&Breaker| {
+            breaker.call == call.call && call.account.as_ref().is_none_or(|account| *account == breaker.account)
+        };
+        call.held_back = breakers.iter().filter(of_it).map(held_back).collect();
     }
 }
 

@@ -32,6 +32,7 @@ use relay_submit_call::SubmitCall;
 use relay_sweep::{Sweep, Swept};
 use relay_top::client::TopClient;
 use relay_top::sign::SignMethod;
+use relay_types::account::AccountNames;
 use relay_types::call::CallKind;
 use relay_types::digest::sha256_hex;
 use relay_types::notification::NotificationKind;
@@ -186,10 +187,17 @@ impl Instance {
             "sctt-cancel-push" => Handler::Receiver(receiver(NotificationKind::CancelPush)),
             "order-link" => {
                 let notifications = queue("notifications");
-                Handler::OrderLink(OrderLink { store, notifications, clock: clock.clone(), random })
+                Handler::OrderLink(OrderLink {
+                    store,
+                    notifications,
+                    accounts: AccountNames::default(),
+                    clock: clock.clone(),
+                    random,
+                })
             }
             "submit-call" => Handler::SubmitCall(SubmitCall {
                 store,
+                accounts: AccountNames::default(),
                 notifications: queue("notifications"),
                 clock: clock.clone(),
                 random,
@@ -220,7 +228,7 @@ impl Instance {
                     store,
                     notifications: queue("notifications"),
                     settings,
-                    credentials: CachedSecret::new(clients.secrets.clone(), "top".to_owned(), clock.clone()),
+                    accounts: CachedSecret::new(clients.secrets.clone(), "top".to_owned(), clock.clone()),
                     sign_method: SignMethod::HmacSha256,
                     top: TopClient::new(clients.top.clone(), "http://top.test/router/rest".to_owned()),
                     error_classes: relay_top::error::ErrorClasses::default(),

@@ -103,6 +103,14 @@ impl Relay {
         self.submit_call.handle(&request).await
     }
 
+    /// Submits a call that names a TOP account.
+    pub async fn submit_as(&self, call: &str, account: &str, key: Option<&str>, body: &str) -> Answered {
+        let headers = key.map_or_else(|| json!({}), |key| json!({"Idempotency-Key": key}));
+        let request = api_request("POST", "/calls/{call}", json!({"call": call}), headers, Body::Text(body));
+        let query = HashMap::from([("account".to_owned(), account.to_owned())]);
+        answered(self.submit_call.handle(&request.with_query_string_parameters(query)).await)
+    }
+
     /// Gets a call.
     pub async fn get_call(&self, call: &str, key: &str) -> Answered {
         let parameters = json!({"call": call, "key": key});

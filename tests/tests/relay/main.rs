@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first unexpected value")]
 
+mod accounts;
 mod alarms;
 mod answers;
 mod batch;

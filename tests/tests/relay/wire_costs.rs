@@ -65,11 +65,23 @@ async fn messages_carry_only_keys() {
     let relay = Relay::new().await;
     relay.put_order("tsy", "P-1", &flight()).await;
     relay.post_tsy(&tsy("P-1", "issued")).await;
-    relay.run_until_idle().await;
+    relay
+        .put_order("tsy", "P-2", &flight().replace("\"tes_head_id\"", "\"account\":\"flights\",\"tes_head_id\""))
+        .await;
+    relay.post_tsy(&tsy("P-2", "issued")).await;
+    relay.submit("ship-notify", None, &ship_call("38", true)).await;
+    for _ in 0..3 {
+        relay.poll("notifications").await;
+    }
+    for call in ["itinerary-postback", "ship-notify"] {
+        relay.receive(call).await;
+    }
+    assert_eq!(relay.messages.lock().unwrap().len(), 6);
     for message in relay.messages.lock().unwrap().iter() {
         let key: serde_json::Value = serde_json::from_str(message).unwrap();
         let members: Vec<_> = key.as_object().unwrap().keys().cloned().collect();
-        assert!(members == ["partner", "order_id"] || members == ["call", "id"], "{message}");
+        let expected: [&[&str]; 3] = [&["partner", "order_id"], &["call", "id"], &["partner", "order_id", "account"]];
+        assert!(expected.iter().any(|expected| members == *expected), "{message}");
     }
 }
 

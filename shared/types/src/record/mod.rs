@@ -127,6 +127,24 @@ pub fn digest_of(json: &str) -> String {
     digest
 }
 
+/// The digest of a request that is sent as `account`, or as the account that the secret chooses.
+#[must_use]
+pub fn digest_of_request(json: &str, account: Option<&str>) -> String {
+    account.map_or_else(|| digest_of(json), |account| digest_of(&format!("{account} {json}")))
+}
+
+/// A message for a sender: the record whose call is due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DueCall {
+    /// The record's key.
+    #[serde(flatten)]
+    pub key: RecordKey,
+    /// The account of the call when the message was sent. With it, the sender knows whether the account's calls are held
+    /// back before it claims one. The record decides which account sends the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+}
+
 /// A JSON string, either in the record or in a separate item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

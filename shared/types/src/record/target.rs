@@ -49,7 +49,9 @@ pub struct Target {
     pub id: String,
     /// The request as JSON with TOP's field names.
     pub request: Body,
-    /// The request's digest.
+    /// The TOP account that the facts name, if they name one.
+    pub account: Option<String>,
+    /// The digest of request and account.
     pub digest: String,
     /// Changes with every target of the record.
     pub generation: u32,
@@ -98,7 +100,9 @@ pub struct Told {
     pub earlier: bool,
     /// The target's generation.
     pub generation: u32,
-    /// The request's digest.
+    /// The TOP account that the facts named, if they named one.
+    pub account: Option<String>,
+    /// The digest of request and account.
     pub digest: String,
     /// Whether TOP has it, and how that is known.
     pub outcome: Outcome,
@@ -154,7 +158,9 @@ pub struct Submission {
     pub key: String,
     /// The request.
     pub request: Body,
-    /// The request's digest.
+    /// The TOP account that the caller named, if any.
+    pub account: Option<String>,
+    /// The digest of request and account.
     pub digest: String,
     /// Whether it may be sent again while its outcome is unknown.
     pub resend: Resend,
