@@ -17,7 +17,12 @@ const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(
 
 /// Joins segments into a path, each percent-encoded.
 pub fn path<const N: usize>(segments: [&str; N]) -> String {
-    segments.iter().map(|segment| format!("/{}", utf8_percent_encode(segment, IN_A_PATH))).collect()
+    segments.iter().map(|segment| format!("/{}", encoded(segment))).collect()
+}
+
+/// Percent-encodes a path segment or a query value.
+pub fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, IN_A_PATH).to_string()
 }
 
 /// Sends a signed request and returns the answer, whatever its status.

@@ -67,6 +67,9 @@ pub enum Command {
         /// Time stamp to sign with, such as 2026-01-01T04:00:00Z [default: now]
         #[arg(long, value_name = "TIME")]
         at: Option<jiff::Timestamp>,
+        /// TOP account that signs [default: the account of the call in TOP's secret]
+        #[arg(long)]
+        account: Option<String>,
         /// Unmasked names, certificate numbers and ticket passwords; needed to compute the signature again
         #[arg(long)]
         personal: bool,
@@ -229,6 +232,9 @@ pub enum CallCommand {
         /// Idempotency key, for calls that have no key of their own; the same key means the same call
         #[arg(long)]
         key: Option<String>,
+        /// TOP account that sends the call [default: the account of the call in TOP's secret]
+        #[arg(long)]
+        account: Option<String>,
     },
     /// Show the call's state and attempts
     Show(CallArgs),

@@ -84,10 +84,10 @@ async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Attention(command) => attention(&deployment.await?, command).await,
         Command::Call(command) => call(&deployment.await?, command).await,
         Command::DeadLetters(command) => dead_letters(&deployment.await?, command).await,
-        Command::Sign { call, file, at, personal } => {
+        Command::Sign { call, file, at, account, personal } => {
             let now = EpochMillis(at.unwrap_or_else(jiff::Timestamp::now).as_millisecond());
             let body = serde_json::from_str(&read(&file)?)?;
-            let signed = sign::signed(&deployment.await?, &call, &body, now, personal).await?;
+            let signed = sign::signed(&deployment.await?, (&call, account.as_deref()), &body, now, personal).await?;
             let shown = sign::listed(&signed);
             Ok(Answer::new(signed, shown))
         }
@@ -218,9 +218,11 @@ async fn instruct(deployment: &Deployment, verb: &str, OrderNote { order, note }
 
 async fn call(deployment: &Deployment, command: CallCommand) -> Result<Answer> {
     match command {
-        CallCommand::Submit { call, file, key } => {
+        CallCommand::Submit { call, file, key, account } => {
             let headers: Vec<_> = key.iter().map(|key| ("idempotency-key", key.as_str())).collect();
-            let got = ask(deployment, "POST", &path(["calls", &call]), &headers, &read(&file)?).await?;
+            let query = account.map(|account| format!("?account={}", api::encoded(&account))).unwrap_or_default();
+            let path = path(["calls", &call]) + &query;
+            let got = ask(deployment, "POST", &path, &headers, &read(&file)?).await?;
             Ok(Answer::plain(got))
         }
         CallCommand::Show(call) => {

@@ -1,9 +1,10 @@
 //! The request that a call would send to TOP, for support tickets. Secrets are masked, and nothing is sent.
 
 use anyhow::{Context as _, Result, anyhow};
-use relay_top::credentials::Credentials;
+use relay_top::credentials::Accounts;
 use relay_top::form;
 use relay_top::sign::SignMethod;
+use relay_types::account::DEFAULT_ACCOUNT;
 use relay_types::call::{CallKind, CallRequest};
 use relay_types::redact::mask_personal;
 use relay_types::time::EpochMillis;
@@ -18,7 +19,7 @@ const SECRET: &str = "***";
 /// Builds and signs the request of a call at a given time, with the deployment's credentials.
 pub async fn signed(
     deployment: &Deployment,
-    call: &str,
+    (call, account): (&str, Option<&str>),
     body: &Value,
     now: EpochMillis,
     personal: bool,
@@ -26,12 +27,17 @@ pub async fn signed(
     let kind: CallKind = call.parse().context("no such call")?;
     let request = CallRequest::from_json(kind, body).map_err(|problem| anyhow!("{problem}"))?;
     let secret = deployment.secret(deployment.output("TopSecretArn")?).await?;
-    let credentials: Credentials = serde_json::from_str(&secret).map_err(|_| {
+    let accounts: Accounts = serde_json::from_str(&secret).map_err(|_| {
         anyhow!("TOP's secret is not a JSON object with app_key, app_secret and session filled in; run `relay doctor`")
     })?;
+    let (name, account) = accounts
+        .of(account, kind)
+        .with_context(|| format!("TOP's secret has no account {} for {kind}", account.unwrap_or(DEFAULT_ACCOUNT)))?;
     let method = deployment.parameter("TopSignMethod").parse().unwrap_or(SignMethod::HmacSha256);
-    let form = form::build(&request, &credentials, method, now);
-    Ok(shown(&form, deployment.parameter("TopGatewayUrl"), personal))
+    let form = form::build(&request, &account.credentials, method, now);
+    let mut shown = shown(&form, deployment.parameter("TopGatewayUrl"), personal);
+    shown["account"] = name.into();
+    Ok(shown)
 }
 
 /// A parameter's value with the session masked. Unless `personal` is true, personal data and values as good as a ticket
@@ -80,9 +86,10 @@ pub fn listed(signed: &Value) -> String {
     let parameters = crate::table::list(signed, "parameters");
     let rows = parameters.iter().map(|parameter| ["name", "value"].map(|name| text(parameter, name)));
     format!(
-        "{} {}\nContent-Type: {}\n{}signed string (parameters concatenated in order of name):\n{}\n{}\n",
+        "{} {} (account {})\nContent-Type: {}\n{}signed string (parameters concatenated in order of name):\n{}\n{}\n",
         text(signed, "method"),
         text(signed, "url"),
+        text(signed, "account"),
         text(signed, "content_type"),
         table(["parameter", "value"], rows),
         text(signed, "signed_text"),
@@ -97,7 +104,7 @@ mod tests {
 
     #[test]
     fn secrets_and_personal_data_are_masked() {
-        let credentials = Credentials {
+        let credentials = relay_top::credentials::Credentials {
             app_key: "12345678".to_owned(),
             app_secret: "PLANTED-SECRET".to_owned().into(),
             session: Redacted::new("PLANTED-SESSION".to_owned()),

@@ -40,8 +40,8 @@ pub fn notification(kind: NotificationKind, sent: &Edited) {
             return;
         }
         assert_eq!(answer, acknowledgement(partner));
-        let text = without_mark(&sent.bytes);
-        let body: Value = serde_json::from_slice(text).expect("an accepted body is JSON");
+        let sent_text = without_mark(&sent.bytes);
+        let body: Value = serde_json::from_slice(sent_text).expect("an accepted body is JSON");
         let mut told = keys(&messages);
         let mut orders = Vec::new();
         for (order_id, part) in orders_of(kind, &body) {
@@ -59,7 +59,7 @@ pub fn notification(kind: NotificationKind, sent: &Edited) {
             };
             assert!(bodies.iter().any(is_part), "{part} was not recorded, only {bodies:?}");
             if kind != NotificationKind::CancelPush {
-                assert!(bodies.iter().any(|body| body.as_bytes() == text));
+                assert!(bodies.iter().any(|body| body.as_bytes() == sent_text));
             }
             orders.push(order_id);
         }

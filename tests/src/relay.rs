@@ -263,6 +263,7 @@ impl Relay {
                 random: random.clone(),
             },
             sweep: Sweep {
+                accounts: CachedSecret::new(secrets.clone(), TOP_SECRET_ID.to_owned(), shared_clock.clone()),
                 store: store.clone(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
                 clock: shared_clock.clone(),

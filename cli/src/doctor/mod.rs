@@ -3,9 +3,13 @@
 pub mod alarms;
 mod capacity;
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
+use relay_top::credentials::Accounts;
+use relay_types::time::{Clock as _, SystemClock};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -41,6 +45,9 @@ fn checks<'a>(deployment: &'a Deployment, alarms: &'a Alarms<'a>) -> Vec<Check<'
     checks.extend(health(deployment, alarms));
     checks
 }
+
+/// How long before its end a session is reported, as by the alarm `session-expires`.
+const SESSION_WARNING: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The checks of what the deployment was given.
 fn settings(deployment: &Deployment) -> Vec<Check<'_>> {
@@ -145,8 +152,40 @@ async fn filled_in(deployment: &Deployment, output: &str, members: &[&str]) -> R
     Ok(format!("{} filled in", members.join(", ")))
 }
 
+/// Checks the accounts of TOP's secret, and that every name of `TopAccounts` is one of them.
 async fn top_secret(deployment: &Deployment) -> Result<String> {
-    filled_in(deployment, "TopSecretArn", &["app_key", "app_secret", "session"]).await
+    let secret = deployment.secret(deployment.output("TopSecretArn")?).await?;
+    let accounts: Accounts = serde_json::from_str(&secret).map_err(|_| {
+        anyhow!("the secret has neither app_key, app_secret and session filled in, nor usable accounts with them")
+    })?;
+    let without: Vec<_> = accounts
+        .iter()
+        .filter(|(_, account)| account.credentials.session.reveal().is_empty())
+        .map(|(name, _)| name)
+        .collect();
+    if !without.is_empty() {
+        bail!("session not filled in: {}", without.join(", "));
+    }
+    let names: Vec<_> = accounts.iter().map(|(name, _)| name).collect();
+    let listed = deployment.parameter("TopAccounts").split(',').filter(|name| !name.is_empty());
+    let unknown: Vec<_> = listed.filter(|name| !names.contains(name)).collect();
+    if !unknown.is_empty() {
+        bail!("TopAccounts names {}, which the secret does not have", unknown.join(", "));
+    }
+    let now = SystemClock.now();
+    let described = accounts.iter().map(|(name, account)| match account.session_expires_at {
+        Some(ends) if ends <= now => (true, format!("{name}: session expired at {ends}")),
+        Some(ends) => (
+            now.until(ends) < SESSION_WARNING,
+            format!("{name}: session expires in {} days", now.until(ends).as_secs() / 86_400),
+        ),
+        None => (false, format!("{name}: filled in, session_expires_at unknown")),
+    });
+    let (urgent, described): (Vec<_>, Vec<_>) = described.unzip();
+    if urgent.contains(&true) {
+        bail!("{}; have the seller authorise again, and put the new session into the secret", described.join("; "));
+    }
+    Ok(described.join("; "))
 }
 
 async fn sctt_secret(deployment: &Deployment) -> Result<String> {

@@ -9,6 +9,8 @@ pub struct SweepConfig {
     pub table: TableConfig,
     /// `NOTIFICATIONS_QUEUE_URL`
     pub notifications_queue_url: String,
+    /// `TOP_SECRET_ID`
+    pub top_secret_id: String,
     /// `STACK_NAME`: identifies the deployment.
     pub stack_name: String,
 }
@@ -23,6 +25,7 @@ impl SweepConfig {
         let config = Self {
             table: reader.table(),
             notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
+            top_secret_id: reader.required("TOP_SECRET_ID"),
             stack_name: reader.required("STACK_NAME"),
         };
         reader.done(config)

@@ -12,9 +12,11 @@ use futures_util::future::join_all;
 use metrics::gauge;
 use relay_runtime::queue::batch::Invocation;
 use relay_runtime::queue::{Queue, SendError};
+use relay_runtime::secret::CachedSecret;
 use relay_store::index::{NextPage, Overdue, SHARDS};
 use relay_store::{Store, StoreError};
-use relay_types::time::SharedClock;
+use relay_top::credentials::Accounts;
+use relay_types::time::{EpochMillis, SharedClock};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -24,6 +26,10 @@ const RESERVE: Duration = Duration::from_secs(18);
 
 /// How many notifications and calls need attention.
 const NEEDS_PERSON: &str = "NeedsPerson";
+/// In how many days the first session of a TOP account expires.
+const SESSION_DAYS_LEFT: &str = "SessionDaysLeft";
+/// What [`SESSION_DAYS_LEFT`] says if no account has a time, or a later one. TOP's sessions last three to six months.
+const MOST_DAYS: f64 = 366.0;
 
 /// The function's handler and its dependencies.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub struct Sweep {
     pub store: Store,
     /// The queue for the keys: dispatch decides whether a record has anything to send.
     pub notifications: Queue,
+    /// The TOP accounts, whose sessions expire.
+    pub accounts: CachedSecret<Accounts>,
     /// Gives the time.
     pub clock: SharedClock,
 }
@@ -84,7 +92,7 @@ impl Sweep {
         failed.map_or(Ok(whole), Err)
     }
 
-    /// Measures how many notifications and calls need attention. `false` if that failed: then the metrics must not be
+    /// Measures how many notifications and calls need attention, and when a session expires. `false` if that failed: then the metrics must not be
     /// flushed, because a gauge repeats its last value. The alarm treats a missing measurement as a bad one.
     pub async fn measure(&self) -> bool {
         match self.store.count_needing_person().await {
@@ -93,6 +101,11 @@ impl Sweep {
                 tracing::error!(%error, "attention list not counted");
                 return false;
             }
+        }
+        match self.accounts.get().await {
+            Ok(accounts) => gauge!(SESSION_DAYS_LEFT).set(days_left(&accounts, self.clock.now())),
+            // The functions that send calls raise the alarm.
+            Err(error) => tracing::warn!(%error, "sessions not measured"),
         }
         true
     }
@@ -145,4 +158,10 @@ impl Sweep {
         }
         failed
     }
+}
+
+/// Days until the first session expires.
+fn days_left(accounts: &Accounts, now: EpochMillis) -> f64 {
+    let ends = accounts.iter().filter_map(|(_, account)| account.session_expires_at).min();
+    ends.map_or(MOST_DAYS, |ends| now.until(ends).as_secs_f64() / 86_400.0).min(MOST_DAYS)
 }

@@ -7,6 +7,7 @@ use relay_runtime::environment::environment;
 use relay_runtime::metrics;
 use relay_runtime::queue::Queue;
 use relay_runtime::queue::batch::Invocation;
+use relay_runtime::secret::CachedSecret;
 use relay_store::Store;
 use relay_sweep::Sweep;
 use relay_sweep::config::SweepConfig;
@@ -21,6 +22,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let sweep = Sweep {
         store: Store::open(&aws, config.table),
         notifications: Queue::open(&aws, config.notifications_queue_url),
+        accounts: CachedSecret::new(aws.secrets(), config.top_secret_id, Arc::new(SystemClock)),
         clock: Arc::new(SystemClock),
     };
     // The contents of the schedule's event do not matter.

@@ -203,7 +203,11 @@ impl Instance {
                 random,
             }),
             "attention" => Handler::Attention(Attention { store }),
-            "sweep" => Handler::Sweep(Sweep { store, notifications: queue("notifications"), clock: clock.clone() }),
+            "sweep" => {
+                let accounts = CachedSecret::new(clients.secrets.clone(), "top".to_owned(), clock.clone());
+                let notifications = queue("notifications");
+                Handler::Sweep(Sweep { store, notifications, accounts, clock: clock.clone() })
+            }
             "order-events" => Handler::OrderEvents(OrderEvents {
                 sns: clients.sns.clone(),
                 topic_arn: "arn:aws:sns:us-east-1:123456789012:order-events".to_owned(),

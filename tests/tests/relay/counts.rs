@@ -6,7 +6,7 @@ use relay_order_events::{StreamEvent, counts};
 use relay_runtime::metrics;
 use relay_tests::bodies::{flight, redemption, tsy};
 use relay_tests::cloud::WireFault;
-use relay_tests::relay::Relay;
+use relay_tests::relay::{Relay, TOP_SECRET_ID};
 use serde_json::{Value, json};
 
 fn lines(collector: &metrics_cloudwatch_embedded::Collector) -> Vec<Value> {
@@ -52,6 +52,7 @@ async fn outcomes_are_counted_in_the_embedded_format_and_attention_is_measured()
     let written = lines(collector);
     assert_eq!(written.len(), 1, "{written:?}");
     assert_eq!(written[0]["NeedsPerson"], json!(1.0));
+    assert_eq!(written[0]["SessionDaysLeft"], json!(366.0), "the secret says nothing about the session");
     assert_eq!(written[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([[]]));
     // An operator's resolution is published, but is not counted as a success or refusal by TOP.
     let before = relay.cloud.changes().len();
@@ -61,6 +62,14 @@ async fn outcomes_are_counted_in_the_embedded_format_and_attention_is_measured()
     assert_eq!(published.len(), 1);
     counts::count(&published);
     assert!(lines(collector).iter().all(|line| line["Call"].is_null()));
+
+    let account = |ends: &str| json!({"app_key": "1", "app_secret": "x", "session": "s", "session_expires_at": ends});
+    let accounts = json!({"accounts": {"a": account("2026-03-01"), "b": account("2026-01-11 12:00:00")}});
+    relay.put_secret(TOP_SECRET_ID, &accounts).await;
+    relay.clock.advance(Duration::from_secs(24 * 3600));
+    assert!(relay.sweep.measure().await);
+    let days = lines(collector)[0]["SessionDaysLeft"].as_f64().unwrap();
+    assert!((8.9..9.1).contains(&days), "{days} days until the first session expires");
 
     relay.cloud.order(WireFault::ServerError, 100, |sent| sent.operation == "Query");
     assert!(!relay.sweep.measure().await, "a failed measurement must not be written");
