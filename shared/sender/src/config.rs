@@ -65,6 +65,20 @@ mod tests {
     }
 
     #[test]
+    fn retention_is_given_in_days() {
+        let variables = HashMap::from([
+            ("TABLE_NAME", "t"),
+            ("TICKET_VERIFY_QUEUE_URL", "q"),
+            ("NOTIFICATIONS_QUEUE_URL", "n"),
+            ("TOP_GATEWAY_URL", "https://top.test"),
+            ("TOP_SECRET_ID", "s"),
+            ("RETENTION_DAYS", "2"),
+        ]);
+        let config = CallConfig::read(CallKind::TicketVerify, &lookup(&variables)).unwrap();
+        assert_eq!(config.table.retention, Duration::from_secs(2 * 86_400));
+    }
+
+    #[test]
     fn all_configuration_problems_are_reported_together() {
         let variables = HashMap::from([
             ("TABLE_NAME", "t"),

@@ -12,3 +12,18 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
 pub fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chain_names_the_error_and_its_causes() {
+        let inner = std::io::Error::other("connection refused");
+        let outer = std::io::Error::other(Box::new(inner) as Box<dyn Error + Send + Sync>);
+        assert_eq!(chain(&outer), "connection refused");
+        let parsed = "x".parse::<i64>().unwrap_err();
+        assert_eq!(chain(&parsed), "invalid digit found in string");
+        assert_eq!(sources(&parsed).count(), 1);
+    }
+}

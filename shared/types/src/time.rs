@@ -158,6 +158,12 @@ mod tests {
     }
 
     #[test]
+    fn system_clock_tells_the_time() {
+        let written = EpochMillis::from_rfc3339("2026-01-01T00:00:00Z").unwrap();
+        assert!(SystemClock.now() > written, "this test was written later");
+    }
+
+    #[test]
     fn times_beyond_the_calendar_do_not_panic() {
         for extreme in [i64::MIN, i64::MAX] {
             let _ = EpochMillis(extreme).china_time();
