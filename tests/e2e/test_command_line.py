@@ -111,6 +111,27 @@ def test_submitted_call_is_shown(stage: Stage) -> None:
     assert "succeeded" in said(stage, "call", "show", "ticket-verify", key)
 
 
+def test_calls_that_are_held_back_are_listed_and_tried_at_once(stage: Stage) -> None:
+    order_id, key = stage.new_order("sctt"), stage.new_id("redemption")
+    redemption = scenarios.ticket_redemption(order_id)
+    stage.simulator.fail("ticket-verify", str(redemption["order_id"]), "error", code=27)
+    answered(stage, "call", "submit", "ticket-verify", "-", "--key", key, "--account", "default", given=redemption)
+    [held] = eventually("a call is held back", lambda: answered(stage, "call", "held")["items"])
+    assert (held["call"], held["account"], held["cause"]) == ("ticket-verify", "default", "configuration_fault")
+    assert "configuration fault" in said(stage, "call", "show", "ticket-verify", key)
+    answered(stage, "call", "retry-now", "ticket-verify", key, "--note", "new session")
+    stage.await_submitted("ticket-verify", key, "succeeded")
+    eventually(
+        "none is held back", lambda: said(stage, "call", "held"), lambda text: text == "no calls are held back\n"
+    )
+    refused = relay(stage, "call", "retry-now", "ticket-verify", "--note", "again")
+    assert "no calls of ticket-verify are held back" in refused.stderr, refused
+    unknown = relay(
+        stage, "call", "submit", "ticket-verify", "-", "--key", key, "--account", "no-shop", given=redemption
+    )
+    assert "names no TOP account" in unknown.stderr, unknown
+
+
 def test_dead_letters_are_shown_and_redriven(stage: Stage) -> None:
     order_id = stage.new_order("tsy")
     key = {"partner": "tsy", "order_id": order_id, "kind": "issue-notify"}
@@ -258,7 +279,7 @@ def test_doctor_reports_problems_and_their_fixes(stage: Stage) -> None:
         found = examined()
     finally:
         secrets.put_secret_value(SecretId="ticket-relay-local/top", SecretString=usual)
-    assert found["TOP's credentials"]["found"] == "session not filled in"
+    assert found["TOP's credentials"]["found"] == "session not filled in: default"
     assert "put-secret-value --secret-id ticket-relay-local/top" in found["TOP's credentials"]["fix"]
 
 
