@@ -53,8 +53,8 @@ impl SubmitCall {
             return self.answer_breakers(request).await;
         }
         let Ok(kind) = http::path_parameter(request, "call").parse::<CallKind>() else {
-            let message = "unknown call; use itinerary-postback, ticket-verify or ship-notify";
-            return http::refusal(StatusCode::NOT_FOUND, None, message);
+            let message = format!("unknown call; use one of {}", CallKind::ALL.map(<&str>::from).join(", "));
+            return http::refusal(StatusCode::NOT_FOUND, None, &message);
         };
         let key = http::path_parameter(request, "key");
         let answered = match (request.method().clone(), resource.as_str()) {

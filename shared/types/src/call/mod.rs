@@ -46,14 +46,17 @@ impl CallKind {
     /// All kinds.
     pub const ALL: [Self; 3] = [Self::ItineraryPostback, Self::TicketVerify, Self::ShipNotify];
 
-    /// The environment variable with the URL of the call's queue.
+    /// The environment variable with the URL of the call's queue, such as `SHIP_NOTIFY_QUEUE_URL`.
     #[must_use]
-    pub const fn queue_url_variable(self) -> &'static str {
-        match self {
-            Self::ItineraryPostback => "ITINERARY_POSTBACK_QUEUE_URL",
-            Self::TicketVerify => "TICKET_VERIFY_QUEUE_URL",
-            Self::ShipNotify => "SHIP_NOTIFY_QUEUE_URL",
-        }
+    pub fn queue_url_variable(self) -> String {
+        format!("{}_QUEUE_URL", self.as_ref().to_uppercase().replace('-', "_"))
+    }
+
+    /// The prefix of the call's resources, parameters and outputs in the template, such as `ShipNotify`.
+    #[must_use]
+    pub fn logical_prefix(self) -> String {
+        let words = self.as_ref().split('-');
+        words.map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..])).collect()
     }
 }
 
@@ -215,6 +218,12 @@ mod tests {
         assert_eq!(lane(CallKind::TicketVerify, json!({"order_id": 1, "confirm_code": "1"})), "ticket-verify/key#K");
         let total = json!({"order_id": 1, "confirm_code": "1", "write_off_type": 1});
         assert_eq!(lane(CallKind::TicketVerify, total), "ticket-verify/total#1");
+    }
+
+    #[test]
+    fn names_in_the_template_derive_from_the_calls_name() {
+        assert_eq!(CallKind::ShipNotify.queue_url_variable(), "SHIP_NOTIFY_QUEUE_URL");
+        assert_eq!(CallKind::ItineraryPostback.logical_prefix(), "ItineraryPostback");
     }
 
     #[test]
