@@ -22,7 +22,7 @@ LOGS = STACKS / "logs"
 TEMPLATE = ROOT / "template.yaml"
 
 #: The functions that call TOP. Each has the name of its call and a queue of that name.
-CALLS = ("itinerary-postback", "ticket-verify", "ship-notify")
+CALLS = ("itinerary-postback", "ticket-verify", "ship-notify", "ship-return-notify", "ticket-refund-notify")
 FUNCTIONS = (
     "tsy-issue-notify",
     "tsy-change-price-push",

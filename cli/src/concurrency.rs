@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn limits_add_up_unless_they_are_switched_off() {
-        assert_eq!(sum_of_limits(|_| None), Some(40));
-        assert_eq!(sum_of_limits(|name| (name == "ShipNotifyMaximumConcurrency").then_some("2")), Some(32));
+        assert_eq!(sum_of_limits(|_| None), Some(60));
+        assert_eq!(sum_of_limits(|name| (name == "ShipNotifyMaximumConcurrency").then_some("2")), Some(52));
         assert_eq!(sum_of_limits(|name| (name == "BoundConcurrency").then_some("false")), None);
         let advice = lower_the_limits();
         assert!(parameters().all(|name| advice.contains(&format!("{name}=2"))), "{advice}");

@@ -257,7 +257,7 @@ struct Candidate {
 
 impl Candidate {
     fn of(request: &CallRequest, json: &str) -> Self {
-        let issued = matches!(request, CallRequest::ShipNotify(ship) if ship.success);
+        let issued = request.reports_success();
         let (lane, resend) = (request.lane(""), request.resend());
         Self { lane, request: Body::of(json), digest: digest_of(json), resend, issued, key: None }
     }

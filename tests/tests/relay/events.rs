@@ -89,6 +89,19 @@ async fn redemption_events_lead_from_submission_to_top() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refund_events_lead_from_submission_to_top() {
+    for (submission, call) in
+        [("submit-call-ship-return", "ship-return-notify"), ("submit-call-ticket-refund", "ticket-refund-notify")]
+    {
+        let relay = Relay::new().await;
+        assert_eq!(relay.submit_call.handle(&request(submission)).await.status(), 202);
+        relay.poll("notifications").await;
+        assert_eq!(invoke(&relay, call).await, 0);
+        assert_eq!(relay.effects(), 1, "{call}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn ship_order_events_lead_from_vouchers_to_top() {
     let relay = opened_by_the_events_token().await;
     assert_eq!(
