@@ -18,7 +18,7 @@ class Connection:
     aws_endpoint_url: str
     region: str
     table: str
-    #: Queue name to URL: the four queues, and the dead-letter queue of each as `<name>-dead-letters`.
+    #: Queue name to URL: the queues, and the dead-letter queue of each as `<name>-dead-letters`.
     queues: dict[str, str]
     #: The topic that publishes everything accepted, and every outcome.
     order_events_topic: str

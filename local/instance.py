@@ -27,7 +27,7 @@ import partners
 import steps
 import tools
 from connection import Connection
-from layout import BINARIES, FUNCTIONS, LOGS, SIMULATOR, STACKS, TEMPLATE, logical_id
+from layout import BINARIES, CALLS, FUNCTIONS, LOGS, SIMULATOR, STACKS, TEMPLATE, logical_id, logical_prefix
 from processes import Processes
 from waiting import NotReached, eventually
 
@@ -35,12 +35,7 @@ STACK_NAME = "ticket-relay-local"
 _STAGE = "v1"
 _READY_SECONDS = 30
 _SCTT_MERCHANT_ID = "287729"
-_QUEUES = {
-    "notifications": "Notifications",
-    "itinerary-postback": "ItineraryPostback",
-    "ticket-verify": "TicketVerify",
-    "ship-notify": "ShipNotify",
-}
+_QUEUES = {name: logical_prefix(name) for name in ("notifications", *CALLS)}
 
 
 @dataclass(frozen=True)

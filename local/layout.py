@@ -21,6 +21,8 @@ LOGS = STACKS / "logs"
 
 TEMPLATE = ROOT / "template.yaml"
 
+#: The functions that call TOP. Each has the name of its call and a queue of that name.
+CALLS = ("itinerary-postback", "ticket-verify", "ship-notify", "ship-return-notify", "ticket-refund-notify")
 FUNCTIONS = (
     "tsy-issue-notify",
     "tsy-change-price-push",
@@ -33,13 +35,16 @@ FUNCTIONS = (
     "sweep",
     "attention",
     "dispatch",
-    "itinerary-postback",
-    "ticket-verify",
-    "ship-notify",
+    *CALLS,
 )
 SIMULATOR = "top-simulator"
 
 
+def logical_prefix(name: str) -> str:
+    """The prefix of a function's or queue's resources in the template."""
+    return "".join(word.capitalize() for word in name.split("-"))
+
+
 def logical_id(function: str) -> str:
     """The function's logical id in the template."""
-    return "".join(word.capitalize() for word in function.split("-")) + "Function"
+    return f"{logical_prefix(function)}Function"

@@ -229,6 +229,24 @@ def ticket_redemption(out_order_id: str) -> dict[str, Any]:
     }
 
 
+def ship_refund(alitrip_id: str) -> dict[str, Any]:
+    """A report that one ticket of a ship order was refunded."""
+    return {
+        "agent_order_id": "A-1",
+        "alitrip_order_id": int(alitrip_id),
+        "agent_refund_amount": 100,
+        "agent_return_ticket_code": 0,
+        "agent_return_ticket_status": 1,
+        "agent_return_ticket_type": 0,
+        "agent_ticket_id": "T1",
+    }
+
+
+def ticket_refund(order_id: str) -> dict[str, Any]:
+    """A report that one scenic-spot ticket was refunded."""
+    return {"order_id": int(order_id), "refund_status": 1, "refund_num": 1, "refund_batch_no": "B-1"}
+
+
 def vouchers(count: int) -> list[Voucher]:
     """Vouchers, each with a ticket password."""
     return [Voucher(f"e-{number}", password) for number, password in enumerate(TICKET_PASSWORDS[:count])]
@@ -357,6 +375,22 @@ def _redeemed(stage: Stage) -> list[ExpectedCall]:
     return [ExpectedCall("ticket-verify", key, order_id)]
 
 
+def _refunded(stage: Stage) -> list[ExpectedCall]:
+    alitrip_id, order_id = stage.new_alitrip_id(), stage.new_alitrip_id()
+    expected = []
+    for call, business_id, key, request in (
+        ("ship-return-notify", alitrip_id, f"{alitrip_id}-ticket-T1", ship_refund(alitrip_id)),
+        ("ticket-refund-notify", order_id, f"{order_id}-B-1", ticket_refund(order_id)),
+    ):
+        answer = stage.relay.submit(call, request)
+        assert (answer.status_code, answer.json()["key"]) == (202, key), f"{answer.status_code} {answer.text}"
+        again = stage.relay.submit(call, request)
+        assert (again.status_code, again.headers.get("Idempotent-Replayed")) == (200, "true"), again.text
+        stage.await_submitted(call, key, "succeeded")
+        expected.append(ExpectedCall(call, key, business_id))
+    return expected
+
+
 def _timed_out_after_effect(stage: Stage) -> list[ExpectedCall]:
     order_id, alitrip_id = stage.new_order("sctt"), stage.new_alitrip_id()
     stage.link("sctt", order_id, fliggy_ship(alitrip_id, tickets=1))
@@ -434,6 +468,7 @@ SCENARIOS = (
     Scenario("SCTT cancels several orders in one push: Fliggy is told about each done one", _cancelled_in_one_push),
     Scenario("TSY sends a change price and a change result: stored, no call", _change_priced),
     Scenario("The booking system submits a redemption twice with one key: one call", _redeemed),
+    Scenario("The booking system reports two refunds, each twice: one call each", _refunded),
     Scenario("TOP times out after the call took effect: retried, one effect", _timed_out_after_effect),
     Scenario("TOP bans the caller for 3 seconds (code 7): retried after the ban", _banned_for_a_while),
     Scenario("TOP refuses for business reasons: needs attention, shown in the timeline", _refused_by_top),

@@ -17,11 +17,15 @@ METHODS = {
     "itinerary-postback": ("alibaba.happytrip.flight.order.itinerary.postback", "flight_itinerary_request"),
     "ticket-verify": ("taobao.travel.ticket.order.verify", None),
     "ship-notify": ("alitrip.ship.order.notify", "confirm_book_r_q"),
+    "ship-return-notify": ("alitrip.ship.return.notify", "confirm_refund_r_q"),
+    "ticket-refund-notify": ("taobao.travel.ticket.order.refund", None),
 }
 _BUSINESS_ID = {
     "itinerary-postback": "out_relation_order_id",
     "ticket-verify": "out_order_id",
     "ship-notify": "alitrip_order_id",
+    "ship-return-notify": "alitrip_order_id",
+    "ticket-refund-notify": "order_id",
 }
 
 
@@ -37,7 +41,7 @@ class Entry:
 
     @property
     def call(self) -> str:
-        """The relay's name for the method, or the method itself if it is not one of the three."""
+        """The relay's name for the method, or the method itself if the relay does not call it."""
         return next((call for call, (method, _) in METHODS.items() if method == self.method), self.method)
 
     @property

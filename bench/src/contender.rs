@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use relay_tests::relay::{TOKEN, TOP_SECRET_ID};
+use relay_types::call::CallKind;
 use relay_types::digest::sha256_hex;
 use serde::Serialize;
 use zip::write::SimpleFileOptions;
@@ -255,7 +256,7 @@ impl Environment {
 
     /// The environment variables of one process.
     #[must_use]
-    pub fn variables(&self, contender: &Contender, runtime_api: SocketAddr) -> Vec<(&'static str, String)> {
+    pub fn variables(&self, contender: &Contender, runtime_api: SocketAddr) -> Vec<(String, String)> {
         let token_hash = sha256_hex(TOKEN.as_bytes());
         let mut variables = vec![
             ("PATH", self.path.clone()),
@@ -281,9 +282,6 @@ impl Environment {
             ("IDEMPOTENCY_TABLE", "idempotency".to_owned()),
             ("ORDERS_TABLE", "orders".to_owned()),
             ("NOTIFICATIONS_QUEUE_URL", self.queue_url("notifications")),
-            ("ITINERARY_POSTBACK_QUEUE_URL", self.queue_url("itinerary-postback")),
-            ("SHIP_NOTIFY_QUEUE_URL", self.queue_url("ship-notify")),
-            ("TICKET_VERIFY_QUEUE_URL", self.queue_url("ticket-verify")),
             ("TSY_TOKEN_HASHES", token_hash.clone()),
             ("SCTT_TOKEN_HASHES", token_hash),
             ("TOP_GATEWAY_URL", format!("http://{}/router/rest", self.services)),
@@ -293,6 +291,7 @@ impl Environment {
             // Lambda's file system is read-only.
             variables.push(("PYTHONDONTWRITEBYTECODE", "1".to_owned()));
         }
-        variables
+        let queues = CallKind::ALL.map(|kind| (kind.queue_url_variable(), self.queue_url(kind.as_ref())));
+        variables.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(queues).collect()
     }
 }

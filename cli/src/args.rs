@@ -291,7 +291,7 @@ fn call() -> PossibleValuesParser {
 }
 
 fn queue() -> PossibleValuesParser {
-    crate::dead_letters::QUEUES.map(|(name, _)| name).into()
+    PossibleValuesParser::new(crate::dead_letters::queues().map(|(name, _)| name))
 }
 
 fn token(text: &str) -> Result<Redacted<String>, String> {

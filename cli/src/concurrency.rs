@@ -2,17 +2,16 @@
 
 use anyhow::{Context as _, Result, anyhow};
 use aws_config::SdkConfig;
+use relay_types::call::CallKind;
 
 use crate::aws;
 use crate::findings::{Found, Problem};
 
 /// The parameters that limit the functions that read queues.
-pub const PARAMETERS: [&str; 4] = [
-    "DispatchMaximumConcurrency",
-    "ItineraryPostbackMaximumConcurrency",
-    "TicketVerifyMaximumConcurrency",
-    "ShipNotifyMaximumConcurrency",
-];
+pub fn parameters() -> impl Iterator<Item = String> {
+    let calls = CallKind::ALL.into_iter().map(CallKind::logical_prefix);
+    std::iter::once("Dispatch".to_owned()).chain(calls).map(|function| format!("{function}MaximumConcurrency"))
+}
 /// The default of each in template.yaml.
 pub const DEFAULT: u64 = 10;
 /// The lowest value of each. Lambda allows no lower one.
@@ -45,7 +44,7 @@ pub fn sum_of_limits<'a>(parameter: impl Fn(&str) -> Option<&'a str>) -> Option<
     if parameter("BoundConcurrency") == Some("false") {
         return None;
     }
-    Some(PARAMETERS.iter().map(|name| parameter(name).and_then(|text| text.parse().ok()).unwrap_or(DEFAULT)).sum())
+    Some(parameters().map(|name| parameter(&name).and_then(|text| text.parse().ok()).unwrap_or(DEFAULT)).sum())
 }
 
 /// Checks that the functions that read queues leave concurrency to the API's functions. `limits` is the sum of their limits.
@@ -66,9 +65,9 @@ pub fn enough(Account { quota, unreserved }: Account, limits: Option<u64>) -> Fo
 
 /// The advice to lower the limits.
 fn lower_the_limits() -> String {
+    let lowest = parameters().map(|name| format!("{name}={LOWEST}")).collect::<Vec<_>>().join(" ");
     format!(
-        "deploy with BoundConcurrency=true {}={LOWEST}, or request a higher quota: \"Concurrent executions\" of AWS Lambda in Service Quotas",
-        PARAMETERS.join(&format!("={LOWEST} "))
+        "deploy with BoundConcurrency=true {lowest}, or request a higher quota: \"Concurrent executions\" of AWS Lambda in Service Quotas"
     )
 }
 
@@ -79,22 +78,22 @@ mod tests {
     #[test]
     fn limits_and_their_defaults_are_those_of_the_template() {
         let template = include_str!("../../template.yaml");
-        for name in PARAMETERS {
+        for name in parameters() {
             let parameter = template.split(&format!("\n  {name}:\n")).nth(1).unwrap();
             assert!(
                 parameter.starts_with(&format!("    Type: Number\n    Default: {DEFAULT}\n    MinValue: {LOWEST}\n"))
             );
         }
-        assert_eq!(template.matches("MaximumConcurrency:\n    Type: Number").count(), PARAMETERS.len());
+        assert_eq!(template.matches("MaximumConcurrency:\n    Type: Number").count(), parameters().count());
     }
 
     #[test]
     fn limits_add_up_unless_they_are_switched_off() {
-        assert_eq!(sum_of_limits(|_| None), Some(40));
-        assert_eq!(sum_of_limits(|name| (name == PARAMETERS[1]).then_some("2")), Some(32));
+        assert_eq!(sum_of_limits(|_| None), Some(60));
+        assert_eq!(sum_of_limits(|name| (name == "ShipNotifyMaximumConcurrency").then_some("2")), Some(52));
         assert_eq!(sum_of_limits(|name| (name == "BoundConcurrency").then_some("false")), None);
         let advice = lower_the_limits();
-        assert!(PARAMETERS.iter().all(|name| advice.contains(&format!("{name}=2"))), "{advice}");
+        assert!(parameters().all(|name| advice.contains(&format!("{name}=2"))), "{advice}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use aws_sdk_sqs::types::{
     QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use indicatif::{ProgressBar, ProgressStyle};
+use relay_types::call::CallKind;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -21,12 +22,10 @@ use crate::deployment::Deployment;
 use crate::table::{table, text};
 
 /// The queues, with the prefix of their outputs in the stack.
-pub const QUEUES: [(&str, &str); 4] = [
-    ("notifications", "Notifications"),
-    ("itinerary-postback", "ItineraryPostback"),
-    ("ticket-verify", "TicketVerify"),
-    ("ship-notify", "ShipNotify"),
-];
+pub fn queues() -> impl Iterator<Item = (&'static str, String)> {
+    let calls = CallKind::ALL.into_iter().map(|kind| (kind.into(), kind.logical_prefix()));
+    std::iter::once(("notifications", "Notifications".to_owned())).chain(calls)
+}
 
 /// SQS's limit of messages per request.
 const MAX_ENTRIES: u32 = 10;
@@ -43,7 +42,7 @@ struct Pair {
 }
 
 fn pairs(deployment: &Deployment, only: Option<&str>) -> Result<Vec<Pair>> {
-    let wanted = QUEUES.into_iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
+    let wanted = queues().filter(|(name, _)| only.is_none_or(|only| only == *name));
     wanted
         .map(|(name, output)| {
             Ok(Pair {

@@ -39,7 +39,7 @@ _INVOKE_SECONDS = 600
 _START_SECONDS = 120
 
 #: Each event with its function and expected status, None for functions that have no HTTP status. The order of the
-#: events leads a flight, a ship order and a redemption to their end.
+#: events leads a flight, a ship order, a redemption and two refunds to their end.
 _TOLD = (
     ("tsy-issue-notify", "tsy-issue-notify", 200),
     ("tsy-change-price-push", "tsy-change-price-push", 200),
@@ -57,6 +57,10 @@ _TOLD = (
     ("ship-notify", "ship-notify", None),
     ("submit-call", "submit-call", 202),
     ("ticket-verify", "ticket-verify", None),
+    ("submit-call-ship-return", "submit-call", 202),
+    ("ship-return-notify", "ship-return-notify", None),
+    ("submit-call-ticket-refund", "submit-call", 202),
+    ("ticket-refund-notify", "ticket-refund-notify", None),
     ("submit-call-get", "submit-call", 200),
     # The call succeeded, so there is nothing to resolve.
     ("submit-call-resolve", "submit-call", 409),

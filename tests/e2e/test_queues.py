@@ -10,6 +10,7 @@ import pytest
 
 import partners
 import scenarios
+from layout import CALLS
 from scenarios import Stage
 from waiting import eventually
 
@@ -34,7 +35,7 @@ def test_message_holds_a_key_and_no_personal_data(stage: Stage) -> None:
             assert personal not in message
 
 
-@pytest.mark.parametrize("queue", ["notifications", "itinerary-postback", "ticket-verify", "ship-notify"])
+@pytest.mark.parametrize("queue", ["notifications", *CALLS])
 def test_undecodable_messages_are_dead_lettered_and_do_not_block_a_valid_one(stage: Stage, queue: str) -> None:
     order_id, key, alitrip_id = stage.new_id("P"), stage.new_id("redemption"), stage.new_alitrip_id()
     stage.link("tsy", order_id, scenarios.happytrip_flight())

@@ -12,7 +12,7 @@ from samtranslator.translator import arn_generator
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-from layout import ROOT
+from layout import CALLS, FUNCTIONS, ROOT, logical_id, logical_prefix
 
 #: The functions with canary deployments: the endpoints, dispatch and the calls.
 CANARIES = {
@@ -22,9 +22,7 @@ CANARIES = {
     "ScttVoucherPush",
     "ScttCancelPush",
     "Dispatch",
-    "ItineraryPostback",
-    "TicketVerify",
-    "ShipNotify",
+    *map(logical_prefix, CALLS),
 }
 
 
@@ -63,7 +61,7 @@ def test_changed_property_publishes_new_versions() -> None:
     changed = template()
     changed["Globals"]["Function"]["EphemeralStorage"] = {"Size": 1024}
     after = resources(changed, "AWS::Lambda::Version")
-    assert len(before) == len(after) == 14
+    assert len(before) == len(after) == len(FUNCTIONS)
     assert not before.keys() & after.keys()
 
 
@@ -87,7 +85,7 @@ def test_template_has_no_secret_values() -> None:
 def test_only_functions_that_call_top_are_in_the_vpc() -> None:
     functions = resources(template(), "AWS::Lambda::Function")
     inside = {name for name, one in functions.items() if "VpcConfig" in one["Properties"]}
-    assert inside == {"ItineraryPostbackFunction", "TicketVerifyFunction", "ShipNotifyFunction"}
+    assert inside == {logical_id(call) for call in CALLS}
 
 
 def test_functions_behind_the_api_end_before_api_gateway_gives_up() -> None:

@@ -68,6 +68,34 @@ _SAMPLES = {
         {"agent_order_id": "A-1", "alitrip_order_id": "3892200000033", "success": True, "message": "短信 100%+&"},
         needs_session=True,
     ),
+    "ship-return-notify": Sample(
+        "3892200000034",
+        "ret_success",
+        {
+            "agent_order_id": "A-1",
+            "alitrip_order_id": 3892200000034,
+            "agent_refund_amount": 100,
+            "agent_refund_trans_id": "M-1 50%+&",
+            "agent_return_mode": "online",
+            "agent_return_ticket_code": 0,
+            "agent_return_ticket_status": 1,
+            "agent_return_ticket_type": 0,
+            "agent_return_time": "2026-01-01 12:00:00",
+            "agent_ticket_id": "票 1",
+        },
+        needs_session=True,
+    ),
+    "ticket-refund-notify": Sample(
+        "87654321",
+        "is_success",
+        {
+            "order_id": 87654321,
+            "refund_status": 2,
+            "refund_num": 1,
+            "refund_failure_reason": "已核销 100%+&",
+            "refund_batch_no": "B-1=",
+        },
+    ),
 }
 
 

@@ -103,3 +103,8 @@ pub fn sqs_takes(message: &str) {
     let taken = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     assert!(message.chars().all(taken), "SQS refuses {message:?}");
 }
+
+/// Percent-encodes an id for a path.
+pub fn encoded(id: &str) -> String {
+    id.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}

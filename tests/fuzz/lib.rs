@@ -34,7 +34,7 @@ use relay_types::record::RecordKey;
 use relay_types::time::Clock as _;
 use serde_json::{Value, json};
 
-use crate::documented::{acknowledgement, partner_refusal, refusal, sqs_takes};
+use crate::documented::{acknowledgement, encoded, partner_refusal, refusal, sqs_takes};
 use crate::edits::{Edited, LARGEST, Seeds, body};
 use crate::notifications::notification;
 use crate::world::{bare, on_empty_relay, request};
@@ -56,14 +56,18 @@ static LINK: Seeds = seeds!("link": "flight", "ship", "ticket");
 static ITINERARY_POSTBACK: Seeds = seeds!("itinerary_postback_call": "flight");
 static TICKET_VERIFY: Seeds = seeds!("ticket_verify_call": "redemption", "total");
 static SHIP_NOTIFY: Seeds = seeds!("ship_notify_call": "issued", "failed");
+static SHIP_RETURN_NOTIFY: Seeds = seeds!("ship_return_notify_call": "ticket", "failed");
+static TICKET_REFUND_NOTIFY: Seeds = seeds!("ticket_refund_notify_call": "refunded", "failed");
 static TOP_RESPONSE: Seeds = seeds!("top_response":
     "ship-ok", "ship-ok-simplified", "ship-business-failure-http200", "verify-ok", "verify-not-success",
     "happytrip-ok", "happytrip-business-failure", "err-7-short-ban", "err-7-day-quota", "err-11-ip",
     "err-15-timeout", "err-15-isp-npe-no-retry", "err-25", "err-27-min", "err-27-full", "err-31",
-    "err-50-invalid-param-from-seed",
+    "err-50-invalid-param-from-seed", "ship-return-ok", "ticket-refund-ok",
 );
-static SQS_EVENT: Seeds =
-    seeds!("sqs_event": "dispatch", "itinerary-postback", "ticket-verify", "ship-notify", "a-key-and-none");
+static SQS_EVENT: Seeds = seeds!("sqs_event":
+    "dispatch", "itinerary-postback", "ticket-verify", "ship-notify", "a-key-and-none", "ship-return-notify",
+    "ticket-refund-notify",
+);
 static RESOLUTION: Seeds = seeds!("resolution": "succeeded", "rejected", "retry");
 static ATTENTION_QUERY: Seeds = seeds!("attention_query": "first-page", "next-page");
 static PATH_PARAMETERS: Seeds = seeds!("path_parameters": "names", "encoded");
@@ -125,6 +129,16 @@ fn ticket_verify_call() {
 #[test]
 fn ship_notify_call() {
     fuzz!(1000, |input| submitted(CallKind::ShipNotify, &body(input, &SHIP_NOTIFY)));
+}
+
+#[test]
+fn ship_return_notify_call() {
+    fuzz!(1000, |input| submitted(CallKind::ShipReturnNotify, &body(input, &SHIP_RETURN_NOTIFY)));
+}
+
+#[test]
+fn ticket_refund_notify_call() {
+    fuzz!(1000, |input| submitted(CallKind::TicketRefundNotify, &body(input, &TICKET_REFUND_NOTIFY)));
 }
 
 #[test]
@@ -231,10 +245,8 @@ fn linked(sent: &Edited) {
 fn submitted(kind: CallKind, sent: &Edited) {
     on_empty_relay(async |relay| {
         let submit = async || {
-            let headers = match kind {
-                CallKind::TicketVerify => json!({"Idempotency-Key": "redemption-1"}),
-                CallKind::ItineraryPostback | CallKind::ShipNotify => json!({}),
-            };
+            let has_key = kind == CallKind::TicketVerify;
+            let headers = if has_key { json!({"Idempotency-Key": "redemption-1"}) } else { json!({}) };
             let request = request("POST", "/calls/{call}", json!({"call": kind.as_ref()}), headers, sent);
             let response = relay.submit_call.handle(&request).await;
             (response.headers().get("Idempotent-Replayed").is_some(), answered(response))
@@ -279,11 +291,6 @@ fn if_too_large(status: u16, answer: &str, sent: &Edited) {
     }
 }
 
-/// Percent-encodes an id for a path.
-fn encoded(id: &str) -> String {
-    id.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
 /// Reads an answer of TOP as the answer to each call.
 fn top_answered(answer: &Edited) {
     // TOP sometimes sends raw control characters, which count as spaces.
@@ -294,6 +301,8 @@ fn top_answered(answer: &Edited) {
         (CallKind::ItineraryPostback, "alibaba_happytrip_flight_order_itinerary_postback_response", "ht_success"),
         (CallKind::TicketVerify, "travel_ticket_order_verify_response", "is_success"),
         (CallKind::ShipNotify, "alitrip_ship_order_notify_response", "ret_success"),
+        (CallKind::ShipReturnNotify, "alitrip_ship_return_notify_response", "ret_success"),
+        (CallKind::TicketRefundNotify, "travel_ticket_order_refund_response", "is_success"),
     ] {
         let outcome = response::read(kind, 200, &answer.bytes, &ErrorClasses::default());
         let told = match &outcome {
@@ -330,17 +339,17 @@ fn received(sent: &Edited) {
     let kind = CallKind::ALL.into_iter().find(|kind| text.contains(kind.as_ref()));
     on_empty_relay(async |relay| {
         // Create the records that the seeds' keys name.
-        match kind {
-            None => drop(relay.post_tsy(&tsy("P-1001", "issued")).await),
-            Some(CallKind::TicketVerify) => {
-                drop(relay.submit("ticket-verify", Some("redemption-1"), &redemption(7, 0)).await)
-            }
-            Some(CallKind::ShipNotify) => {
-                drop(relay.submit("ship-notify", None, &ship_call("3892200000033", true)).await)
-            }
-            Some(CallKind::ItineraryPostback) => {
-                drop(relay.submit("itinerary-postback", None, ITINERARY_POSTBACK.bodies()[0]).await)
-            }
+        if let Some(kind) = kind {
+            let (key, body) = match kind {
+                CallKind::TicketVerify => (Some("redemption-1"), redemption(7, 0)),
+                CallKind::ShipNotify => (None, ship_call("3892200000033", true)),
+                CallKind::ItineraryPostback => (None, ITINERARY_POSTBACK.bodies()[0].to_owned()),
+                CallKind::ShipReturnNotify => (None, SHIP_RETURN_NOTIFY.bodies()[0].to_owned()),
+                CallKind::TicketRefundNotify => (None, TICKET_REFUND_NOTIFY.bodies()[0].to_owned()),
+            };
+            drop(relay.submit(kind.as_ref(), key, &body).await);
+        } else {
+            drop(relay.post_tsy(&tsy("P-1001", "issued")).await);
         }
         if kind.is_some() {
             relay.poll("notifications").await;

@@ -53,3 +53,15 @@ pub fn redemption(order_id: i64, write_off_type: i64) -> String {
 pub fn ship_call(alitrip_order_id: &str, success: bool) -> String {
     json!({"agent_order_id": "A-1", "alitrip_order_id": alitrip_order_id, "success": success}).to_string()
 }
+
+/// A refund of one ticket of a ship order: status 1 refunded, 2 failed.
+pub fn ship_refund(alitrip_order_id: i64, ticket: &str, status: i64) -> Value {
+    json!({"agent_order_id": "A-1", "alitrip_order_id": alitrip_order_id, "agent_refund_amount": 100,
+        "agent_return_ticket_code": 0, "agent_return_ticket_status": status, "agent_return_ticket_type": 0,
+        "agent_ticket_id": ticket})
+}
+
+/// A refund of one scenic-spot ticket.
+pub fn ticket_refund(order_id: i64, batch: &str) -> Value {
+    json!({"order_id": order_id, "refund_status": 1, "refund_num": 1, "refund_batch_no": batch})
+}

@@ -196,7 +196,7 @@ impl Relay {
         let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
         create_table(&dynamodb).await;
         let mut queues = Vec::new();
-        for name in ["notifications", "itinerary-postback", "ticket-verify", "ship-notify"] {
+        for name in std::iter::once("notifications").chain(CallKind::ALL.map(Into::into)) {
             let created = sqs.create_queue().queue_name(name).send().await.unwrap();
             queues.push((name, created.queue_url.unwrap()));
         }

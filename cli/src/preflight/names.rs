@@ -6,22 +6,16 @@ use serde_json::json;
 
 use super::Plan;
 use crate::aws;
+use crate::dead_letters;
 use crate::findings::{Check, Found, Problem};
 
-/// The stack's queues, without the stack's name.
-const QUEUES: [&str; 9] = [
-    "-notifications",
-    "-notifications-dead-letters",
-    "-itinerary-postback",
-    LONGEST_SUFFIX,
-    "-ticket-verify",
-    "-ticket-verify-dead-letters",
-    "-ship-notify",
-    "-ship-notify-dead-letters",
-    "-order-events-dead-letters",
-];
+/// The names of the stack's queues, without the stack's name.
+fn suffixes() -> impl Iterator<Item = String> {
+    let pairs = dead_letters::queues().flat_map(|(name, _)| [format!("-{name}"), format!("-{name}-dead-letters")]);
+    pairs.chain(std::iter::once("-order-events-dead-letters".to_owned()))
+}
 /// The longest of them.
-const LONGEST_SUFFIX: &str = "-itinerary-postback-dead-letters";
+const LONGEST_SUFFIX: &str = "-ticket-refund-notify-dead-letters";
 /// Maximum length of a queue's name.
 const LONGEST_QUEUE_NAME: usize = 80;
 /// Minimum length of a table's name.
@@ -111,7 +105,7 @@ async fn queues(plan: &Plan<'_>) -> Found {
     while let Some(url) = pages.next().await {
         let url = url.map_err(|error| anyhow!("SQS: {}", relay_runtime::aws::cause(&error)))?;
         let suffix = url.rsplit('/').next().and_then(|name| name.strip_prefix(plan.stack)).unwrap_or_default();
-        if QUEUES.contains(&suffix) {
+        if suffixes().any(|known| known == suffix) {
             taken.push(url);
         }
     }
@@ -132,19 +126,19 @@ mod tests {
     fn queue_names_are_those_of_the_template() {
         let template = include_str!("../../../template.yaml");
         let named = template.lines().filter_map(|line| line.trim().strip_prefix("QueueName: !Sub ${AWS::StackName}"));
-        let (mut named, mut known) = (named.collect::<Vec<_>>(), QUEUES.to_vec());
+        let (mut named, mut known) = (named.collect::<Vec<_>>(), suffixes().collect::<Vec<_>>());
         named.sort_unstable();
         known.sort_unstable();
         assert_eq!(named, known);
-        assert!(QUEUES.iter().all(|suffix| suffix.len() <= LONGEST_SUFFIX.len()));
+        assert!(known.iter().all(|suffix| suffix.len() <= LONGEST_SUFFIX.len()));
     }
 
     #[test]
     fn stack_name_is_bound_by_its_queues_and_its_table() {
-        assert!(of_stack("ticket-relay").is_ok() && of_stack(&"a".repeat(48)).is_ok());
-        for name in ["ab", &"a".repeat(49), "1relay", "ticket_relay", "票票票"] {
+        assert!(of_stack("ticket-relay").is_ok() && of_stack(&"a".repeat(46)).is_ok());
+        for name in ["ab", &"a".repeat(47), "1relay", "ticket_relay", "票票票"] {
             assert!(of_stack(name).is_err(), "{name}");
         }
-        assert!(format!("{:?}", of_stack(&"a".repeat(49))).contains("3 to 48"));
+        assert!(format!("{:?}", of_stack(&"a".repeat(47))).contains("3 to 46"));
     }
 }

@@ -12,6 +12,8 @@ use relay_types::api::{
 use relay_types::call::CallKind;
 use relay_types::call::itinerary_postback::FlightItineraryRequest;
 use relay_types::call::ship_notify::ConfirmBook;
+use relay_types::call::ship_return_notify::ConfirmRefund;
+use relay_types::call::ticket_refund_notify::TicketRefund;
 use relay_types::call::ticket_verify::TicketVerify;
 use relay_types::link::{FliggyShip, FliggyTicket, HappytripFlight};
 use relay_types::partner::sctt::{CancelPush, Envelope, VoucherPush};
@@ -357,6 +359,8 @@ pub fn document() -> Value {
     paths.extend(describer.calls::<FlightItineraryRequest>("itinerary-postback", true));
     paths.extend(describer.calls::<TicketVerify>("ticket-verify", false));
     paths.extend(describer.calls::<ConfirmBook>("ship-notify", true));
+    paths.extend(describer.calls::<ConfirmRefund>("ship-return-notify", true));
+    paths.extend(describer.calls::<TicketRefund>("ticket-refund-notify", true));
     paths.extend(describer.breakers());
     paths.extend(describer.attention());
     let mut id = schema::id(&mut describer.schemas).to_value();

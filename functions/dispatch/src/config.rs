@@ -26,7 +26,7 @@ impl DispatchConfig {
         let config = Self {
             table: reader.table(),
             notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
-            call_queue_urls: CallKind::ALL.map(|kind| (kind, reader.required(kind.queue_url_variable()))).into(),
+            call_queue_urls: CallKind::ALL.map(|kind| (kind, reader.required(&kind.queue_url_variable()))).into(),
             ship_failed_code: reader.optional("SHIP_FAILED_CODE"),
         };
         reader.done(config)

@@ -56,8 +56,8 @@ impl SubmitCall {
             return self.answer_breakers(request).await;
         }
         let Ok(kind) = http::path_parameter(request, "call").parse::<CallKind>() else {
-            let message = "unknown call; use itinerary-postback, ticket-verify or ship-notify";
-            return http::refusal(StatusCode::NOT_FOUND, None, message);
+            let message = format!("unknown call; use one of {}", CallKind::ALL.map(<&str>::from).join(", "));
+            return http::refusal(StatusCode::NOT_FOUND, None, &message);
         };
         let key = http::path_parameter(request, "key");
         let answered = match (request.method().clone(), resource.as_str()) {
@@ -87,7 +87,7 @@ impl SubmitCall {
             digest: digest_of_request(&json, account.as_deref()),
             account,
             resend: call.resend(),
-            issued: matches!(&call, CallRequest::ShipNotify(ship) if ship.success),
+            issued: call.reports_success(),
             by: http::caller(request),
             at: now,
             outcome: None,
@@ -179,7 +179,7 @@ impl SubmitCall {
             // A refused call may be corrected, and a new itinerary follows the previous one.
             Some(one) if state(one) == CallState::Refused => Judged::Accept,
             Some(_) if is_itinerary(&seen.key) => Judged::Accept,
-            // TOP accepts a success after a failure.
+            // A success may follow a failure: TOP's page says so for ship-notify.
             Some(one) if !seen.key.is_redemption() && submission.issued && !one.issued => Judged::Accept,
             Some(one) => Judged::Conflict(state(one)),
         }
@@ -410,21 +410,15 @@ fn no_such_call() -> Response<Body> {
 /// The call's key: an id in the body if the call has one, otherwise the `Idempotency-Key`.
 fn key_of(call: &CallRequest, request: &Request) -> Result<String, FieldError> {
     let header = request.headers().get(IDEMPOTENCY_KEY);
-    let business = match call {
-        CallRequest::ShipNotify(ship) => Some(("alitrip_order_id", &ship.alitrip_order_id)),
-        CallRequest::ItineraryPostback(itinerary) => Some(("out_relation_order_id", &itinerary.out_relation_order_id)),
-        CallRequest::TicketVerify(verify) => {
-            // A total belongs to its order, so the order's id becomes part of the record's key.
-            let unusable =
-                verify.order_id.is_none() && verify.out_order_id.as_ref().is_some_and(|id| !is_usable_id(id));
-            if verify.tells_total() && unusable {
-                return Err(FieldError::at("out_order_id", UNUSABLE_ID));
-            }
-            None
+    if let CallRequest::TicketVerify(verify) = call {
+        // A total belongs to its order, so the order's id becomes part of the record's key.
+        let unusable = verify.order_id.is_none() && verify.out_order_id.as_ref().is_some_and(|id| !is_usable_id(id));
+        if verify.tells_total() && unusable {
+            return Err(FieldError::at("out_order_id", UNUSABLE_ID));
         }
-    };
-    match (business, header) {
-        (Some((_, id)), None) if is_usable_id(id) => Ok(id.clone()),
+    }
+    match (call.own_key(), header) {
+        (Some((_, id)), None) if is_usable_id(&id) => Ok(id),
         (Some((field, _)), None) => Err(FieldError::at(field, UNUSABLE_ID)),
         (Some(_), Some(_)) => {
             Err(FieldError::at(IDEMPOTENCY_KEY, "is not accepted for this call; its key is an id in the body"))

@@ -50,7 +50,7 @@ impl TopError {
         Self::new(41, &format!("Invalid arguments:{path}")).because(format!("{path} {wanted}"))
     }
 
-    /// The sample error of all three pages: code 50 with `isv.invalid-parameter`. The method answers it for values that
+    /// The sample error of the pages: code 50 with `isv.invalid-parameter`. The method answers it for values that
     /// have the right type.
     pub(crate) fn invalid_parameter(what: impl std::fmt::Display) -> Self {
         Self {

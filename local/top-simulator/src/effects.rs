@@ -10,20 +10,37 @@ use crate::pages::Api;
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     /// Ship orders by `alitrip_order_id`.
-    ships: BTreeMap<String, ShipOrder>,
+    ships: BTreeMap<String, Reported>,
     /// Redeemed quantities by order and confirmation code.
     redeemed: BTreeMap<(String, String), i64>,
     /// The last itinerary by `out_relation_order_id`.
     itineraries: BTreeMap<String, Value>,
+    /// Refunds of ship orders by order, and ticket or passenger.
+    ship_refunds: BTreeMap<String, Reported>,
 }
 
-/// TOP's state of a ship order.
+/// What TOP was told about a ship order or its refund.
 #[derive(Debug)]
-enum ShipOrder {
-    /// Reported as failed, with this content; may still be issued.
+enum Reported {
+    /// Reported as failed, with this content; may still succeed.
     Failed(Value),
-    /// Reported as issued; final.
-    Issued,
+    /// Reported as issued or refunded; final.
+    Succeeded,
+}
+
+/// Reports an outcome, and returns whether anything changed: a failed call may be repeated, and the first success is
+/// final.
+fn report(known: &mut BTreeMap<String, Reported>, id: String, success: bool, content: &Value) -> bool {
+    let told = if success { Reported::Succeeded } else { Reported::Failed(content.clone()) };
+    let changes = match (known.get(&id), &told) {
+        (Some(Reported::Succeeded), _) => false,
+        (Some(Reported::Failed(before)), Reported::Failed(now)) => before != now,
+        _ => true,
+    };
+    if changes {
+        known.insert(id, told);
+    }
+    changes
 }
 
 impl Effects {
@@ -34,23 +51,27 @@ impl Effects {
             Api::ShipNotify => self.notify(wrapped("confirm_book_r_q")),
             Api::TicketVerify => self.verify(content),
             Api::ItineraryPostback => self.post_itinerary(wrapped("flight_itinerary_request")),
+            Api::ShipReturnNotify => self.refund_ship(wrapped("confirm_refund_r_q")),
+            // Undocumented. The worst case is assumed: each call counts.
+            Api::TicketRefundNotify => true,
         }
     }
 
     /// As the page says: idempotent on `alitrip_order_id`; a failed call may be repeated; the first success is final.
     fn notify(&mut self, order: &Value) -> bool {
-        let id = text(order, "alitrip_order_id");
-        let told =
-            if order["success"] == Value::Bool(true) { ShipOrder::Issued } else { ShipOrder::Failed(order.clone()) };
-        let changes = match (self.ships.get(&id), &told) {
-            (Some(ShipOrder::Issued), _) => false,
-            (Some(ShipOrder::Failed(before)), ShipOrder::Failed(now)) => before != now,
-            _ => true,
+        report(&mut self.ships, text(order, "alitrip_order_id"), order["success"] == true, order)
+    }
+
+    /// The page says that the platform keeps it idempotent, not by what. Inferred: a ticket, a passenger or a whole order
+    /// is refunded once, and a failed refund may succeed later.
+    fn refund_ship(&mut self, refund: &Value) -> bool {
+        let subject = match refund["agent_return_ticket_type"].as_i64() {
+            Some(0) if refund["agent_ticket_id"].is_string() => format!("ticket {}", refund["agent_ticket_id"]),
+            Some(0) => format!("passenger {}", refund["passenger_id"]),
+            _ => "all".to_owned(),
         };
-        if changes {
-            self.ships.insert(id, told);
-        }
-        changes
+        let id = format!("{} {subject}", refund["alitrip_order_id"]);
+        report(&mut self.ship_refunds, id, refund["agent_return_ticket_status"] == 1, refund)
     }
 
     /// `write_off_type` 0 or absent: quantities of this write-off, so each call
@@ -107,8 +128,8 @@ fn text(object: &Value, field: &str) -> String {
 /// which was the same.
 pub(crate) fn success(api: Api) -> Map<String, Value> {
     object(match api {
-        Api::ShipNotify => json!({"ret_code": "0", "ret_msg": "success", "ret_success": true}),
-        Api::TicketVerify => json!({"is_success": true}),
+        Api::ShipNotify | Api::ShipReturnNotify => json!({"ret_code": "0", "ret_msg": "success", "ret_success": true}),
+        Api::TicketVerify | Api::TicketRefundNotify => json!({"is_success": true}),
         // The page does not explain `content`; this is its sample.
         Api::ItineraryPostback => json!({"ht_success": true, "content": "2342314"}),
     })
@@ -117,9 +138,9 @@ pub(crate) fn success(api: Api) -> Map<String, Value> {
 /// The content of a response that reports a business failure of the method.
 pub(crate) fn business_failure(api: Api, code: &str, msg: &str) -> Map<String, Value> {
     object(match api {
-        Api::ShipNotify => json!({"ret_code": code, "ret_msg": msg, "ret_success": false}),
-        // The page has no fields for a reason.
-        Api::TicketVerify => json!({"is_success": false}),
+        Api::ShipNotify | Api::ShipReturnNotify => json!({"ret_code": code, "ret_msg": msg, "ret_success": false}),
+        // The pages have no fields for a reason.
+        Api::TicketVerify | Api::TicketRefundNotify => json!({"is_success": false}),
         Api::ItineraryPostback => json!({
             "ht_success": false, "ht_error_code": code, "error_msg": msg,
             "stack_trace": "simulated.Refusal: vendor internals that must not be passed on",
@@ -162,6 +183,36 @@ mod tests {
                 (told("2", true, ""), true),
             ],
         );
+    }
+
+    #[test]
+    fn ship_refund_is_made_once_for_each_ticket_passenger_or_order() {
+        let told = |order: i64, change: Value| {
+            let mut refund =
+                json!({"alitrip_order_id": order, "agent_return_ticket_type": 0, "agent_return_ticket_status": 1});
+            refund.as_object_mut().unwrap().extend(object(change));
+            json!({"confirm_refund_r_q": refund})
+        };
+        run(
+            Api::ShipReturnNotify,
+            &[
+                (told(1, json!({"agent_ticket_id": "a", "agent_return_ticket_status": 2})), true),
+                (told(1, json!({"agent_ticket_id": "a", "agent_return_ticket_status": 2})), false),
+                (told(1, json!({"agent_ticket_id": "a"})), true),
+                (told(1, json!({"agent_ticket_id": "a"})), false),
+                (told(1, json!({"agent_ticket_id": "a", "agent_return_ticket_status": 2})), false),
+                (told(1, json!({"agent_ticket_id": "b"})), true),
+                (told(1, json!({"passenger_id": "a"})), true),
+                (told(1, json!({"agent_return_ticket_type": 1})), true),
+                (told(2, json!({"agent_ticket_id": "a"})), true),
+            ],
+        );
+    }
+
+    #[test]
+    fn ticket_refund_counts_every_time() {
+        let refund = json!({"order_id": 1, "refund_status": 1, "refund_batch_no": "b"});
+        run(Api::TicketRefundNotify, &[(refund.clone(), true), (refund, true)]);
     }
 
     #[test]

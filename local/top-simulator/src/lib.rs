@@ -1,6 +1,6 @@
 //! A simulator of the Taobao Open Platform (TOP), for tests and for development without an account.
 //!
-//! It validates requests by TOP's published protocol and the three APIs' pages: signature, time stamp, session, fields
+//! It validates requests by TOP's published protocol and the APIs' pages: signature, time stamp, session, fields
 //! and types. It behaves as the pages say. A ledger records every request and whether it took effect. Tests can inject
 //! faults. The simulator shares no code with the relay that it tests, so a mistake there is not repeated here.
 //!

@@ -260,7 +260,7 @@ struct Candidate {
 
 impl Candidate {
     fn of(request: &CallRequest, json: &str, account: Option<String>) -> Self {
-        let issued = matches!(request, CallRequest::ShipNotify(ship) if ship.success);
+        let issued = request.reports_success();
         let (lane, resend) = (request.lane(""), request.resend());
         let digest = digest_of_request(json, account.as_deref());
         Self { lane, request: Body::of(json), account, digest, resend, issued, key: None }

@@ -12,7 +12,7 @@ use relay_types::call::CallKind;
 pub struct CallConfig {
     /// `TABLE_NAME` and `RETENTION_DAYS`
     pub table: TableConfig,
-    /// The function's own queue: `ITINERARY_POSTBACK_QUEUE_URL`, `TICKET_VERIFY_QUEUE_URL` or `SHIP_NOTIFY_QUEUE_URL`.
+    /// The function's own queue: [`CallKind::queue_url_variable`].
     pub queue_url: String,
     /// `NOTIFICATIONS_QUEUE_URL`: the queue for the keys of records that dispatch must decide again.
     pub notifications_queue_url: String,
@@ -43,7 +43,7 @@ impl CallConfig {
         let sign_method = |name: &str| name.parse::<SignMethod>().map_err(|_| "must be md5, hmac or hmac-sha256");
         let config = Self {
             table: reader.table(),
-            queue_url: reader.required(kind.queue_url_variable()),
+            queue_url: reader.required(&kind.queue_url_variable()),
             notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
             top_gateway_url,
             top_sign_method: reader.parsed("TOP_SIGN_METHOD", SignMethod::HmacSha256, sign_method),

@@ -1,6 +1,6 @@
 //! Builds a TOP request for the wire: protocol parameters, the call's parameters and the signature in one form.
 
-use relay_types::call::{CallRequest, itinerary_postback, ship_notify};
+use relay_types::call::{CallRequest, itinerary_postback, ship_notify, ship_return_notify};
 use relay_types::time::EpochMillis;
 
 use crate::credentials::Credentials;
@@ -37,15 +37,23 @@ pub fn build(request: &CallRequest, credentials: &Credentials, method: SignMetho
 /// The form fields of the call. A struct is one field of JSON, and a scalar is one field. Absent values are left out;
 /// `false` and `0` are sent.
 fn own_parameters(request: &CallRequest) -> Vec<(&'static str, String)> {
+    let number = |number: Option<i64>| number.map(|number| number.to_string());
     match request {
         CallRequest::ItineraryPostback(_) => vec![(itinerary_postback::FIELD, request.to_json())],
         CallRequest::ShipNotify(_) => vec![(ship_notify::FIELD, request.to_json())],
+        CallRequest::ShipReturnNotify(_) => vec![(ship_return_notify::FIELD, request.to_json())],
+        CallRequest::TicketRefundNotify(refund) => present([
+            ("refund_num", number(refund.refund_num)),
+            ("order_id", number(Some(refund.order_id))),
+            ("refund_status", number(Some(refund.refund_status))),
+            ("refund_failure_reason", refund.refund_failure_reason.clone()),
+            ("refund_batch_no", Some(refund.refund_batch_no.clone())),
+        ]),
         CallRequest::TicketVerify(verify) => {
-            let number = |number: Option<i64>| number.map(|number| number.to_string());
             // Serialising a list of strings and numbers cannot fail.
             let vouchers = (!verify.voucher_infos.is_empty())
                 .then(|| serde_json::to_string(&verify.voucher_infos).unwrap_or_default());
-            let fields = [
+            present([
                 ("check_num", number(verify.check_num)),
                 ("order_id", number(verify.order_id)),
                 ("return_num", number(verify.return_num)),
@@ -54,10 +62,13 @@ fn own_parameters(request: &CallRequest) -> Vec<(&'static str, String)> {
                 ("confirm_code", verify.confirm_code.clone()),
                 ("voucher_infos", vouchers),
                 ("write_off_type", number(verify.write_off_type)),
-            ];
-            fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+            ])
         }
     }
+}
+
+fn present<const N: usize>(fields: [(&'static str, Option<String>); N]) -> Vec<(&'static str, String)> {
+    fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// The `Content-Type` of the body that [`build`] returns.
@@ -110,6 +121,23 @@ mod tests {
         let vouchers = json!([{"confirm_code": "2516352", "used_quantity": 1, "used_date": "2020-01-11 14:00:00"}]);
         let verify = fields(CallKind::TicketVerify, json!({"out_order_id": "1", "voucher_infos": vouchers}), 0);
         assert_eq!(verify["voucher_infos"], vouchers.to_string());
+    }
+
+    #[test]
+    fn refunds_have_the_fields_of_their_pages() {
+        let body = json!({"order_id": 7, "refund_status": 2, "refund_num": 0, "refund_batch_no": "B-1"});
+        let mut refund = fields(CallKind::TicketRefundNotify, body, 0);
+        refund.retain(|name, _| name.starts_with("refund") || name == "order_id" || name == "session");
+        let expected = [("order_id", "7"), ("refund_batch_no", "B-1"), ("refund_num", "0"), ("refund_status", "2")];
+        assert!(refund.iter().map(|(name, value)| (name.as_str(), value.as_str())).eq(expected), "{refund:?}");
+        let body = json!({"agent_order_id": "A", "alitrip_order_id": "38", "agent_refund_amount": 0,
+            "agent_return_ticket_code": 0, "agent_return_ticket_status": 1, "agent_return_ticket_type": 1});
+        let ship = fields(CallKind::ShipReturnNotify, body, 0);
+        assert_eq!(ship["session"], "test");
+        assert_eq!(
+            ship["confirm_refund_r_q"],
+            r#"{"agent_order_id":"A","agent_refund_amount":0,"agent_return_ticket_code":0,"agent_return_ticket_status":1,"agent_return_ticket_type":1,"alitrip_order_id":38}"#
+        );
     }
 
     #[test]

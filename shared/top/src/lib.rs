@@ -1,6 +1,6 @@
-//! TOP, the Taobao Open Platform: the protocol and the three calls.
+//! TOP, the Taobao Open Platform: the protocol and the calls.
 //!
-//! Sources: the platform's protocol page, its page of error codes, and the pages of the three calls. Where a page is
+//! Sources: the platform's protocol page, its page of error codes, and the pages of the calls. Where a page is
 //! silent, the official SDKs.
 
 pub mod client;
@@ -56,6 +56,24 @@ pub const fn method_spec(kind: CallKind) -> MethodSpec {
             error_code: Some("ret_code"),
             error_message: Some("ret_msg"),
             needs_session: true,
+        },
+        CallKind::ShipReturnNotify => MethodSpec {
+            method: "alitrip.ship.return.notify",
+            response: "alitrip_ship_return_notify_response",
+            success: "ret_success",
+            error_code: Some("ret_code"),
+            error_message: Some("ret_msg"),
+            // Inferred from the other ship call.
+            needs_session: true,
+        },
+        CallKind::TicketRefundNotify => MethodSpec {
+            method: "taobao.travel.ticket.order.refund",
+            response: "travel_ticket_order_refund_response",
+            success: "is_success",
+            error_code: None,
+            error_message: None,
+            // Inferred from the other ticket call.
+            needs_session: false,
         },
     }
 }

@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn every_sample_is_classified() {
-        use CallKind::{ItineraryPostback, ShipNotify, TicketVerify};
+        use CallKind::{ItineraryPostback, ShipNotify, ShipReturnNotify, TicketRefundNotify, TicketVerify};
         let banned = |seconds| Some(ErrorClass::NotExecuted { ban: Some(Ban::For(Duration::from_secs(seconds))) });
         for (name, kind, expected) in [
             ("ship_ok", ShipNotify, None),
@@ -136,6 +136,10 @@ mod tests {
             ("verify_not_success", TicketVerify, Some(ErrorClass::Rejected)),
             ("happytrip_ok", ItineraryPostback, None),
             ("happytrip_business_failure", ItineraryPostback, Some(ErrorClass::Rejected)),
+            ("ship_return_ok", ShipReturnNotify, None),
+            ("ship_return_not_success", ShipReturnNotify, Some(ErrorClass::Rejected)),
+            ("ticket_refund_ok", TicketRefundNotify, None),
+            ("ticket_refund_not_success", TicketRefundNotify, Some(ErrorClass::Rejected)),
             ("err_7_short_ban", ShipNotify, banned(1)),
             ("err_7_day_quota", ShipNotify, banned(31062)),
             ("err_11_ip", ShipNotify, Some(ErrorClass::ConfigurationFault)),

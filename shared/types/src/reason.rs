@@ -32,7 +32,7 @@ reasons! {
     // The order needs attention.
     Refused = "TOP refused the call; correct the link and replay, or dismiss",
     Unknown = "it is unknown whether the call took effect; ask TOP, then resolve the call",
-    KeepsFirst = "TOP keeps the first success it received; correct the order at Fliggy manually",
+    KeepsFirst = "TOP keeps the first success it received; report a refund with `relay call submit ship-return-notify FILE`, or correct the order at Fliggy manually",
     OtherLane = "TOP was told, or may have been told, under another order number before the link changed",
     Opposite = "TOP was told, or may have been told, something that the facts no longer ask for",
     CameAgain = "an older notification was delivered again after a newer one that differs; replay to apply the older one",

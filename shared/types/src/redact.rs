@@ -53,7 +53,7 @@ impl<T> fmt::Display for Redacted<T> {
 
 /// Members that hold personal data or codes that are as good as a ticket, by the names of the partners and TOP. TSY
 /// does not publish the body of its ChangeResultPush, so the list also has common names of such members.
-const PERSONAL: [&str; 32] = [
+const PERSONAL: [&str; 33] = [
     "airPnr",
     "certNo",
     "contact",
@@ -85,6 +85,7 @@ const PERSONAL: [&str; 32] = [
     "confirmation_url",
     "travel_itinerary_url",
     "order_attr",
+    "agent_ext_attr",
     "sign",
 ];
 

@@ -14,6 +14,11 @@ pub fn call_key() -> Schema {
     usable(512)
 }
 
+/// An id that is only a part of a call's key: as [`id`], but up to 200 bytes.
+pub fn key_part(_: &mut SchemaGenerator) -> Schema {
+    usable(200)
+}
+
 fn usable(max_length: u32) -> Schema {
     json_schema!({"type": "string", "minLength": 1, "maxLength": max_length,
         "pattern": "^(?!\\.{1,2}$)[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$"})

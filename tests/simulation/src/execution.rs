@@ -97,7 +97,7 @@ async fn play(
     for step in &scenario.afterwards {
         actors.step(step).await;
     }
-    for queue in queues::NAMES {
+    for queue in queues::names() {
         spawn(actors.lambda.clone().poll(queue));
     }
     rest(world, &actors.lambda, || true).await;
@@ -234,7 +234,7 @@ impl Actors {
             Step::Copy(queue) => world.queues.copy_all(world, queue),
             Step::Wait(seconds) => tokio::time::sleep(Duration::from_secs(*seconds)).await,
             Step::Deliver => {
-                while let Some(queue) = queues::NAMES
+                while let Some(queue) = queues::names()
                     .into_iter()
                     .find(|queue| world.queues.next_visible(queue).is_some_and(|at| at <= world.now()))
                 {

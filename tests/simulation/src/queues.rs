@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use relay_types::call::CallKind;
 use relay_types::time::EpochMillis;
 use tokio::sync::Notify;
 
@@ -17,7 +18,9 @@ const VISIBILITY_MS: i64 = 180_000;
 const MAX_RECEIVES: u32 = 10;
 
 /// The names of the queues: the last parts of their URLs.
-pub const NAMES: [&str; 4] = ["notifications", "itinerary-postback", "ticket-verify", "ship-notify"];
+pub fn names() -> impl Iterator<Item = &'static str> {
+    std::iter::once("notifications").chain(CallKind::ALL.into_iter().map(Into::into))
+}
 
 /// One message.
 #[derive(Debug, Clone)]
@@ -47,13 +50,13 @@ struct Queue {
 pub struct Queues {
     queues: Mutex<BTreeMap<&'static str, Queue>>,
     numbers: Mutex<u64>,
-    changed: [Notify; NAMES.len()],
+    changed: [Notify; CallKind::ALL.len() + 1],
 }
 
 /// Returns the name of the queue with that URL.
 pub fn named(url: &str) -> Option<&'static str> {
     let name = url.rsplit('/').next()?;
-    NAMES.into_iter().find(|known| *known == name)
+    names().find(|known| *known == name)
 }
 
 impl Queues {
@@ -76,7 +79,7 @@ impl Queues {
 
     /// Notifies when a message arrives or its visibility changes.
     pub fn changed(&self, queue: &'static str) -> &Notify {
-        let index = NAMES.iter().position(|name| *name == queue).unwrap_or_default();
+        let index = names().position(|name| name == queue).unwrap_or_default();
         &self.changed[index]
     }
 

@@ -56,6 +56,8 @@ pub fn top_name(form: &[u8]) -> &'static str {
     match method.as_deref() {
         Some("alibaba.happytrip.flight.order.itinerary.postback") => "top itinerary-postback",
         Some("taobao.travel.ticket.order.verify") => "top ticket-verify",
+        Some("alitrip.ship.return.notify") => "top ship-return-notify",
+        Some("taobao.travel.ticket.order.refund") => "top ticket-refund-notify",
         _ => "top ship-notify",
     }
 }

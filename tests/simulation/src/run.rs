@@ -168,7 +168,7 @@ async fn live(world: &Arc<World>) {
     };
     world.set_weather(weather);
     let lambda = Lambda::new(world.clone());
-    for queue in queues::NAMES {
+    for queue in queues::names() {
         spawn(lambda.clone().poll(queue));
     }
     let story = Story::draw(lambda.clone());
@@ -261,7 +261,7 @@ pub(crate) async fn rest(world: &World, lambda: &Lambda, is_over: impl Fn() -> b
         } else {
             records.iter().filter(|record| !is_still(record)).filter_map(look_at).min()
         };
-        let visible = queues::NAMES.iter().filter_map(|queue| world.queues.next_visible(queue)).min();
+        let visible = queues::names().filter_map(|queue| world.queues.next_visible(queue)).min();
         let next = [visible, overdue].into_iter().flatten().min().unwrap_or_else(|| world.now());
         tokio::time::sleep_until(world.instant(next)).await;
         tokio::time::sleep(Duration::from_secs(2)).await;

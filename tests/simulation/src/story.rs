@@ -330,7 +330,7 @@ impl Story {
     fn poison(&self) {
         let world = self.world();
         world.saw("a message was not a key");
-        for queue in crate::queues::NAMES {
+        for queue in crate::queues::names() {
             world.queues.send(world, queue, r#"{"no": "key"}"#, std::time::Duration::ZERO);
         }
     }

@@ -1,12 +1,14 @@
 //! Every request that the relay accepts is valid for the TOP simulator, which checks what TOP's pages say: signature,
 //! types and completeness, for any strings.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use relay_top::credentials::Credentials;
 use relay_top::error::ErrorClasses;
 use relay_top::form;
 use relay_top::response::{self, Outcome};
-use relay_top::sign::SignMethod;
+use relay_top::sign::{SignMethod, sign};
 use relay_types::call::{CallKind, CallRequest};
 use relay_types::redact::Redacted;
 use relay_types::time::EpochMillis;
@@ -58,6 +60,27 @@ fn itinerary() -> impl Strategy<Value = Value> {
     })
 }
 
+fn ship_refund() -> impl Strategy<Value = Value> {
+    (any::<i64>(), "[^\\p{C}\u{fffd}]{1,20}", 0..2_i64, 1..3_i64, text(), proptest::bool::ANY).prop_map(
+        |(order, id, kind, status, free, is_ticket)| {
+            let named = if is_ticket { "agent_ticket_id" } else { "passenger_id" };
+            json!({"alitrip_order_id": order, "agent_order_id": free, "agent_refund_amount": order,
+                "agent_return_ticket_code": order, "agent_return_ticket_status": status,
+                "agent_return_ticket_type": kind, "agent_return_mode": "offline", "agent_refund_trans_id": free,
+                "agent_return_time": "2019-12-20 00:00:00", "agent_ext_attr": free, named: format!("id {id}")})
+        },
+    )
+}
+
+fn ticket_refund() -> impl Strategy<Value = Value> {
+    (any::<i64>(), "[^\\p{C}\u{fffd}]{1,20}", 1..3_i64, text(), any::<u32>()).prop_map(
+        |(order, batch, status, free, number)| {
+            json!({"order_id": order, "refund_batch_no": format!("batch {batch}"), "refund_status": status,
+                "refund_failure_reason": free, "refund_num": number})
+        },
+    )
+}
+
 fn accepted(kind: CallKind, body: &Value) {
     let request = CallRequest::from_json(kind, body).unwrap();
     let credentials = Credentials {
@@ -91,8 +114,72 @@ proptest! {
     }
 
     #[test]
+    fn every_ship_refund_is_accepted(body in ship_refund()) {
+        accepted(CallKind::ShipReturnNotify, &body);
+    }
+
+    #[test]
+    fn every_ticket_refund_is_accepted(body in ticket_refund()) {
+        accepted(CallKind::TicketRefundNotify, &body);
+    }
+
+    #[test]
     fn every_itinerary_postback_is_accepted(body in itinerary()) {
         accepted(CallKind::ItineraryPostback, &body);
+    }
+}
+
+/// Names and values of form fields.
+type Fields = &'static [(&'static str, &'static str)];
+
+/// Requests and signatures (HMAC-SHA256) that Python's `hmac` computed from the platform's protocol page.
+const SIGNED: [(CallKind, &str, Fields, &str); 2] = [
+    (
+        CallKind::ShipReturnNotify,
+        r#"{"alitrip_order_id":3892200000033,"agent_order_id":"A-1","agent_refund_amount":100,"agent_return_ticket_code":0,"agent_return_ticket_status":1,"agent_return_ticket_type":0,"agent_ticket_id":"票 1&=+%"}"#,
+        &[
+            (
+                "confirm_refund_r_q",
+                r#"{"agent_order_id":"A-1","agent_refund_amount":100,"agent_return_ticket_code":0,"agent_return_ticket_status":1,"agent_return_ticket_type":0,"agent_ticket_id":"票 1&=+%","alitrip_order_id":3892200000033}"#,
+            ),
+            ("session", "test"),
+        ],
+        "5A2B2E892E242352D681A015B140D0D580BBBF5889DEA20FFEA64DB189E11499",
+    ),
+    (
+        CallKind::TicketRefundNotify,
+        r#"{"order_id":12345678,"refund_status":2,"refund_num":0,"refund_failure_reason":"已核销 100%+&","refund_batch_no":"B-1="}"#,
+        &[
+            ("order_id", "12345678"),
+            ("refund_batch_no", "B-1="),
+            ("refund_failure_reason", "已核销 100%+&"),
+            ("refund_num", "0"),
+            ("refund_status", "2"),
+        ],
+        "59B8E64CD1F764A13AED1E0335F2BDEAC65D5AC6AE770A9CF18136B8E3BACD37",
+    ),
+];
+
+#[test]
+fn refunds_are_built_and_signed_as_in_the_worked_examples() {
+    let credentials = Credentials {
+        app_key: "12345678".to_owned(),
+        app_secret: "helloworld".to_owned().into(),
+        session: Redacted::new("test".to_owned()),
+    };
+    for (kind, body, own, signature) in SIGNED {
+        let request = CallRequest::from_json(kind, &serde_json::from_str(body).unwrap()).unwrap();
+        let form = form::build(&request, &credentials, SignMethod::HmacSha256, EpochMillis(NOW));
+        let mut sent: BTreeMap<String, String> = form_urlencoded::parse(form.as_bytes()).into_owned().collect();
+        // The examples leave out the version of this program.
+        let left_out = (sent.remove("sign"), sent.remove("partner_id"));
+        assert!(left_out.0.is_some() && left_out.1.is_some());
+        let pairs = sent.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        assert_eq!(sign(SignMethod::HmacSha256, &credentials.app_secret, pairs), signature, "{kind}");
+        for (name, value) in own {
+            assert_eq!(sent[*name], *value);
+        }
+        assert_eq!(sent.len(), own.len() + 6, "{sent:?}");
     }
 }
 

@@ -89,6 +89,19 @@ async fn redemption_events_lead_from_submission_to_top() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refund_events_lead_from_submission_to_top() {
+    for (submission, call) in
+        [("submit-call-ship-return", "ship-return-notify"), ("submit-call-ticket-refund", "ticket-refund-notify")]
+    {
+        let relay = Relay::new().await;
+        assert_eq!(relay.submit_call.handle(&request(submission)).await.status(), 202);
+        relay.poll("notifications").await;
+        assert_eq!(invoke(&relay, call).await, 0);
+        assert_eq!(relay.effects(), 1, "{call}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn ship_order_events_lead_from_vouchers_to_top() {
     let relay = opened_by_the_events_token().await;
     assert_eq!(
@@ -128,7 +141,7 @@ async fn stream_event_is_published() {
 #[test]
 fn local_environment_configures_every_function_and_admits_the_events_token() {
     let environment = event("env");
-    let of = |function: &'static str| {
+    let of = |function: &str| {
         let variables = environment[function].clone();
         move |name: &str| variables[name].as_str().map(str::to_owned)
     };
@@ -148,12 +161,9 @@ fn local_environment_configures_every_function_and_admits_the_events_token() {
     SweepConfig::read(&of("SweepFunction")).unwrap();
     OrderEventsConfig::read(&of("OrderEventsFunction")).unwrap();
     AttentionConfig::read(&of("AttentionFunction")).unwrap();
-    for (kind, function) in [
-        (CallKind::ItineraryPostback, "ItineraryPostbackFunction"),
-        (CallKind::TicketVerify, "TicketVerifyFunction"),
-        (CallKind::ShipNotify, "ShipNotifyFunction"),
-    ] {
-        assert!(CallConfig::read(kind, &of(function)).unwrap().queue_url.ends_with(kind.as_ref()));
+    for kind in CallKind::ALL {
+        let function = format!("{}Function", kind.logical_prefix());
+        assert!(CallConfig::read(kind, &of(&function)).unwrap().queue_url.ends_with(kind.as_ref()));
     }
     // Exactly the functions of the template have an environment.
     let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
@@ -180,5 +190,5 @@ fn visibility_timeout_is_six_times_the_function_timeout() {
     for resource in template.split("\n\n") {
         assert_eq!(resource.contains("Type: Api\n"), resource.contains("\n      Timeout: 28\n"), "{resource}");
     }
-    assert_eq!(all("VisibilityTimeout:"), [180; 4]);
+    assert_eq!(all("VisibilityTimeout:"), [180; CallKind::ALL.len() + 1]);
 }

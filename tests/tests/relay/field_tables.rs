@@ -3,11 +3,17 @@
 use serde_json::{Value, json};
 
 /// A call's page, and the schema of its fields without the page's wrapper.
-const CALLS: [(&str, Option<&str>, &str); 3] = [
+const CALLS: [(&str, Option<&str>, &str); 5] = [
     ("alitrip.ship.order.notify", Some("confirm_book_r_q"), "ConfirmBook"),
     ("taobao.travel.ticket.order.verify", None, "TicketVerify"),
     ("alibaba.happytrip.flight.order.itinerary.postback", Some("flight_itinerary_request"), "FlightItineraryRequest"),
+    ("alitrip.ship.return.notify", Some("confirm_refund_r_q"), "ConfirmRefund"),
+    ("taobao.travel.ticket.order.refund", None, "TicketRefund"),
 ];
+
+/// Where the relay differs from the pages on purpose: the field, what differs, and why.
+const DIFFERENCES: [(&str, &str, &str); 1] =
+    [("refund_batch_no", "required", "it tells a repeat of a refund from a second refund")];
 
 fn schema<'a>(document: &'a Value, mut schema: &'a Value) -> &'a Value {
     while let Some(reference) = schema["$ref"].as_str() {
@@ -67,7 +73,7 @@ fn compare(document: &Value, page: &[Value], of: &Value, path: &str, found: &mut
 }
 
 #[test]
-fn submitted_calls_have_exactly_the_fields_of_tops_pages() {
+fn submitted_calls_have_the_fields_of_tops_pages_except_for_listed_differences() {
     let document = relay_openapi::document();
     let pages: Value =
         serde_json::from_str(include_str!("../../../local/top-simulator/testdata/top-pages.json")).unwrap();
@@ -81,5 +87,6 @@ fn submitted_calls_have_exactly_the_fields_of_tops_pages() {
         }
         compare(&document, fields, &document["components"]["schemas"][name], "", &mut found);
     }
-    assert_eq!(found, []);
+    let listed: Vec<_> = DIFFERENCES.iter().map(|(field, what, _)| ((*field).to_owned(), *what)).collect();
+    assert_eq!(found, listed);
 }

@@ -29,6 +29,7 @@ mod properties;
 mod pushes;
 mod rare_writes;
 mod recording;
+mod refunds;
 mod secrets;
 mod strict_bodies;
 mod tolerance;

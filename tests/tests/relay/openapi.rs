@@ -6,6 +6,7 @@ use relay_openapi::answers::{ScttAnswer, TsyAnswer};
 use relay_tests::bodies::{flight, redemption, sctt, ship, tsy};
 use relay_tests::relay::{Relay, answered};
 use relay_types::api::{Accepted, AttentionPage, Call, CallState, Linked, Order, Refusal, Submitted};
+use relay_types::call::CallKind;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -27,7 +28,7 @@ fn description_has_exactly_the_routes_of_the_template() {
     let spelled = |path: String| {
         let names: &[&str] = match &path {
             path if path.contains("{partner}") => &["tsy", "sctt"],
-            path if path.contains("{call}") => &["itinerary-postback", "ticket-verify", "ship-notify"],
+            path if path.contains("{call}") => &CallKind::ALL.map(Into::into),
             _ => &[""],
         };
         let spell = |name: &&str| path.replace("{partner}", name).replace("{call}", name);

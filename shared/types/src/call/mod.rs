@@ -2,6 +2,8 @@
 
 pub mod itinerary_postback;
 pub mod ship_notify;
+pub mod ship_return_notify;
+pub mod ticket_refund_notify;
 pub mod ticket_verify;
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +12,11 @@ use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 
 use crate::call::itinerary_postback::FlightItineraryRequest;
 use crate::call::ship_notify::ConfirmBook;
+use crate::call::ship_return_notify::ConfirmRefund;
+use crate::call::ticket_refund_notify::TicketRefund;
 use crate::call::ticket_verify::TicketVerify;
 use crate::json::{self, FieldError};
+use crate::order::is_usable_id;
 
 /// The kinds of call.
 #[derive(
@@ -40,21 +45,51 @@ pub enum CallKind {
     TicketVerify,
     /// `alitrip.ship.order.notify`
     ShipNotify,
+    /// `alitrip.ship.return.notify`
+    ShipReturnNotify,
+    /// `taobao.travel.ticket.order.refund`
+    TicketRefundNotify,
 }
 
 impl CallKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::ItineraryPostback, Self::TicketVerify, Self::ShipNotify];
+    pub const ALL: [Self; 5] = [
+        Self::ItineraryPostback,
+        Self::TicketVerify,
+        Self::ShipNotify,
+        Self::ShipReturnNotify,
+        Self::TicketRefundNotify,
+    ];
 
-    /// The environment variable with the URL of the call's queue.
+    /// The environment variable with the URL of the call's queue, such as `SHIP_NOTIFY_QUEUE_URL`.
     #[must_use]
-    pub const fn queue_url_variable(self) -> &'static str {
-        match self {
-            Self::ItineraryPostback => "ITINERARY_POSTBACK_QUEUE_URL",
-            Self::TicketVerify => "TICKET_VERIFY_QUEUE_URL",
-            Self::ShipNotify => "SHIP_NOTIFY_QUEUE_URL",
-        }
+    pub fn queue_url_variable(self) -> String {
+        format!("{}_QUEUE_URL", self.as_ref().to_uppercase().replace('-', "_"))
     }
+
+    /// The prefix of the call's resources, parameters and outputs in the template, such as `ShipNotify`.
+    #[must_use]
+    pub fn logical_prefix(self) -> String {
+        let words = self.as_ref().split('-');
+        words.map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..])).collect()
+    }
+}
+
+/// Maximum length of an id that is only a part of a call's key, in bytes. The order number takes up to 20 of the 256.
+pub const MAX_KEY_PART_BYTES: usize = 200;
+
+/// Checks that a field of a request can be part of the call's key.
+///
+/// # Errors
+/// Names the field.
+fn check_key_part(field: &str, id: &str) -> Result<(), FieldError> {
+    if is_usable_id(id) && id.len() <= MAX_KEY_PART_BYTES {
+        return Ok(());
+    }
+    let problem = format!(
+        "must be 1 to {MAX_KEY_PART_BYTES} bytes long, without control characters or U+FFFD, and neither . nor .."
+    );
+    Err(FieldError::at(field, problem))
 }
 
 /// Whether a call may be sent again after an unknown outcome.
@@ -74,7 +109,7 @@ pub enum Resend {
 pub struct Lane {
     /// The kind of call.
     pub call: CallKind,
-    /// The business id: `alitrip_order_id`, `out_relation_order_id`, `total#…` or `key#…`.
+    /// The business id ([`CallRequest::own_key`]), or a redemption's `total#…` or `key#…`.
     pub id: String,
 }
 
@@ -108,10 +143,14 @@ pub enum CallRequest {
     TicketVerify(TicketVerify),
     /// See [`ConfirmBook`].
     ShipNotify(Box<ConfirmBook>),
+    /// See [`ConfirmRefund`].
+    ShipReturnNotify(Box<ConfirmRefund>),
+    /// See [`TicketRefund`].
+    TicketRefundNotify(TicketRefund),
 }
 
 impl CallRequest {
-    /// Reads and checks a request with TOP's field names. For the two wrapped calls, `body` is the inner object.
+    /// Reads and checks a request with TOP's field names. For the wrapped calls, `body` is the inner object.
     ///
     /// # Errors
     /// Names the field that is unknown, missing, or of the wrong type according to the call's page.
@@ -120,12 +159,16 @@ impl CallRequest {
             CallKind::ItineraryPostback => Self::ItineraryPostback(json::read(body)?),
             CallKind::TicketVerify => Self::TicketVerify(json::read(body)?),
             CallKind::ShipNotify => Self::ShipNotify(Box::new(json::read(body)?)),
+            CallKind::ShipReturnNotify => Self::ShipReturnNotify(Box::new(json::read(body)?)),
+            CallKind::TicketRefundNotify => Self::TicketRefundNotify(json::read(body)?),
         };
         match &request {
             Self::ItineraryPostback(itinerary) => itinerary.check()?,
             Self::TicketVerify(verify) => verify.check()?,
             // TOP accepts a success without passengers and validates the rest itself.
             Self::ShipNotify(_) => {}
+            Self::ShipReturnNotify(refund) => refund.check()?,
+            Self::TicketRefundNotify(refund) => refund.check()?,
         }
         Ok(request)
     }
@@ -145,6 +188,8 @@ impl CallRequest {
             Self::ItineraryPostback(_) => CallKind::ItineraryPostback,
             Self::TicketVerify(_) => CallKind::TicketVerify,
             Self::ShipNotify(_) => CallKind::ShipNotify,
+            Self::ShipReturnNotify(_) => CallKind::ShipReturnNotify,
+            Self::TicketRefundNotify(_) => CallKind::TicketRefundNotify,
         }
     }
 
@@ -157,8 +202,36 @@ impl CallRequest {
             Self::ItineraryPostback(itinerary) => serde_json::to_string(itinerary),
             Self::TicketVerify(verify) => serde_json::to_string(verify),
             Self::ShipNotify(ship) => serde_json::to_string(ship),
+            Self::ShipReturnNotify(refund) => serde_json::to_string(refund),
+            Self::TicketRefundNotify(refund) => serde_json::to_string(refund),
         }
         .unwrap_or_default()
+    }
+
+    /// The business id that is the call's key, with the field that it comes from. `None` for redemptions: the caller
+    /// chooses their key.
+    #[must_use]
+    pub fn own_key(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::ShipNotify(ship) => Some(("alitrip_order_id", ship.alitrip_order_id.clone())),
+            Self::ItineraryPostback(itinerary) => {
+                Some(("out_relation_order_id", itinerary.out_relation_order_id.clone()))
+            }
+            Self::ShipReturnNotify(refund) => Some(("alitrip_order_id", refund.key())),
+            Self::TicketRefundNotify(refund) => Some(("refund_batch_no", refund.key())),
+            Self::TicketVerify(_) => None,
+        }
+    }
+
+    /// Whether the request reports a success that may follow a failure of the same lane: tickets were issued, or a
+    /// refund was made. For refunds this is inferred, since their page only says that repeats are harmless.
+    #[must_use]
+    pub fn reports_success(&self) -> bool {
+        match self {
+            Self::ShipNotify(ship) => ship.success,
+            Self::ShipReturnNotify(refund) => refund.is_refunded(),
+            Self::ItineraryPostback(_) | Self::TicketVerify(_) | Self::TicketRefundNotify(_) => false,
+        }
     }
 
     /// The lane of the request. Its id is the business id, independent of who asks for the call. A redemption total is
@@ -166,15 +239,16 @@ impl CallRequest {
     /// it.
     #[must_use]
     pub fn lane(&self, key: &str) -> Lane {
+        if let Some((_, id)) = self.own_key() {
+            return Lane { call: self.kind(), id };
+        }
         let id = match self {
-            Self::ShipNotify(ship) => ship.alitrip_order_id.clone(),
-            Self::ItineraryPostback(itinerary) => itinerary.out_relation_order_id.clone(),
             Self::TicketVerify(verify) if verify.tells_total() => match (verify.order_id, &verify.out_order_id) {
                 (Some(id), _) => format!("total#{id}"),
                 (None, Some(id)) => format!("total#out#{id}"),
                 (None, None) => "total#".to_owned(),
             },
-            Self::TicketVerify(_) => return Lane::redemption(key),
+            _ => return Lane::redemption(key),
         };
         Lane { call: self.kind(), id }
     }
@@ -185,6 +259,10 @@ impl CallRequest {
         match self {
             // TOP's page: idempotent on alitrip_order_id; after the first success nothing changes.
             Self::ShipNotify(_) => Resend::Again,
+            // TOP's page: the platform keeps it idempotent.
+            Self::ShipReturnNotify(_) => Resend::Again,
+            // TOP's page is silent, and a repeat could refund twice.
+            Self::TicketRefundNotify(_) => Resend::Never,
             // Telling TOP the same numbers twice changes nothing (inferred: the page is silent).
             Self::ItineraryPostback(_) => Resend::Again,
             // A total can be told twice; "one more used" cannot.
@@ -215,6 +293,41 @@ mod tests {
         assert_eq!(lane(CallKind::TicketVerify, json!({"order_id": 1, "confirm_code": "1"})), "ticket-verify/key#K");
         let total = json!({"order_id": 1, "confirm_code": "1", "write_off_type": 1});
         assert_eq!(lane(CallKind::TicketVerify, total), "ticket-verify/total#1");
+    }
+
+    #[test]
+    fn lane_of_a_refund_is_what_the_refund_is_about() {
+        let ship = |change: Value| {
+            let mut body = json!({"agent_order_id": "A", "alitrip_order_id": 38, "agent_refund_amount": 1,
+                "agent_return_ticket_code": 0, "agent_return_ticket_status": 1, "agent_return_ticket_type": 0});
+            body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            request(CallKind::ShipReturnNotify, body)
+        };
+        for (change, id) in [
+            (json!({"agent_ticket_id": "T1"}), "38-ticket-T1"),
+            (json!({"agent_ticket_id": "T1", "passenger_id": "P1"}), "38-ticket-T1"),
+            (json!({"agent_ticket_id": "T1", "agent_return_ticket_status": 2}), "38-ticket-T1"),
+            (json!({"agent_ticket_id": "T1", "agent_refund_trans_id": "M"}), "38-ticket-T1"),
+            (json!({"agent_ticket_id": "T2"}), "38-ticket-T2"),
+            (json!({"passenger_id": "P1"}), "38-passenger-P1"),
+            (json!({"agent_return_ticket_type": 1}), "38"),
+            (json!({"agent_return_ticket_type": 1, "agent_ticket_id": "T1"}), "38"),
+        ] {
+            assert_eq!(ship(change).lane("").to_string(), format!("ship-return-notify/{id}"));
+        }
+        assert_eq!(ship(json!({"passenger_id": "P1"})).resend(), Resend::Again);
+        let ticket = request(
+            CallKind::TicketRefundNotify,
+            json!({"order_id": "7", "refund_status": 1, "refund_batch_no": "B-1"}),
+        );
+        assert_eq!(ticket.lane("").to_string(), "ticket-refund-notify/7-B-1");
+        assert_eq!(ticket.resend(), Resend::Never);
+    }
+
+    #[test]
+    fn names_in_the_template_derive_from_the_calls_name() {
+        assert_eq!(CallKind::ShipNotify.queue_url_variable(), "SHIP_NOTIFY_QUEUE_URL");
+        assert_eq!(CallKind::ItineraryPostback.logical_prefix(), "ItineraryPostback");
     }
 
     #[test]

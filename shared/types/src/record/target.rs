@@ -59,7 +59,7 @@ pub struct Target {
     pub due: Option<EpochMillis>,
     /// Whether it may be sent again while its outcome is unknown.
     pub resend: Resend,
-    /// For a ship notification: whether it says that the tickets were issued.
+    /// Whether it reports a success ([`CallRequest::reports_success`](crate::call::CallRequest::reports_success)).
     #[serde(default, skip_serializing_if = "is_default")]
     pub issued: bool,
     /// When it became the target.
@@ -110,7 +110,7 @@ pub struct Told {
     pub at: EpochMillis,
     /// Number of attempts.
     pub attempts: u32,
-    /// For a ship notification: whether it said that the tickets were issued.
+    /// Whether it reported a success.
     #[serde(default, skip_serializing_if = "is_default")]
     pub issued: bool,
     /// TOP's response.
@@ -164,7 +164,7 @@ pub struct Submission {
     pub digest: String,
     /// Whether it may be sent again while its outcome is unknown.
     pub resend: Resend,
-    /// For a ship notification: whether it says that the tickets were issued.
+    /// Whether it reports a success ([`CallRequest::reports_success`](crate::call::CallRequest::reports_success)).
     #[serde(default, skip_serializing_if = "is_default")]
     pub issued: bool,
     /// The IAM identity that submitted it.
