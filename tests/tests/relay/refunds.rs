@@ -143,7 +143,7 @@ async fn cancellation_after_a_success_names_the_refund_call() {
         relay.run_until_idle().await;
         relay.clock.advance(std::time::Duration::from_secs(1));
     }
-    let (state, reason) = relay.notification("sctt", "T-1").await;
-    assert_eq!(state, "attention");
-    assert!(reason.contains("relay call submit ship-return-notify"), "{reason}");
+    let order = relay.order("sctt", "T-1").await;
+    let reason = &order["attention"]["reasons"][0]["text"];
+    assert!(reason.as_str().unwrap().contains("relay call submit ship-return-notify"), "{reason}");
 }
