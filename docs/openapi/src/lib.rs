@@ -216,7 +216,10 @@ impl Describer {
         let idempotency_key = json!({"name": "Idempotency-Key", "in": "header", "required": true,
             "description": "Identifies the call: the same key means the same call, regardless of the caller.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^(?!\\.{1,2}$)[!-~]+$"}});
-        let parameters = if has_own_key { json!([]) } else { json!([idempotency_key]) };
+        let account = json!({"name": "account", "in": "query",
+            "description": "The TOP account that sends the call. Default: the account of the call in TOP's secret.",
+            "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$"}});
+        let parameters = if has_own_key { json!([account]) } else { json!([account, idempotency_key]) };
         let key = || {
             json!([in_path("key", "The call's key, percent-encoded.", json!({"$ref": "#/components/schemas/CallKey"}))])
         };

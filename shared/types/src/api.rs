@@ -6,6 +6,7 @@ use serde_json::Value;
 use serde_with_macros::skip_serializing_none;
 use strum::AsRefStr;
 
+use crate::account;
 use crate::breaker::Cause;
 use crate::call::{CallKind, Resend};
 use crate::failure::{Failure, Reply};
@@ -82,7 +83,8 @@ pub struct RetryNowRequest {
     #[cfg_attr(feature = "schema", schemars(length(max = 1024)))]
     pub note: String,
     /// The TOP account whose calls are meant. Default: all accounts.
-    #[serde(default, deserialize_with = "json::optional_text")]
+    #[serde(default, deserialize_with = "account::optional_name")]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[A-Za-z0-9_-]{1,32}$")))]
     pub account: Option<String>,
 }
 
