@@ -292,8 +292,8 @@ def test_preflight_finds_what_a_fresh_account_lacks(stage: Stage) -> None:
     found, done = findings(stage, "--stack", fresh, *with_role)
     assert (problems(found), done.returncode) == (set(), 0), found
     assert "AlarmEmail" in found["alarm mail"]["found"]
-    found, done = findings(stage, "--stack", "a" * 49, *with_role)
-    assert problems(found) == {"stack name"} and "3 to 48" in found["stack name"]["found"]
+    found, done = findings(stage, "--stack", "a" * 47, *with_role)
+    assert problems(found) == {"stack name"} and "3 to 46" in found["stack name"]["found"]
 
 
 def test_preflight_finds_names_that_an_earlier_stack_left_behind(stage: Stage) -> None:
