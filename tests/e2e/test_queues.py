@@ -45,6 +45,8 @@ def test_undecodable_messages_are_dead_lettered_and_do_not_block_a_valid_one(sta
         stage.notify_tsy(partners.tsy_issued(order_id))
         stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(1)))
         stage.relay.submit("ticket-verify", scenarios.ticket_redemption(order_id), idempotency_key=key)
+        stage.relay.submit("ship-return-notify", scenarios.ship_refund(alitrip_id))
+        stage.relay.submit("ticket-refund-notify", scenarios.ticket_refund(alitrip_id))
         eventually(f"{queue} has a valid message", lambda: messages(stage, queue).keys() > poisoned.keys())
     stage.await_calls("tsy", order_id, "itinerary-postback", "succeeded")
     stage.await_calls("sctt", order_id, "ship-notify", "succeeded")

@@ -92,7 +92,7 @@ _SAMPLES = {
             "order_id": 87654321,
             "refund_status": 2,
             "refund_num": 1,
-            "refund_failure_reason": "已核销 100%+&",
+            "refund_failure_reason": "used 100%+&",
             "refund_batch_no": "B-1=",
         },
     ),
