@@ -7,8 +7,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use relay_store::lane::Taken;
 use relay_tests::bodies::tsy;
 use relay_tests::relay::Relay;
+use relay_types::account::DEFAULT_ACCOUNT;
+use relay_types::breaker::Cause;
 use relay_types::call::{CallKind, Lane};
 use relay_types::digest::sha256_hex;
+use relay_types::failure::Failure;
 use relay_types::notification::NotificationKind;
 use relay_types::record::{Instruction, RecordKey};
 use relay_types::time::Clock as _;
@@ -109,4 +112,37 @@ async fn lane_that_its_owner_takes_again_meanwhile_is_read_again() {
     assert_eq!(taken, Taken::Taken);
     assert_eq!(relay.cloud.held(), 1);
     assert_eq!(take(&owner, 1, "fourth").await, Taken::Taken, "the other record does not exist either");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shorter_ban_does_not_shorten_a_longer_one() {
+    let relay = Relay::new().await;
+    let now = relay.clock.now();
+    let told = |code, sub_code: Option<&str>| Failure {
+        code,
+        sub_code: sub_code.map(str::to_owned),
+        ..Failure::of("Call limited")
+    };
+    for failure in
+        [told(None, None), told(Some(7), None), told(Some(7), Some("accesscontrol.limited-by-api-access-count"))]
+    {
+        for call in [CallKind::ShipNotify, CallKind::TicketVerify] {
+            for seconds in [600, 60] {
+                let until = now.plus(Duration::from_secs(seconds));
+                let cause = (Cause::Limit, &failure);
+                relay.store.trip_breaker(DEFAULT_ACCOUNT, call, cause, until, now).await.unwrap();
+            }
+            let breaker = relay.store.breaker(DEFAULT_ACCOUNT, call).await.unwrap().unwrap();
+            assert_eq!(breaker.until, now.plus(Duration::from_secs(600)), "{failure:?}");
+        }
+        relay.clear().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trial_of_a_breaker_that_has_not_tripped_is_not_allowed() {
+    let relay = Relay::new().await;
+    let now = relay.clock.now();
+    assert!(!relay.store.allow_trial(DEFAULT_ACCOUNT, CallKind::ShipNotify, None, now).await.unwrap());
+    assert_eq!(relay.store.breakers().await.unwrap(), []);
 }
