@@ -5,6 +5,7 @@
 
 pub mod answers;
 
+use relay_types::account::NAME_PATTERN;
 use relay_types::api::{
     Accepted, AttentionPage, Call, DismissRequest, DismissedBody, HeldBackList, Linked, Order, OrderRequest, Refusal,
     ReplayRequest, ResolveRequest, RetryNowRequest, Submitted,
@@ -218,7 +219,7 @@ impl Describer {
             "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^(?!\\.{1,2}$)[!-~]+$"}});
         let account = json!({"name": "account", "in": "query",
             "description": "The TOP account that sends the call. Default: the account of the call in TOP's secret.",
-            "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$"}});
+            "schema": {"type": "string", "pattern": NAME_PATTERN}});
         let parameters = if has_own_key { json!([account]) } else { json!([account, idempotency_key]) };
         let key = || {
             json!([in_path("key", "The call's key, percent-encoded.", json!({"$ref": "#/components/schemas/CallKey"}))])

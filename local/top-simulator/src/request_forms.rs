@@ -12,7 +12,7 @@ const MULTIPART: &str = "multipart/form-data; boundary=----x1";
 /// A request on the wire: content type, query and body.
 type Wire = (Option<&'static str>, Option<String>, String);
 
-/// One valid request for each API.
+/// Valid requests of the three kinds: an object with a session, flat fields, and an object without a session.
 fn requests() -> [SignedRequest; 3] {
     [SignedRequest::ship("1"), SignedRequest::verify("1", "0"), SignedRequest::itinerary("1")]
 }

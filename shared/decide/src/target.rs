@@ -211,7 +211,7 @@ impl Deciding<'_> {
     }
 
     fn replace(&mut self, candidate: Candidate) {
-        // A ban, or a pause that TOP asked for, applies to the lane's call, whatever its content.
+        // The pause after a failure applies to the lane's call, whatever its content.
         let paused = self.record.target.as_ref().and_then(|target| target.due.filter(|_| target.failure.is_some()));
         self.withdraw();
         self.record.generation += 1;

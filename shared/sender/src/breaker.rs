@@ -170,7 +170,7 @@ fn held(breaker: Breaker, now: EpochMillis, random: u64) -> Pass {
 }
 
 /// The pause until a call that is held back for `left` asks again. A ban ends when TOP says so. A repair can come at any
-/// time, so whoever waits for it asks often.
+/// time, so a call that waits for it asks often.
 #[must_use]
 pub fn pause(cause: Cause, left: Duration, random: u64) -> Duration {
     match cause {

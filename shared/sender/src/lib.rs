@@ -149,7 +149,8 @@ impl Sender {
             retry()
         };
         // Before the claim: a call that cannot be sent must not be claimed.
-        let account = self.account(named.as_deref()).await;
+        let accounts = self.accounts.get().await.map_err(|error| error.to_string());
+        let account = accounts.as_ref().map_err(Clone::clone).and_then(|all| self.account_of(all, named.as_deref()));
         let name = account.as_ref().map_or_else(|_| named.as_deref().unwrap_or(DEFAULT_ACCOUNT), |one| &one.name);
         let pass = match self.breakers.ask(name, &self.random).await {
             Ok(Pass::Held(breaker, pause)) => {
@@ -160,9 +161,10 @@ impl Sender {
             Ok(pass) => pass,
             Err(error) => return failed(error, "breaker not read"),
         };
-        if let Err(problem) = &account {
-            return self.without_credentials(key, name, problem).await;
-        }
+        let accounts = match (&accounts, &account) {
+            (Ok(accounts), Ok(_)) => accounts,
+            (Err(problem), _) | (_, Err(problem)) => return self.without_credentials(key, name, problem).await,
+        };
         // Unique to this claim: two messages of a batch may carry the same key.
         let owner = format!("{}/{}/{:016x}", invocation.request_id, message.id, (self.random)());
         let now = self.clock.now();
@@ -173,7 +175,7 @@ impl Sender {
         }
         match claim {
             Ok(Claim::Claimed(record)) => {
-                self.send(&record, name, &pass, invocation, message.trace_header.as_deref()).await
+                self.send(&record, accounts, (name, &pass), invocation, message.trace_header.as_deref()).await
             }
             Ok(Claim::Refused(record)) => match self.not_claimed(record.as_deref(), message.receive_count).await {
                 Ok(handled) => handled,
@@ -184,11 +186,6 @@ impl Sender {
     }
 
     /// The account that sends this function's calls if the facts name `named`.
-    async fn account(&self, named: Option<&str>) -> Result<Sending, String> {
-        let accounts = self.accounts.get().await.map_err(|error| error.to_string())?;
-        self.account_of(&accounts, named)
-    }
-
     fn account_of(&self, accounts: &Accounts, named: Option<&str>) -> Result<Sending, String> {
         match accounts.of(named, self.kind) {
             Some((name, account)) => Ok(Sending { name: name.to_owned(), credentials: account.credentials.clone() }),
@@ -242,15 +239,15 @@ impl Sender {
     async fn send(
         &self,
         record: &OrderRecord,
-        asked: &str,
-        pass: &Pass,
+        accounts: &Accounts,
+        (asked, pass): (&str, &Pass),
         invocation: &Invocation,
         trace_header: Option<&str>,
     ) -> Handled {
         let Some(target) = &record.target else { return Handled::Done };
         let lane = target.lane();
         let named = target.account.as_deref();
-        let (request, account) = (self.request(record).await, self.account(named).await);
+        let (request, account) = (self.request(record).await, self.account_of(accounts, named));
         // The facts may name another account than when the message was sent.
         let pass = match (&request, &account, pass) {
             (Ok(_), Ok(account), pass) if account.name == asked => pass,

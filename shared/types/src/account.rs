@@ -8,6 +8,8 @@ use crate::json::FieldError;
 pub const DEFAULT_ACCOUNT: &str = "default";
 /// Maximum length of an account's name.
 const MAX_NAME: usize = 32;
+/// The requirements of [`is_account_name`] as a regular expression, for the API's description.
+pub const NAME_PATTERN: &str = "^[A-Za-z0-9_-]{1,32}$";
 
 /// Whether `name` can name an account: 1 to 32 ASCII letters, digits, `-` or `_`.
 #[must_use]

@@ -84,7 +84,7 @@ pub struct RetryNowRequest {
     pub note: String,
     /// The TOP account whose calls are meant. Default: all accounts.
     #[serde(default, deserialize_with = "account::optional_name")]
-    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[A-Za-z0-9_-]{1,32}$")))]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = account::NAME_PATTERN)))]
     pub account: Option<String>,
 }
 

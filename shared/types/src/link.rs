@@ -46,7 +46,7 @@ pub struct HappytripFlight {
     pub ht_user_id: Option<String>,
     /// The TOP account that tells Happytrip. Default: the account of the call.
     #[serde(default, deserialize_with = "account::optional_name", skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[A-Za-z0-9_-]{1,32}$")))]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = account::NAME_PATTERN)))]
     pub account: Option<String>,
     /// Ticket numbers. The notification waits while there are none.
     #[serde(default, deserialize_with = "json::texts", skip_serializing_if = "Vec::is_empty")]
@@ -78,7 +78,7 @@ pub struct FliggyShip {
     pub failed_code: Option<String>,
     /// The TOP account that tells Fliggy. Default: the account of the call.
     #[serde(default, deserialize_with = "account::optional_name", skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[A-Za-z0-9_-]{1,32}$")))]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = account::NAME_PATTERN)))]
     pub account: Option<String>,
     /// The passengers and their tickets. Vouchers fill the tickets in this order.
     #[serde(deserialize_with = "json::list")]

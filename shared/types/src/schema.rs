@@ -19,9 +19,12 @@ pub fn key_part(_: &mut SchemaGenerator) -> Schema {
     usable(200)
 }
 
+/// A string without control characters or U+FFFD that is neither `.` nor `..`.
+pub const USABLE: &str = "^(?!\\.{1,2}$)[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$";
+
 fn usable(max_length: u32) -> Schema {
     json_schema!({"type": "string", "minLength": 1, "maxLength": max_length,
-        "pattern": "^(?!\\.{1,2}$)[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$"})
+        "pattern": USABLE})
 }
 
 /// A time in TOP's format, in GMT+8.

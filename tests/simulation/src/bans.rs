@@ -42,7 +42,7 @@ impl Bans {
         self.excused.remove(&instance);
     }
 
-    /// Notes that a request of the instance failed, so it may not have written what it was told.
+    /// Notes that a request of the instance failed, so it may not have written the ban.
     pub fn excuse(&mut self, instance: u64) {
         self.excused.insert(instance);
     }
@@ -80,7 +80,8 @@ impl Bans {
         }
     }
 
-    /// Judges an instance at the end of an invocation: what it was told must be in the table. Returns what is missing.
+    /// Judges an instance at the end of an invocation: it must have written every ban that TOP told it of. Returns the
+    /// problem, if there is one.
     pub fn ended(&self, instance: u64, now: EpochMillis) -> Option<String> {
         if self.excused.contains(&instance) {
             return None;

@@ -443,8 +443,8 @@ impl Lambda {
         let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         for (message, before) in messages.iter().zip(before) {
             if !failed.contains(&message.id.to_string()) {
-                // A function that reports success for a record with work left must have written to that record, or sent
-                // the message anew.
+                // A function that reports success for a record with work left must have written to that record, or renewed
+                // the message.
                 let is_left = || {
                     let item = table::named_by(&self.world, &message.body);
                     item.is_some_and(|item| table::is_to_be_worked_on(&item, queue))

@@ -23,14 +23,14 @@ const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
 const HANDED_OVER_WITHIN: Duration = Duration::from_secs(5);
 /// Reserved at the end of the invocation to return unfinished messages.
 const RESERVE: Duration = Duration::from_secs(3);
-/// The part of the reserve for sending waiting messages anew.
+/// The part of the reserve for renewing waiting messages.
 const TIME_TO_RENEW: Duration = Duration::from_secs(1);
 /// The part of the reserve for setting visibility time-outs.
 const TIME_TO_POSTPONE: Duration = Duration::from_millis(1500);
 /// A message is started only if this much time is left before the reserve.
 const LEAST_TO_START: Duration = Duration::from_secs(2);
-/// A message that waits is sent anew when it has been received this often: half the smallest `MaxReceiveCount`. SQS moves
-/// a message that was received more often than that to the dead-letter queue, but waiting is not failing.
+/// A waiting message is replaced by a new one when it has been received this often: half the smallest `MaxReceiveCount`.
+/// SQS moves a message that was received more often than that to the dead-letter queue, but waiting is not failing.
 const RENEWED_AFTER: u32 = 5;
 /// Messages handled at the same time: all of the largest batch that the template configures.
 const CONCURRENCY: usize = 10;
@@ -84,6 +84,15 @@ pub enum Handled {
     Failed(Duration),
 }
 
+/// A message that must return to its queue after a pause.
+#[derive(Debug, Clone)]
+struct Unfinished {
+    message: SqsMessage,
+    pause: Duration,
+    /// Whether it only waits. If not, it failed.
+    waits: bool,
+}
+
 /// Runs batches of one queue.
 #[derive(Clone)]
 pub struct BatchRunner {
@@ -119,7 +128,7 @@ impl BatchRunner {
         Fut: Future<Output = Handled>,
     {
         let handle = &handle;
-        let unfinished: Vec<(SqsMessage, Handled)> = stream::iter(event.records)
+        let unfinished: Vec<Unfinished> = stream::iter(event.records)
             .map(|message| async move {
                 let receive_count = receive_count(&message);
                 let handled = self.run_one(&message, receive_count, invocation, handle).await;
@@ -132,47 +141,46 @@ impl BatchRunner {
                 (message, handled)
             })
             .buffer_unordered(CONCURRENCY)
-            .filter(|(_, handled)| std::future::ready(*handled != Handled::Done))
+            .filter_map(async |(message, handled)| match handled {
+                Handled::Done => None,
+                Handled::Again(pause) => Some(Unfinished { message, pause, waits: true }),
+                Handled::Failed(pause) => Some(Unfinished { message, pause, waits: false }),
+            })
             .collect()
             .await;
         let failures = self.renew(unfinished).await;
         self.postpone(&failures).await;
         let mut response = SqsBatchResponse::default();
-        for (message, _) in failures {
-            response.add_failure(message.message_id.unwrap_or_default());
+        for one in failures {
+            response.add_failure(one.message.message_id.unwrap_or_default());
         }
         response
     }
 
-    /// Sends waiting messages anew that were received too often. Returns the other messages, each with its pause.
-    async fn renew(&self, unfinished: Vec<(SqsMessage, Handled)>) -> Vec<(SqsMessage, Duration)> {
-        let pauses = unfinished.into_iter().map(|(message, handled)| match handled {
-            Handled::Again(after) => (receive_count(&message) >= RENEWED_AFTER, message, after),
-            Handled::Failed(after) => (false, message, after),
-            Handled::Done => (false, message, Duration::ZERO),
-        });
-        let (renewed, mut others): (Vec<_>, Vec<_>) = pauses.partition(|(is_renewed, ..)| *is_renewed);
-        for renewed in renewed.chunks(super::MAX_ENTRIES) {
-            let entries = renewed.iter().map(|(_, message, delay)| super::Entry {
-                body: message.body.clone().unwrap_or_default(),
-                trace_header: message.attributes.get(xray::ATTRIBUTE).map(String::as_str),
-                delay: *delay,
+    /// Sends waiting messages again as new ones if they were received too often. Returns the other messages.
+    async fn renew(&self, unfinished: Vec<Unfinished>) -> Vec<Unfinished> {
+        let is_old = |one: &Unfinished| one.waits && receive_count(&one.message) >= RENEWED_AFTER;
+        let (old, mut others): (Vec<_>, Vec<_>) = unfinished.into_iter().partition(is_old);
+        for old in old.chunks(super::MAX_ENTRIES) {
+            let entries = old.iter().map(|one| super::Entry {
+                body: one.message.body.clone().unwrap_or_default(),
+                trace_header: one.message.attributes.get(xray::ATTRIBUTE).map(String::as_str),
+                delay: one.pause,
             });
-            let sent = self.queue.send_batch(entries.collect());
-            let failed: Vec<usize> = match tokio::time::timeout(TIME_TO_RENEW, sent).await {
-                Ok(Ok(failed)) => failed.into_iter().map(|(index, _)| index).collect(),
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "waiting messages not renewed");
-                    (0..renewed.len()).collect()
+            let sent = tokio::time::timeout(TIME_TO_RENEW, self.queue.send_batch(entries.collect())).await;
+            let sent = sent.map_or_else(
+                |_elapsed| Err("SQS did not answer in time".to_owned()),
+                |sent| sent.map_err(|error| error.to_string()),
+            );
+            match sent {
+                Ok(refused) => others.extend(refused.iter().filter_map(|(index, _)| old.get(*index).cloned())),
+                Err(problem) => {
+                    tracing::warn!(problem, "waiting messages not renewed");
+                    others.extend_from_slice(old);
                 }
-                Err(_elapsed) => {
-                    tracing::warn!("waiting messages not renewed: SQS did not answer in time");
-                    (0..renewed.len()).collect()
-                }
-            };
-            others.extend(failed.into_iter().filter_map(|index| renewed.get(index).cloned()));
+            }
         }
-        others.into_iter().map(|(_, message, after)| (message, after)).collect()
+        others
     }
 
     async fn run_one<K, F, Fut>(
@@ -219,13 +227,13 @@ impl BatchRunner {
 
     /// Sets the visibility time-outs of the messages that must return. If that fails, the queue's own visibility
     /// time-out applies, so the error is only logged.
-    async fn postpone(&self, failures: &[(SqsMessage, Duration)]) {
+    async fn postpone(&self, failures: &[Unfinished]) {
         for failures in failures.chunks(super::MAX_ENTRIES) {
-            let entries = failures.iter().enumerate().filter_map(|(index, (message, after))| {
+            let entries = failures.iter().enumerate().filter_map(|(index, Unfinished { message, pause, .. })| {
                 ChangeMessageVisibilityBatchRequestEntry::builder()
                     .id(index.to_string())
                     .receipt_handle(message.receipt_handle.clone().unwrap_or_default())
-                    .visibility_timeout(super::whole_seconds(*after.min(&MAX_VISIBILITY)))
+                    .visibility_timeout(super::whole_seconds(*pause.min(&MAX_VISIBILITY)))
                     .build()
                     .ok()
             });

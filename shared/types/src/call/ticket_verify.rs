@@ -14,7 +14,7 @@ pub const MAX_VOUCHERS: usize = 999;
 #[cfg_attr(feature = "schema", schemars(extend("allOf" = [
     {"anyOf": [{"required": ["order_id"], "properties": {"order_id": {"type": "integer"}}},
         {"required": ["out_order_id"], "properties": {"out_order_id": {"type": "string", "minLength": 1, "maxLength": 256,
-            "pattern": "^(?!\\.{1,2}$)[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$"}}}]},
+            "pattern": crate::schema::USABLE}}}]},
     {"anyOf": [{"required": ["voucher_infos"], "properties": {"voucher_infos": {"type": "array", "minItems": 1}}},
         {"required": ["confirm_code"], "properties": {"confirm_code": {"type": "string", "minLength": 1}}}]}])))]
 pub struct TicketVerify {
