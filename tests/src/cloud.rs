@@ -48,6 +48,8 @@ pub enum WireFault {
     NotPerformed,
     /// The request is not performed, and the response is 500.
     ServerError,
+    /// The request is not performed, and the response is 403.
+    Forbidden,
     /// The request is not performed, and the response is 200 with this body.
     Answered(&'static str),
     /// The request is performed, and the second half of its response is missing.
@@ -276,6 +278,7 @@ fn answer(fault: Option<WireFault>, perform: impl FnOnce() -> HttpConnectorFutur
         Some(WireFault::NotPerformed) => HttpConnectorFuture::ready(Err(broken())),
         Some(WireFault::Answered(body)) => HttpConnectorFuture::ready(Ok(response(200, body))),
         Some(WireFault::ServerError) => HttpConnectorFuture::ready(Ok(response(500, "{}"))),
+        Some(WireFault::Forbidden) => HttpConnectorFuture::ready(Ok(response(403, "Forbidden"))),
         Some(WireFault::AnswerLost) => {
             let performed = perform();
             HttpConnectorFuture::new(async move {

@@ -40,8 +40,10 @@ use relay_submit_call::SubmitCall;
 use relay_sweep::{Sweep, SweepError, Swept};
 use relay_top::client::TopClient;
 use relay_top::sign::SignMethod;
+use relay_types::breaker::Breaker;
 use relay_types::call::CallKind;
 use relay_types::digest::sha256_hex;
+use relay_types::failure::Failure;
 use relay_types::notification::NotificationKind;
 use relay_types::order::Partner;
 use relay_types::record::{OrderRecord, RecordKey};
@@ -296,7 +298,7 @@ impl Relay {
         self.messages.lock().unwrap().clear();
         self.clock.0.store(START, Ordering::Relaxed);
         for sender in &self.senders {
-            sender.breakers.forget().await;
+            sender.breakers.forget();
         }
     }
 
@@ -308,6 +310,13 @@ impl Relay {
     /// The record with this partition key.
     pub async fn record(&self, pk: &str) -> OrderRecord {
         self.store.record(&RecordKey::parse(pk).unwrap()).await.unwrap().expect("the record exists")
+    }
+
+    /// Trips the breaker of `default`, as another instance does that was told of a limit until `until`.
+    pub async fn trip(&self, call: CallKind, failure: &Failure, until: EpochMillis) -> bool {
+        let breakers = &self.sender(call).breakers;
+        let breaker = Breaker { until, ..breakers.tripped(("default", true), failure, Some(until)) };
+        self.store.trip_breaker(&breaker).await.unwrap()
     }
 
     /// Injects faults into TOP. They are given as JSON.

@@ -16,7 +16,7 @@ use relay_runtime::queue::{Queue, SendError, backoff};
 use relay_store::lane::Taken;
 use relay_store::{Store, StoreError};
 use relay_types::call::{CallKind, Lane};
-use relay_types::record::{Bodies, DueCall, LaneFound, OrderRecord, RecordKey, SPARE};
+use relay_types::record::{Bodies, DueCall, Fact, Instruction, LaneFound, OrderRecord, RecordKey, SPARE};
 use relay_types::time::{EpochMillis, SharedClock, SharedRandom};
 use thiserror::Error;
 
@@ -83,7 +83,8 @@ impl Dispatch {
             if record != read && !self.store.replace(&read, &record, &token).await? {
                 continue;
             }
-            self.tell(&record, trace_header, now).await?;
+            let is_retry = |fact: &Fact| matches!(fact, Fact::Instructed { instruction: Instruction::RetryNow, .. });
+            self.tell(&record, read.facts.iter().any(is_retry), trace_header, now).await?;
             for woken in decided.wakes.iter().filter_map(|pk| RecordKey::parse(pk)) {
                 self.notifications.send(&woken, trace_header).await?;
             }
@@ -155,6 +156,7 @@ impl Dispatch {
     async fn tell(
         &self,
         record: &OrderRecord,
+        retry_now: bool,
         trace_header: Option<&str>,
         now: EpochMillis,
     ) -> Result<(), DispatchError> {
@@ -169,7 +171,7 @@ impl Dispatch {
             target.filter(|_| record.is_to_be_sent(now)).and_then(|target| self.calls.get(&target.call))
         {
             let account = target.and_then(|target| target.account.clone());
-            queue.send(&DueCall { key: record.key.clone(), account }, trace_header).await?;
+            queue.send(&DueCall { key: record.key.clone(), account, retry_now }, trace_header).await?;
         }
         Ok(())
     }

@@ -205,7 +205,7 @@ impl OrderLink {
         let query = request.query_string_parameters();
         let mut shown = view::order(order, &record, &bodies, query.first("payload"));
         if shown.calls.iter().any(|call| call.state == CallState::Pending) {
-            let breakers = self.store.breakers().await?;
+            let breakers = self.store.breakers(self.clock.now()).await?;
             shown.calls.iter_mut().for_each(|call| view::hold_back(call, &breakers));
         }
         Ok(http::json(StatusCode::OK, &shown))

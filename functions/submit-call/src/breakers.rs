@@ -17,7 +17,7 @@ impl SubmitCall {
         if request.method() != Method::GET {
             return http::wrong_method("GET");
         }
-        match self.store.breakers().await {
+        match self.store.breakers(self.clock.now()).await {
             Ok(breakers) => {
                 let items = breakers.iter().map(view::held_back).collect();
                 http::json(StatusCode::OK, &HeldBackList { items })
@@ -29,7 +29,10 @@ impl SubmitCall {
     pub(crate) async fn retry_kind_now(&self, kind: CallKind, request: &Request) -> Result<Response<Body>, Refused> {
         let RetryNowRequest { note, account } = http::read_body(request)?;
         http::check_note(&note)?;
-        let tried = self.try_now(kind, account.as_deref()).await?;
+        let is_meant = |breaker: &Breaker| {
+            breaker.call == kind && account.as_ref().is_none_or(|account| breaker.account == *account)
+        };
+        let tried = self.try_now(is_meant).await?;
         if tried.is_empty() {
             let message = format!("no calls of {kind} are held back");
             return Ok(http::refusal(StatusCode::CONFLICT, None, &message));
@@ -39,13 +42,12 @@ impl SubmitCall {
         Ok(http::json(StatusCode::ACCEPTED, &HeldBackList { items }))
     }
 
-    /// Allows a trial now for the breakers of this call, or only for that of `account`. Returns those breakers.
-    pub(crate) async fn try_now(&self, kind: CallKind, account: Option<&str>) -> Result<Vec<Breaker>, StoreError> {
+    /// Allows a trial now for the breakers that are meant. Returns them.
+    pub(crate) async fn try_now(&self, is_meant: impl Fn(&Breaker) -> bool) -> Result<Vec<Breaker>, StoreError> {
         let mut tried = Vec::new();
-        for breaker in self.store.breakers().await? {
-            let is_meant = breaker.call == kind && account.is_none_or(|account| breaker.account == account);
-            let now = self.clock.now();
-            if is_meant && self.store.allow_trial(&breaker.account, kind, None, now).await? {
+        let now = self.clock.now();
+        for breaker in self.store.breakers(now).await?.into_iter().filter(is_meant) {
+            if self.store.allow_trial(&breaker.account, breaker.call, None, now).await? {
                 tried.push(Breaker { until: now, trial: None, ..breaker });
             }
         }

@@ -220,7 +220,7 @@ impl SubmitCall {
         let Some(record) = self.find(kind, key).await? else { return Ok(no_such_call()) };
         let Some(mut shown) = self.shown(&record, kind, key).await? else { return Ok(no_such_call()) };
         if shown.state == CallState::Pending {
-            view::hold_back(&mut shown, &self.store.breakers().await?);
+            view::hold_back(&mut shown, &self.store.breakers(self.clock.now()).await?);
         }
         Ok(http::json(StatusCode::OK, &shown))
     }
@@ -287,21 +287,20 @@ impl SubmitCall {
         let DismissRequest { note } = http::read_body(request)?;
         http::check_note(&note)?;
         let by = http::caller(request);
-        let answer = self.instruct(kind, key, Meant::Call, (&by, &note), |found| {
+        let waiting = |found: &OrderRecord| {
             let target = found.target.as_ref().filter(|target| target.call == kind && is_key(target, key));
             match target.filter(|target| target.end.is_none()) {
-                Some(_) if found.sending.is_none() => Ok(Some(Instruction::RetryNow)),
+                Some(target) if found.sending.is_none() => Ok(target.account.clone()),
                 Some(_) => Err(format!("{kind}/{key} is being sent")),
                 None => Err(format!("{kind}/{key} does not wait to be sent")),
             }
-        });
-        let answer = answer.await?;
-        if answer.status().is_success() {
-            let found = self.find(kind, key).await?;
-            let account = found.and_then(|found| found.target?.account);
-            self.try_now(kind, account.as_deref()).await?;
+        };
+        // The trial is allowed before the call is enqueued, so the call does not arrive too early.
+        if let Some(account) = self.find(kind, key).await?.and_then(|found| waiting(&found).ok()) {
+            self.try_now(|breaker| breaker.holds(kind, account.as_deref())).await?;
         }
-        Ok(answer)
+        let retry = |found: &OrderRecord| waiting(found).map(|_| Some(Instruction::RetryNow));
+        self.instruct(kind, key, Meant::Call, (&by, &note), retry).await
     }
 
     /// Records an operator's request about a call as the operator saw it, and enqueues its record for dispatch.

@@ -92,8 +92,9 @@ impl Sweep {
         failed.map_or(Ok(whole), Err)
     }
 
-    /// Measures how many notifications and calls need attention, and when a session expires. `false` if that failed: then the metrics must not be
-    /// flushed, because a gauge repeats its last value. The alarm treats a missing measurement as a bad one.
+    /// Measures how many notifications and calls need attention, and when a session expires. `false` if the former failed:
+    /// then the metrics must not be flushed, because a gauge repeats its last value. The alarm treats a missing
+    /// measurement as a bad one.
     pub async fn measure(&self) -> bool {
         match self.store.count_needing_person().await {
             Ok(count) => gauge!(NEEDS_PERSON).set(count as f64),
@@ -104,7 +105,8 @@ impl Sweep {
         }
         match self.accounts.get().await {
             Ok(accounts) => gauge!(SESSION_DAYS_LEFT).set(days_left(&accounts, self.clock.now())),
-            // The functions that send calls raise the alarm.
+            // The secret was never read, so there is no earlier value, or it is not usable: then the functions that send
+            // calls raise an alarm, and the gauge repeats its last value.
             Err(error) => tracing::warn!(%error, "sessions not measured"),
         }
         true

@@ -1,4 +1,4 @@
-//! Secrets from Secrets Manager: read when first needed, cached for five minutes.
+//! Secrets from Secrets Manager: read when first needed, cached for five minutes, and longer while they cannot be read.
 
 use std::fmt;
 use std::time::Duration;
@@ -41,7 +41,15 @@ pub struct CachedSecret<T> {
     client: aws_sdk_secretsmanager::Client,
     id: String,
     clock: SharedClock,
-    cached: Mutex<Option<(EpochMillis, Result<T, SecretError>)>>,
+    cached: Mutex<Option<Cached<T>>>,
+}
+
+/// The last read.
+struct Cached<T> {
+    read_at: EpochMillis,
+    secret: Result<T, SecretError>,
+    /// Whether the read failed; then `secret` may be an earlier one.
+    failed: bool,
 }
 
 impl<T> fmt::Debug for CachedSecret<T> {
@@ -57,14 +65,14 @@ impl<T: DeserializeOwned + Clone> CachedSecret<T> {
         Self { client, id, clock, cached: Mutex::new(None) }
     }
 
-    /// The secret, read at most five minutes ago. Concurrent callers share one read.
+    /// The secret, read at most five minutes ago, or the last one if Secrets Manager does not return it now. Concurrent
+    /// callers share one read.
     ///
     /// # Errors
-    /// If the secret cannot be read or is not usable.
+    /// If the secret could never be read, or is not usable.
     pub async fn get(&self) -> Result<T, SecretError> {
         let now = self.clock.now();
-        self.read_unless(|read_at, is_read| read_at.until(now) < if is_read { KEPT_FOR } else { FAILURE_KEPT_FOR })
-            .await
+        self.read_unless(|read_at, failed| read_at.until(now) < if failed { FAILURE_KEPT_FOR } else { KEPT_FOR }).await
     }
 
     /// The current secret, for a caller whose cached one was refused. A read later than `used_since` is fresh enough.
@@ -77,14 +85,22 @@ impl<T: DeserializeOwned + Clone> CachedSecret<T> {
 
     async fn read_unless(&self, is_fresh: impl FnOnce(EpochMillis, bool) -> bool) -> Result<T, SecretError> {
         let mut cached = self.cached.lock().await;
-        if let Some((read_at, secret)) = &*cached
-            && is_fresh(*read_at, secret.is_ok())
+        if let Some(cached) = &*cached
+            && is_fresh(cached.read_at, cached.failed)
         {
-            return secret.clone();
+            return cached.secret.clone();
         }
         let read_at = self.clock.now();
-        let secret = self.read().await;
-        *cached = Some((read_at, secret.clone()));
+        let read = self.read().await;
+        let failed = read.is_err();
+        let secret = match (read, cached.take().map(|cached| cached.secret)) {
+            (Err(problem @ SecretError::NotRead { .. }), Some(Ok(earlier))) => {
+                tracing::warn!(%problem, "the secret that was read before is used");
+                Ok(earlier)
+            }
+            (read, _) => read,
+        };
+        *cached = Some(Cached { read_at, secret: secret.clone(), failed });
         secret
     }
 

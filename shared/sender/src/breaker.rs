@@ -1,6 +1,7 @@
 //! What a sender does with the circuit breakers: asks before it claims and before it sends, and tells what TOP answered.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use relay_runtime::queue::backoff;
@@ -10,17 +11,24 @@ use relay_types::breaker::{Breaker, Cause};
 use relay_types::call::CallKind;
 use relay_types::failure::Failure;
 use relay_types::time::{EpochMillis, SharedClock, SharedRandom};
-use tokio::sync::Mutex;
 
 /// How long an instance relies on what it read. Within this time a ban that one instance was told of stops all others.
 const FRESH_FOR: Duration = Duration::from_secs(5);
 /// How often one call is tried while the deployment is at fault.
 pub const TRIAL_EVERY: Duration = Duration::from_secs(45);
+/// How long a trial may take: a claim and TOP's time-out. If its sender died, another trial follows then.
+const TRIAL_TAKES: Duration = Duration::from_secs(15);
+/// How long a write to the table may take. The outcome of the call is more important than what the others learn from it.
+const TIME_TO_TELL: Duration = Duration::from_secs(3);
 /// The longest pause of a message whose call waits for the deployment to be repaired. Together with [`TRIAL_EVERY`] and
 /// two such pauses, with their jitter, everything continues within two minutes of the repair.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// The jitter of that pause.
 const JITTER: Duration = Duration::from_secs(10);
+/// The pause of a message while another call is the trial, whose outcome is known in a moment.
+const WHILE_TRIED: Duration = Duration::from_secs(2);
+/// The jitter of that pause.
+const JITTER_WHILE_TRIED: Duration = Duration::from_secs(3);
 
 /// Whether a call may be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +37,19 @@ pub enum Pass {
     Free,
     /// As the trial with this token.
     Trial(String),
-    /// Not before this pause is over. Then ask again.
-    Held(Breaker, Duration),
+    /// Not now. Ask again after [`pause`].
+    Held(Breaker),
+}
+
+/// What an attempt means for its breaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signal {
+    /// No call may be sent: trip it.
+    Trip(Breaker),
+    /// The trial with this token got through to TOP's service: reset it.
+    Reset(String),
+    /// The trial with this token sent nothing, so another call gets it.
+    GiveBack(String),
 }
 
 /// What this instance knows of the breakers of its call, by account.
@@ -39,43 +58,48 @@ pub struct Breakers {
     call: CallKind,
     store: Store,
     clock: SharedClock,
+    /// Held while the table is read and a trial is taken, so concurrent callers share one request.
+    asking: tokio::sync::Mutex<()>,
     known: Mutex<HashMap<String, Known>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Known {
-    read_at: EpochMillis,
+    since: EpochMillis,
     breaker: Option<Breaker>,
+    /// Whether the table does not have it, because the write failed.
+    is_own: bool,
 }
 
 impl Breakers {
     /// The breakers of `call`.
     #[must_use]
     pub fn new(call: CallKind, store: Store, clock: SharedClock) -> Self {
-        Self { call, store, clock, known: Mutex::default() }
+        Self { call, store, clock, asking: tokio::sync::Mutex::default(), known: Mutex::default() }
     }
 
     /// Asks whether a call of `account` may be sent, and takes the breaker's trial if it is due. Reads the table at most
-    /// once in [`FRESH_FOR`]; concurrent callers share the read.
+    /// once in [`FRESH_FOR`], unless `afresh`.
     ///
     /// # Errors
     /// If the breaker could not be read.
-    pub async fn ask(&self, account: &str, random: &SharedRandom) -> Result<Pass, StoreError> {
-        let mut known = self.known.lock().await;
+    pub async fn ask(&self, account: &str, afresh: bool, random: &SharedRandom) -> Result<Pass, StoreError> {
+        let _asking = self.asking.lock().await;
+        if afresh {
+            self.with_known(|known| known.remove(account));
+        }
+        let Some(breaker) = self.current(account).await? else { return Ok(Pass::Free) };
         let now = self.clock.now();
-        let breaker = self.current(&mut known, account, now).await?;
-        let Some(breaker) = breaker else { return Ok(Pass::Free) };
         if breaker.blocks(now) {
-            return Ok(held(breaker, now, random()));
+            return Ok(Pass::Held(breaker));
         }
         let token = format!("{:016x}", random());
-        let granted = self.store.take_trial(&breaker, &token, now.plus(TRIAL_EVERY)).await?;
-        let (pass, breaker) = match granted {
+        let (pass, breaker) = match self.store.take_trial(&breaker, &token, now.plus(TRIAL_TAKES)).await? {
             Trial::Granted(breaker) => (Pass::Trial(token), Some(breaker)),
-            Trial::Refused(Some(present)) => (held(present.clone(), now, random()), Some(present)),
+            Trial::Refused(Some(present)) => (Pass::Held(present.clone()), Some(present)),
             Trial::Refused(None) => (Pass::Free, None),
         };
-        known.insert(account.to_owned(), Known { read_at: now, breaker });
+        self.learn(account, breaker, now);
         Ok(pass)
     }
 
@@ -84,9 +108,8 @@ impl Breakers {
     /// # Errors
     /// If the breaker could not be read.
     pub async fn recheck(&self, account: &str, pass: &Pass) -> Result<Option<Breaker>, StoreError> {
-        let mut known = self.known.lock().await;
-        let now = self.clock.now();
-        let breaker = self.current(&mut known, account, now).await?;
+        let _asking = self.asking.lock().await;
+        let breaker = self.current(account).await?;
         // Only a trial may be sent while the breaker is tripped.
         Ok(breaker.filter(|breaker| match pass {
             Pass::Trial(token) => breaker.trial.as_ref() != Some(token),
@@ -94,90 +117,144 @@ impl Breakers {
         }))
     }
 
-    async fn current(
-        &self,
-        known: &mut HashMap<String, Known>,
-        account: &str,
-        now: EpochMillis,
-    ) -> Result<Option<Breaker>, StoreError> {
-        if let Some(known) = known.get(account)
-            && known.read_at.until(now) < FRESH_FOR
-        {
-            return Ok(known.breaker.clone());
+    async fn current(&self, account: &str) -> Result<Option<Breaker>, StoreError> {
+        let now = self.clock.now();
+        let known = self.with_known(|known| known.get(account).cloned());
+        if let Some(known) = known.filter(|known| known.since.until(now) < FRESH_FOR) {
+            return Ok(known.breaker);
         }
-        let breaker = self.store.breaker(account, self.call).await?;
-        known.insert(account.to_owned(), Known { read_at: now, breaker: breaker.clone() });
-        Ok(breaker)
+        let read = self.store.breaker(account, self.call).await?;
+        Ok(self.learn(account, read, now))
     }
 
-    /// Trips the breaker of `account`: until `ends` for a limit, until the next trial for a fault of the deployment. If
-    /// the write fails, only this instance knows.
-    pub async fn trip(&self, account: &str, failure: &Failure, ends: Option<EpochMillis>) {
+    /// Remembers what the table has, unless this instance alone knows of a longer ban. Returns the one that counts.
+    fn learn(&self, account: &str, read: Option<Breaker>, now: EpochMillis) -> Option<Breaker> {
+        self.with_known(|known| {
+            let lasts_longer =
+                |own: &Breaker| own.blocks(now) && read.as_ref().is_none_or(|read| read.until < own.until);
+            let own =
+                known.remove(account).filter(|known| known.is_own).and_then(|known| known.breaker).filter(lasts_longer);
+            let (breaker, is_own) = match own {
+                Some(own) => (Some(own), true),
+                None => (read, false),
+            };
+            known.insert(account.to_owned(), Known { since: now, breaker: breaker.clone(), is_own });
+            breaker
+        })
+    }
+
+    /// Applies what an attempt of `account` means. If that takes longer than three seconds, only this instance may know.
+    pub async fn tell(&self, account: &str, signal: Signal) {
+        match signal {
+            Signal::Trip(breaker) => self.trip(breaker).await,
+            Signal::Reset(token) => self.reset(account, &token).await,
+            Signal::GiveBack(token) => self.give_back(account, &token).await,
+        }
+    }
+
+    /// The breaker that trips now because of `failure`: until `ends` for a limit, until the next trial for a fault of the
+    /// deployment.
+    #[must_use]
+    pub fn tripped(
+        &self,
+        (account, is_default): (&str, bool),
+        failure: &Failure,
+        ends: Option<EpochMillis>,
+    ) -> Breaker {
         let now = self.clock.now();
         let (cause, until) = match ends {
             Some(ends) => (Cause::Limit, ends),
             None => (Cause::ConfigurationFault, now.plus(TRIAL_EVERY)),
         };
-        let mut known = self.known.lock().await;
-        let present = known.remove(account).and_then(|known| known.breaker);
-        let since = present.as_ref().map_or(now, |breaker| breaker.since);
-        let until = present.as_ref().map_or(until, |breaker| until.max(breaker.until));
-        let (call, code, sub_code) = (self.call, failure.code, failure.sub_code.clone());
-        let breaker = Breaker { account: account.to_owned(), call, cause, since, until, trial: None, code, sub_code };
-        known.insert(account.to_owned(), Known { read_at: now, breaker: Some(breaker) });
-        drop(known);
-        tracing::warn!(call = %call, account, cause = cause.as_ref(), %until, "calls held back");
-        if let Err(error) = self.store.trip_breaker(account, call, (cause, failure), until, now).await {
-            tracing::error!(call = %call, account, %error, "other instances do not know that calls are held back");
+        let present = self.with_known(|known| known.get(account).and_then(|known| known.breaker.clone()));
+        let present = present.filter(|present| present.is_in_use(now));
+        Breaker {
+            account: account.to_owned(),
+            call: self.call,
+            cause,
+            since: present.as_ref().map_or(now, |present| present.since),
+            until: present.as_ref().map_or(until, |present| until.max(present.until)),
+            trial: None,
+            code: failure.code,
+            sub_code: failure.sub_code.clone(),
+            is_default,
+        }
+    }
+
+    async fn trip(&self, breaker: Breaker) {
+        let (call, account, cause, until) = (self.call, &*breaker.account, breaker.cause.as_ref(), breaker.until);
+        tracing::warn!(call = %call, account, cause, %until, "calls held back");
+        let since = self.clock.now();
+        let known = Known { since, breaker: Some(breaker.clone()), is_own: true };
+        self.with_known(|all| all.insert(account.to_owned(), known));
+        match in_time(self.store.trip_breaker(&breaker)).await {
+            Ok(_) => self.with_known(|all| {
+                if let Some(known) = all.get_mut(account).filter(|known| known.breaker.as_ref() == Some(&breaker)) {
+                    known.is_own = false;
+                }
+            }),
+            Err(problem) => {
+                tracing::error!(call = %call, account, problem, "other instances do not know that calls are held back");
+            }
+        }
+    }
+
+    async fn reset(&self, account: &str, token: &str) {
+        match in_time(self.store.reset_breaker(account, self.call, token)).await {
+            Ok(true) => {
+                tracing::warn!(call = %self.call, account, "calls are no longer held back");
+                let known = Known { since: self.clock.now(), breaker: None, is_own: false };
+                self.with_known(|all| all.insert(account.to_owned(), known));
+            }
+            // It has tripped again, or another trial has begun.
+            Ok(false) => self.with_known(|known| known.retain(|name, known| name != account || known.is_own)),
+            Err(problem) => {
+                tracing::error!(call = %self.call, account, problem, "breaker not reset: another trial follows");
+            }
+        }
+    }
+
+    async fn give_back(&self, account: &str, token: &str) {
+        let now = self.clock.now();
+        match in_time(self.store.allow_trial(account, self.call, Some(token), now)).await {
+            Ok(true) => self.with_known(|known| {
+                if let Some(breaker) = known.get_mut(account).and_then(|known| known.breaker.as_mut()) {
+                    (breaker.until, breaker.trial) = (now, None);
+                }
+            }),
+            Ok(false) => {}
+            Err(problem) => {
+                tracing::warn!(call = %self.call, account, problem, "trial not given back: the next one follows later");
+            }
         }
     }
 
     /// Forgets everything, so this instance knows as little as a new one.
-    pub async fn forget(&self) {
-        self.known.lock().await.clear();
+    pub fn forget(&self) {
+        self.with_known(HashMap::clear);
     }
 
-    /// Resets the breaker after a trial that TOP answered as it answers any call.
-    pub async fn reset(&self, account: &str, token: &str) {
-        tracing::warn!(call = %self.call, account, "calls are no longer held back");
-        if let Err(error) = self.store.reset_breaker(account, self.call, token).await {
-            tracing::error!(call = %self.call, account, %error, "breaker not reset: another trial follows");
-        }
-        self.known.lock().await.insert(account.to_owned(), Known { read_at: self.clock.now(), breaker: None });
-    }
-
-    /// Gives a trial back that sent nothing, so another call gets it.
-    pub async fn give_back(&self, account: &str, token: &str) {
-        let now = self.clock.now();
-        match self.store.allow_trial(account, self.call, Some(token), now).await {
-            Ok(true) => {
-                let mut known = self.known.lock().await;
-                if let Some(breaker) = known.get_mut(account).and_then(|known| known.breaker.as_mut()) {
-                    (breaker.until, breaker.trial) = (now, None);
-                }
-            }
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(call = %self.call, account, %error, "trial not given back: the next one follows later");
-            }
-        }
+    fn with_known<T>(&self, act: impl FnOnce(&mut HashMap<String, Known>) -> T) -> T {
+        act(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-fn held(breaker: Breaker, now: EpochMillis, random: u64) -> Pass {
-    let pause = pause(breaker.cause, now.until(breaker.until), random);
-    Pass::Held(breaker, pause)
+async fn in_time<T>(write: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
+    match tokio::time::timeout(TIME_TO_TELL, write).await {
+        Ok(written) => written.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no response in {} s", TIME_TO_TELL.as_secs())),
+    }
 }
 
-/// The pause until a call that is held back for `left` asks again. A ban ends when TOP says so. A repair can come at any
-/// time, so a call that waits for it asks often.
+/// The pause until a call that is held back asks again. A ban ends when TOP says so. A repair can come at any time, so a
+/// call that waits for it asks often.
 #[must_use]
-pub fn pause(cause: Cause, left: Duration, random: u64) -> Duration {
-    match cause {
+pub fn pause(breaker: &Breaker, now: EpochMillis, random: u64) -> Duration {
+    let left = now.until(breaker.until);
+    let jitter = |most: Duration| Duration::from_millis(random % u64::try_from(most.as_millis()).unwrap_or(1).max(1));
+    match breaker.cause {
+        _ if breaker.trial.is_some() => left.min(WHILE_TRIED) + jitter(JITTER_WHILE_TRIED),
         Cause::Limit => backoff::at_least(left.min(backoff::LONGEST), random),
-        Cause::ConfigurationFault => {
-            let jitter = u64::try_from(JITTER.as_millis()).unwrap_or_default();
-            left.min(LONGEST_PAUSE) + Duration::from_millis(random % jitter)
-        }
+        Cause::ConfigurationFault => left.min(LONGEST_PAUSE) + jitter(JITTER),
     }
 }

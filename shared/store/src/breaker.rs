@@ -3,9 +3,8 @@
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
-use relay_types::breaker::{Breaker, Cause};
+use relay_types::breaker::Breaker;
 use relay_types::call::CallKind;
-use relay_types::failure::Failure;
 use relay_types::time::EpochMillis;
 
 use crate::{Item, Store, StoreError, Updated, attribute, entries, n, read, s, updated, written};
@@ -44,11 +43,11 @@ impl Store {
         item.map_or(Ok(None), tripped)
     }
 
-    /// Lists all tripped breakers.
+    /// Lists the tripped breakers for which calls may be waiting.
     ///
     /// # Errors
     /// If DynamoDB did not respond.
-    pub async fn breakers(&self) -> Result<Vec<Breaker>, StoreError> {
+    pub async fn breakers(&self, now: EpochMillis) -> Result<Vec<Breaker>, StoreError> {
         let output = self
             .client
             .query()
@@ -60,36 +59,31 @@ impl Store {
             .send()
             .await
             .map_err(StoreError::of("Query of breakers"))?;
-        Ok(entries(output.items).collect())
+        Ok(entries(output.items).filter(|breaker: &Breaker| breaker.is_in_use(now)).collect())
     }
 
-    /// Trips a breaker until `until`, unless it is tripped for longer already.
+    /// Trips a breaker, unless it is tripped for longer already: then `false`.
     ///
     /// # Errors
     /// If DynamoDB did not perform the write or its response was lost.
-    pub async fn trip_breaker(
-        &self,
-        account: &str,
-        call: CallKind,
-        (cause, failure): (Cause, &Failure),
-        until: EpochMillis,
-        now: EpochMillis,
-    ) -> Result<(), StoreError> {
-        let mut set = "SET account = :account, #call = :call, cause = :cause, since = if_not_exists(since, :now), \
-                       #until = :until"
+    pub async fn trip_breaker(&self, breaker: &Breaker) -> Result<bool, StoreError> {
+        let Breaker { account, call, cause, since, until, trial: _, code, sub_code, is_default } = breaker;
+        let mut set = "SET account = :account, #call = :call, cause = :cause, since = :since, #until = :until, \
+                       is_default = :is_default"
             .to_owned();
         let mut remove = "REMOVE trial".to_owned();
         let mut update = self
-            .update_breaker(account, call)
+            .update_breaker(account, *call)
             .condition_expression("attribute_not_exists(#until) OR #until < :until")
             .expression_attribute_names("#until", "until")
             .expression_attribute_names("#call", "call")
             .expression_attribute_values(":account", s(account))
             .expression_attribute_values(":call", s(call.as_ref()))
-            .expression_attribute_values(":cause", attribute(&cause)?)
-            .expression_attribute_values(":now", n(now.0))
-            .expression_attribute_values(":until", n(until.0));
-        for (name, value) in [("code", failure.code.map(n)), ("sub_code", failure.sub_code.clone().map(s))] {
+            .expression_attribute_values(":cause", attribute(cause)?)
+            .expression_attribute_values(":since", n(since.0))
+            .expression_attribute_values(":until", n(until.0))
+            .expression_attribute_values(":is_default", attribute(is_default)?);
+        for (name, value) in [("code", code.map(n)), ("sub_code", sub_code.clone().map(s))] {
             update = update.expression_attribute_names(format!("#{name}"), name);
             match value {
                 Some(value) => {
@@ -100,7 +94,7 @@ impl Store {
             }
         }
         let result = update.update_expression(format!("{set} {remove}")).send().await;
-        written(result, "UpdateItem of a breaker").map(drop)
+        written(result, "UpdateItem of a breaker")
     }
 
     /// Asks for the trial of a breaker that no longer blocks. Until `until`, no other instance gets it.
@@ -130,11 +124,11 @@ impl Store {
         })
     }
 
-    /// Resets a breaker after the successful trial `token`, unless it has tripped again since.
+    /// Resets a breaker after the successful trial `token`, unless it has tripped again since: then `false`.
     ///
     /// # Errors
     /// If DynamoDB did not perform the write or its response was lost. Another trial then follows.
-    pub async fn reset_breaker(&self, account: &str, call: CallKind, token: &str) -> Result<(), StoreError> {
+    pub async fn reset_breaker(&self, account: &str, call: CallKind, token: &str) -> Result<bool, StoreError> {
         let result = self
             .update_breaker(account, call)
             .update_expression("REMOVE #until, since, cause, code, sub_code, trial")
@@ -143,7 +137,7 @@ impl Store {
             .expression_attribute_values(":token", s(token))
             .send()
             .await;
-        written(result, "UpdateItem of a breaker").map(drop)
+        written(result, "UpdateItem of a breaker")
     }
 
     /// Allows a trial now: gives back the trial `token` that sent nothing, or, without one, because an operator asks.

@@ -4,12 +4,18 @@
 //! pair. A breaker trips when TOP bans the call or blames the deployment. While it is tripped nothing is sent. After
 //! `until`, one call is sent as a trial: its success resets the breaker, and another failure trips it again.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_with_macros::skip_serializing_none;
 use strum::AsRefStr;
 
 use crate::call::CallKind;
 use crate::time::EpochMillis;
+
+/// A waiting call asks at least this often whether it may be sent. A breaker for which nobody has asked since its last
+/// trial was allowed holds nothing back.
+const ASKED_WITHIN: Duration = Duration::from_secs(20 * 60);
 
 /// Why a breaker tripped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr)]
@@ -43,6 +49,9 @@ pub struct Breaker {
     pub code: Option<i64>,
     /// TOP's `sub_code`, if it has one.
     pub sub_code: Option<String>,
+    /// Whether the account also sends the calls that name none.
+    #[serde(default)]
+    pub is_default: bool,
 }
 
 impl Breaker {
@@ -50,5 +59,17 @@ impl Breaker {
     #[must_use]
     pub fn blocks(&self, now: EpochMillis) -> bool {
         now < self.until
+    }
+
+    /// Whether calls may be waiting for it at `now`.
+    #[must_use]
+    pub fn is_in_use(&self, now: EpochMillis) -> bool {
+        now < self.until.plus(ASKED_WITHIN)
+    }
+
+    /// Whether it holds back a call for which the facts name `account`.
+    #[must_use]
+    pub fn holds(&self, call: CallKind, account: Option<&str>) -> bool {
+        self.call == call && account.map_or(self.is_default, |account| self.account == account)
     }
 }

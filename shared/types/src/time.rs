@@ -25,6 +25,13 @@ impl EpochMillis {
         Self(self.0.saturating_add(millis))
     }
 
+    /// Subtracts `duration`. Saturates at the minimum.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// The duration until `later`; zero if `later` is not later.
     #[must_use]
     pub fn until(self, later: Self) -> Duration {

@@ -148,13 +148,10 @@ fn call(
     }
 }
 
-/// Adds what holds a pending call back. Which account sends a call that names none is in the secret, so such a call has
-/// the breakers of all accounts.
+/// Adds what holds a pending call back.
 pub fn hold_back(call: &mut Call, breakers: &[Breaker]) {
     if call.state == CallState::Pending {
-        let of_it = |breaker: &&Breaker| {
-            breaker.call == call.call && call.account.as_ref().is_none_or(|account| *account == breaker.account)
-        };
+        let of_it = |breaker: &&Breaker| breaker.holds(call.call, call.account.as_deref());
         call.held_back = breakers.iter().filter(of_it).map(held_back).collect();
     }
 }

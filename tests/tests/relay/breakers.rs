@@ -53,7 +53,7 @@ async fn ban_holds_back_all_calls_of_every_instance_until_it_ends() {
     assert_eq!((breaker.cause, breaker.until), (Cause::Limit, ends));
     assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "pending");
     // An instance that knows nothing yet.
-    relay.sender(CallKind::ShipNotify).breakers.forget().await;
+    relay.sender(CallKind::ShipNotify).breakers.forget();
     submit(&relay, 39..42).await;
     poll_until(&relay, EpochMillis(ends.0 - 1000)).await;
     assert_eq!(relay.ledger().len(), 1, "nothing is sent during the ban");
@@ -62,7 +62,7 @@ async fn ban_holds_back_all_calls_of_every_instance_until_it_ends() {
     relay.poll("ticket-verify").await;
     assert_eq!(relay.effects(), 1);
     assert!(seconds_to_effects(&relay, 5).await <= 120, "all continue soon after the ban");
-    assert_eq!(relay.store.breakers().await.unwrap(), []);
+    assert_eq!(relay.store.breakers(relay.clock.now()).await.unwrap(), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,9 +72,8 @@ async fn ban_is_told_to_others_within_five_seconds() {
     relay.poll("ship-notify").await;
     // Another instance is told of a ban; this one has just read that there is none.
     let failure = relay_types::failure::Failure::of("banned");
-    let now = relay.clock.now();
-    let ends = now.plus(Duration::from_secs(600));
-    relay.store.trip_breaker(ACCOUNT, CallKind::ShipNotify, (Cause::Limit, &failure), ends, now).await.unwrap();
+    let ends = relay.clock.now().plus(Duration::from_secs(600));
+    relay.trip(CallKind::ShipNotify, &failure, ends).await;
     relay.clock.advance(Duration::from_millis(4_999));
     submit(&relay, 2..3).await;
     relay.poll("ship-notify").await;
@@ -194,7 +193,7 @@ async fn trial_whose_answers_from_dynamodb_were_lost_is_still_the_senders_own() 
     relay.cloud.order(WireFault::AnswerLost, 1, |sent| sent.body.contains("trial = :token"));
     relay.poll("ship-notify").await;
     assert_eq!(relay.effects(), 1);
-    assert_eq!(relay.store.breakers().await.unwrap(), []);
+    assert_eq!(relay.store.breakers(relay.clock.now()).await.unwrap(), []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ mod events;
 mod field_tables;
 mod flows;
 mod heal;
+mod held;
 mod kept;
 mod layout;
 mod openapi;

@@ -8,7 +8,6 @@ use relay_store::lane::Taken;
 use relay_tests::bodies::tsy;
 use relay_tests::relay::Relay;
 use relay_types::account::DEFAULT_ACCOUNT;
-use relay_types::breaker::Cause;
 use relay_types::call::{CallKind, Lane};
 use relay_types::digest::sha256_hex;
 use relay_types::failure::Failure;
@@ -129,8 +128,7 @@ async fn shorter_ban_does_not_shorten_a_longer_one() {
         for call in [CallKind::ShipNotify, CallKind::TicketVerify] {
             for seconds in [600, 60] {
                 let until = now.plus(Duration::from_secs(seconds));
-                let cause = (Cause::Limit, &failure);
-                relay.store.trip_breaker(DEFAULT_ACCOUNT, call, cause, until, now).await.unwrap();
+                assert_eq!(relay.trip(call, &failure, until).await, seconds == 600, "{failure:?}");
             }
             let breaker = relay.store.breaker(DEFAULT_ACCOUNT, call).await.unwrap().unwrap();
             assert_eq!(breaker.until, now.plus(Duration::from_secs(600)), "{failure:?}");
@@ -144,5 +142,5 @@ async fn trial_of_a_breaker_that_has_not_tripped_is_not_allowed() {
     let relay = Relay::new().await;
     let now = relay.clock.now();
     assert!(!relay.store.allow_trial(DEFAULT_ACCOUNT, CallKind::ShipNotify, None, now).await.unwrap());
-    assert_eq!(relay.store.breakers().await.unwrap(), []);
+    assert_eq!(relay.store.breakers(relay.clock.now()).await.unwrap(), []);
 }

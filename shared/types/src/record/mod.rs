@@ -143,6 +143,9 @@ pub struct DueCall {
     /// back before it claims one. The record decides which account sends the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// Whether an operator has it tried now, so what the sender read of a ban seconds ago does not count.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retry_now: bool,
 }
 
 /// A JSON string, either in the record or in a separate item.
