@@ -27,6 +27,7 @@ use relay_order_events::OrderEvents;
 use relay_order_link::OrderLink;
 use relay_receiver::Receiver;
 use relay_receiver::authentication::{ScttChecks, TokenHashes};
+use relay_receiver::recorder::Recorder;
 use relay_runtime::environment::AwsConfig;
 use relay_runtime::queue::Queue;
 use relay_runtime::queue::batch::{BatchRunner, Invocation};
@@ -213,18 +214,20 @@ impl Relay {
             let secret = (of_sctt && checks.formula.is_some())
                 .then(|| CachedSecret::new(secrets.clone(), "sctt".to_owned(), shared_clock.clone()));
             Receiver {
-                kind,
                 tokens: TokenHashes::parse(&sha256_hex(TOKEN.as_bytes())).unwrap(),
                 checks: if of_sctt { checks.clone() } else { ScttChecks::default() },
                 secret,
-                store: store.clone(),
-                notifications: Queue::new(sqs.clone(), url("notifications")),
-                clock: shared_clock.clone(),
-                random: random.clone(),
+                recorder: Recorder {
+                    kind,
+                    store: store.clone(),
+                    notifications: Queue::new(sqs.clone(), url("notifications")),
+                    clock: shared_clock.clone(),
+                    random: random.clone(),
+                },
             }
         };
         let retention = Duration::from_secs(180 * 24 * 3600);
-        let settings = Settings { failed_code: Some("DEFAULT".to_owned()), retention };
+        let settings = Settings { failed_code: Some("DEFAULT".to_owned()), retention, unnotified_after: None };
         let sender = |kind| Sender {
             kind,
             store: store.clone(),
@@ -244,6 +247,7 @@ impl Relay {
             receivers: NotificationKind::ALL.map(receiver).into(),
             order_link: OrderLink {
                 store: store.clone(),
+                unnotified_after: None,
                 accounts: "flights,ships".parse().unwrap(),
                 notifications: Queue::new(sqs.clone(), url("notifications")),
                 clock: shared_clock.clone(),
@@ -270,7 +274,12 @@ impl Relay {
                 notifications: Queue::new(sqs.clone(), url("notifications")),
                 clock: shared_clock.clone(),
             },
-            attention: Attention { store: store.clone() },
+            attention: Attention {
+                store: store.clone(),
+                notifications: Queue::new(sqs.clone(), url("notifications")),
+                clock: shared_clock.clone(),
+                random: random.clone(),
+            },
             senders: CallKind::ALL.into_iter().map(sender).collect(),
             cloud,
             clock,
@@ -304,7 +313,7 @@ impl Relay {
 
     /// The endpoint for this kind of notification.
     pub fn receiver(&self, kind: NotificationKind) -> &Receiver {
-        self.receivers.iter().find(|receiver| receiver.kind == kind).unwrap()
+        self.receivers.iter().find(|receiver| receiver.recorder.kind == kind).unwrap()
     }
 
     /// The record with this partition key.

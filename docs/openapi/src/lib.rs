@@ -4,11 +4,12 @@
 //! The document describes the correct bodies only, not malformed input that is tolerated.
 
 pub mod answers;
+mod unfinished;
 
 use relay_types::account::NAME_PATTERN;
 use relay_types::api::{
-    Accepted, AttentionPage, Call, DismissRequest, DismissedBody, HeldBackList, Linked, Order, OrderRequest, Refusal,
-    ReplayRequest, ResolveRequest, RetryNowRequest, Submitted,
+    Accepted, Call, DismissRequest, HeldBackList, Linked, Order, OrderRequest, Refusal, ReplayRequest, ResolveRequest,
+    RetryNowRequest, Submitted,
 };
 use relay_types::call::CallKind;
 use relay_types::call::itinerary_postback::FlightItineraryRequest;
@@ -296,31 +297,6 @@ impl Describer {
         }
         routes
     }
-
-    fn attention(&mut self) -> Vec<(String, Value)> {
-        let parameters = json!([
-            {"name": "limit", "in": "query", "description": "The page size.",
-                "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}},
-            {"name": "after", "in": "query", "description": "The `next` of the previous page.",
-                "schema": {"type": "string"}},
-        ]);
-        let page = vec![("200", self.answer::<AttentionPage>("The items that need attention, oldest first."))];
-        let list =
-            json!({"get": self.own("list-attention", "List the items that need attention", parameters, None, page)});
-        let body = json!([
-            in_path("endpoint", "The endpoint that received the body.", json!({"type": "string"})),
-            in_path("digest", "The body's SHA-256.", json!({"type": "string", "pattern": "^[0-9a-f]{64}$"})),
-        ]);
-        let request = self.request::<DismissRequest>();
-        let answers = vec![
-            ("200", self.answer::<DismissedBody>("Dismissed.")),
-            ("404", self.answer::<Refusal>("No such unreadable body.")),
-        ];
-        let summary = "Dismiss an unreadable body";
-        let dismiss = json!({"post": self.own("dismiss-unreadable", summary, body, Some(request), answers)});
-        let path = "/attention/unreadable/{endpoint}/{digest}/dismiss";
-        vec![("/attention".to_owned(), list), (path.to_owned(), dismiss)]
-    }
 }
 
 fn in_path(name: &str, description: &str, schema: Value) -> Value {
@@ -367,6 +343,7 @@ pub fn document() -> Value {
     paths.extend(describer.calls::<TicketRefund>("ticket-refund-notify", true));
     paths.extend(describer.breakers());
     paths.extend(describer.attention());
+    paths.extend([describer.unfinished()]);
     let mut id = schema::id(&mut describer.schemas).to_value();
     id["description"] = "1 to 256 bytes without control characters or U+FFFD, and neither `.` nor `..`.".into();
     let mut key = schema::call_key().to_value();

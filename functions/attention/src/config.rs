@@ -7,6 +7,8 @@ use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
 pub struct AttentionConfig {
     /// `TABLE_NAME` and `RETENTION_DAYS`
     pub table: TableConfig,
+    /// `NOTIFICATIONS_QUEUE_URL`
+    pub notifications_queue_url: String,
 }
 
 impl AttentionConfig {
@@ -16,7 +18,8 @@ impl AttentionConfig {
     /// Lists every problem.
     pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
-        let config = Self { table: reader.table() };
+        let config =
+            Self { table: reader.table(), notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL") };
         reader.done(config)
     }
 }

@@ -1,5 +1,7 @@
 //! Configuration of `dispatch`, read from the environment once, at start, and checked as a whole.
 
+use std::time::Duration;
+
 use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
 use relay_types::call::CallKind;
 
@@ -14,6 +16,8 @@ pub struct DispatchConfig {
     pub call_queue_urls: Vec<(CallKind, String)>,
     /// `SHIP_FAILED_CODE`: the `failed_code` of a ship order whose link has none.
     pub ship_failed_code: Option<String>,
+    /// `UNNOTIFIED_HOURS`: when a link without a notification needs attention, if ever.
+    pub unnotified_after: Option<Duration>,
 }
 
 impl DispatchConfig {
@@ -28,6 +32,7 @@ impl DispatchConfig {
             notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
             call_queue_urls: CallKind::ALL.map(|kind| (kind, reader.required(&kind.queue_url_variable()))).into(),
             ship_failed_code: reader.optional("SHIP_FAILED_CODE"),
+            unnotified_after: reader.unnotified_after(),
         };
         reader.done(config)
     }

@@ -20,7 +20,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let (clock, random): (SharedClock, SharedRandom) = (Arc::new(SystemClock), system_random());
     let notifications = Queue::open(&aws, config.notifications_queue_url);
     let dispatch = Dispatch {
-        settings: Settings { failed_code: config.ship_failed_code, retention: config.table.retention },
+        settings: Settings {
+            failed_code: config.ship_failed_code,
+            retention: config.table.retention,
+            unnotified_after: config.unnotified_after,
+        },
         store: Store::open(&aws, config.table),
         notifications: notifications.clone(),
         calls: config.call_queue_urls.into_iter().map(|(kind, url)| (kind, Queue::open(&aws, url))).collect(),

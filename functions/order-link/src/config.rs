@@ -1,5 +1,7 @@
 //! Configuration of `order-link`, read from the environment once, at start, and checked as a whole.
 
+use std::time::Duration;
+
 use relay_runtime::environment::{ConfigError, Lookup, Reader, TableConfig};
 use relay_types::account::AccountNames;
 
@@ -12,6 +14,8 @@ pub struct OrderLinkConfig {
     pub notifications_queue_url: String,
     /// `TOP_ACCOUNTS`: the TOP accounts that a request may name, besides `default`.
     pub accounts: AccountNames,
+    /// `UNNOTIFIED_HOURS`: when a link without a notification needs attention, if ever.
+    pub unnotified_after: Option<Duration>,
 }
 
 impl OrderLinkConfig {
@@ -25,6 +29,7 @@ impl OrderLinkConfig {
             table: reader.table(),
             notifications_queue_url: reader.required("NOTIFICATIONS_QUEUE_URL"),
             accounts: reader.parsed("TOP_ACCOUNTS", AccountNames::default(), |names| names.parse()),
+            unnotified_after: reader.unnotified_after(),
         };
         reader.done(config)
     }

@@ -3,6 +3,8 @@
 
 pub mod config;
 
+use std::time::Duration;
+
 use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use relay_runtime::http::{self, Refused};
@@ -30,6 +32,8 @@ pub struct OrderLink {
     pub notifications: Queue,
     /// The TOP accounts that a link may name.
     pub accounts: AccountNames,
+    /// How long after it was put a link without a notification needs attention; never, if `None`.
+    pub unnotified_after: Option<Duration>,
     /// Gives the time.
     pub clock: SharedClock,
     /// Generates tokens.
@@ -64,7 +68,10 @@ impl Action {
                     None => Err("the order has no call to withdraw"),
                 }
             }
-            Self::Close if record.waits.is_some() && record.target.is_none() => Ok(Instruction::Close),
+            // It waits for a link, or its link for a notification.
+            Self::Close if record.target.is_none() && (record.waits.is_some() || record.notifications.is_empty()) => {
+                Ok(Instruction::Close)
+            }
             Self::Close => Err("the order is not waiting; dismiss or withdraw it instead"),
         }
     }
@@ -132,7 +139,9 @@ impl OrderLink {
         let mut seen = self.record(order).await?;
         let version = version_of(&seen) + 1;
         let decide = loop {
-            match self.store.put_link(&seen, &link, &by, &token, self.clock.now()).await? {
+            let now = self.clock.now();
+            let rings_at = self.unnotified_after.map(|after| now.plus(after));
+            match self.store.put_link(&seen, &link, (&by, &token), rings_at, now).await? {
                 Linked::Recorded { decide } => break decide,
                 Linked::Changed => seen = self.record(order).await?,
             }

@@ -19,6 +19,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         store: Store::open(&aws, config.table),
         notifications: Queue::open(&aws, config.notifications_queue_url),
         accounts: config.accounts,
+        unnotified_after: config.unnotified_after,
         clock: Arc::new(SystemClock),
         random: system_random(),
     };

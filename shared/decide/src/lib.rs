@@ -28,6 +28,8 @@ pub struct Settings {
     pub failed_code: Option<String>,
     /// How long a finished record stays.
     pub retention: Duration,
+    /// How long after it was put a link without a notification needs attention; never, if `None`.
+    pub unnotified_after: Option<Duration>,
 }
 
 /// The decision needs a body that was not passed in.

@@ -119,8 +119,9 @@ impl Deciding<'_> {
 
     /// Sets whether the record needs attention, when the sweep looks next, and when the record expires.
     pub(super) fn outlook(&mut self, slow: bool) {
-        let record = &mut self.record;
         let now = self.now;
+        let rings_at = self.rings_at().filter(|at| *at > now);
+        let record = &mut self.record;
         record.attention = if self.reasons.is_empty() {
             None
         } else {
@@ -137,6 +138,8 @@ impl Deciding<'_> {
             Some(due.max(now).plus(GRACE))
         } else if slow {
             Some(next_look(record.touched.map_or(Duration::ZERO, |touched| touched.until(now)), now))
+        } else if rings_at.is_some() {
+            rings_at
         } else if record.attention.is_some() {
             // Nothing continues by itself, but dispatch must renew bodies and owners in time.
             let until = record.kept_until_at_first(self.settings.retention);

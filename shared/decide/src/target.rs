@@ -6,6 +6,7 @@ use relay_types::link::Link;
 use relay_types::notification::Notification;
 use relay_types::reason::Reason;
 use relay_types::record::{Body, End, Entry, LaneFound, RecordKey, Stopped, Target, Wanted, digest_of_request};
+use relay_types::time::EpochMillis;
 
 use crate::want::{self, Want};
 use crate::{Deciding, MissingBody};
@@ -144,7 +145,17 @@ impl Deciding<'_> {
         if self.record.repeat.is_some() {
             self.reasons.insert(Reason::CameAgain);
         }
+        if self.rings_at().is_some_and(|at| at <= self.now) {
+            self.reasons.insert(Reason::NotNotified);
+        }
         Ok(slow)
+    }
+
+    /// When the order needs attention because it is linked and no partner has sent a notification.
+    pub(super) fn rings_at(&self) -> Option<EpochMillis> {
+        let record = &self.record;
+        let link = record.link.as_ref().filter(|_| record.notifications.is_empty() && record.stopped.is_none())?;
+        Some(link.at.plus(self.settings.unnotified_after?))
     }
 
     fn aim(

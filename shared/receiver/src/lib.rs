@@ -5,6 +5,7 @@
 pub mod authentication;
 pub mod config;
 mod receiver;
+pub mod recorder;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 pub use self::receiver::Receiver;
 use crate::config::ReceiverConfig;
+use crate::recorder::Recorder;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -105,14 +107,16 @@ pub async fn serve(kind: NotificationKind) -> Result<(), lambda_runtime::Error> 
     let config = ReceiverConfig::read(kind.partner(), &environment)?;
     let clock: SharedClock = Arc::new(SystemClock);
     let receiver = &Receiver {
-        kind,
         tokens: config.tokens,
         checks: config.checks,
         secret: config.secret_id.map(|id| CachedSecret::new(aws.secrets(), id, clock.clone())),
-        store: Store::open(&aws, config.table),
-        notifications: Queue::open(&aws, config.notifications_queue_url),
-        clock,
-        random: system_random(),
+        recorder: Recorder {
+            kind,
+            store: Store::open(&aws, config.table),
+            notifications: Queue::open(&aws, config.notifications_queue_url),
+            clock,
+            random: system_random(),
+        },
     };
     tokio::join!(aws.connect_to_dynamodb(), aws.connect_to_sqs());
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {

@@ -69,6 +69,16 @@ impl<'a> Reader<'a> {
         Duration::from_secs(self.parsed(name, default, parse))
     }
 
+    /// Reads `UNNOTIFIED_HOURS`: how long after it was put a link without a notification needs attention; `None` for 0.
+    pub fn unnotified_after(&mut self) -> Option<Duration> {
+        let parse = |value: &str| match value.parse() {
+            Ok(hours) if hours <= 2160 => Ok(hours),
+            _ => Err("must be a whole number of hours from 0 to 2160"),
+        };
+        let hours = self.parsed("UNNOTIFIED_HOURS", 0, parse);
+        (hours > 0).then(|| Duration::from_secs(hours * 3600))
+    }
+
     /// Adds a problem that the caller found.
     pub fn problem(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());

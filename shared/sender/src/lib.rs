@@ -87,7 +87,7 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
     let config = CallConfig::read(kind, &environment)?;
     let connections = aws.http.for_top();
     let (clock, random): (SharedClock, SharedRandom) = (Arc::new(SystemClock), system_random());
-    let settings = Settings { failed_code: None, retention: config.table.retention };
+    let settings = Settings { retention: config.table.retention, ..Settings::default() };
     let store = Store::open(&aws, config.table);
     let breakers = Breakers::new(kind, store.clone(), clock.clone());
     let sender = Sender {

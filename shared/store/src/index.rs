@@ -101,12 +101,17 @@ impl Entry {
     }
 }
 
+/// Reads an item of the index `attention`; `None` if it is not one.
+pub(crate) fn needs_person(item: Item) -> Option<NeedsPerson> {
+    entries::<Entry>(Some(vec![item])).next()?.needs_person()
+}
+
 /// A cursor into the overdue records of one shard.
 #[derive(Debug, Clone, Default)]
 pub struct NextPage(Option<Item>);
 
 impl Store {
-    fn query_index(&self, index: &str, shard: u8) -> QueryFluentBuilder {
+    pub(crate) fn query_index(&self, index: &str, shard: u8) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(&self.name)

@@ -17,6 +17,7 @@ pub mod item;
 pub mod lane;
 pub mod order;
 pub mod quarantine;
+pub mod unfinished;
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -126,8 +126,8 @@ impl Store {
         written(result, "UpdateItem of a delivery")
     }
 
-    /// Replaces the link that `seen` has. While the order has no notification there is nothing to decide, so the record
-    /// is not marked as unfinished and expires.
+    /// Replaces the link that `seen` has. While the order has no notification there is nothing to decide: the record
+    /// expires, or the sweep looks at it at `rings_at`.
     ///
     /// # Errors
     /// If DynamoDB did not perform the write or its response was lost.
@@ -135,8 +135,8 @@ impl Store {
         &self,
         seen: &OrderRecord,
         json: &str,
-        by: &str,
-        token: &str,
+        (by, token): (&str, &str),
+        rings_at: Option<EpochMillis>,
         now: EpochMillis,
     ) -> Result<Linked, StoreError> {
         let body = Body::of(json);
@@ -157,14 +157,21 @@ impl Store {
                 }
             }
         } else {
-            let update = self
-                .update(&seen.key.pk(), RECORD)
-                .update_expression(
-                    "SET link = :link, revision = if_not_exists(revision, :now) + :one, expires_at = :expires",
-                )
+            let set = "SET link = :link, revision = if_not_exists(revision, :now) + :one";
+            let pk = seen.key.pk();
+            let update = self.update(&pk, RECORD);
+            let update = match rings_at {
+                Some(at) => update
+                    .update_expression(format!("{set}, unfinished = :shard, look_at = :rings_at REMOVE expires_at"))
+                    .expression_attribute_values(":shard", index::shard_of(&pk))
+                    .expression_attribute_values(":rings_at", n(at.0)),
+                None => update
+                    .update_expression(format!("{set}, expires_at = :expires"))
+                    .expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds())),
+            };
+            let update = update
                 .expression_attribute_values(":now", n(now.0))
                 .expression_attribute_values(":one", n(1))
-                .expression_attribute_values(":expires", n(now.plus(self.retention).epoch_seconds()))
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
             match seen.revision {
                 0 => update.condition_expression("attribute_not_exists(revision)"),

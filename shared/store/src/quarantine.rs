@@ -9,9 +9,10 @@ use relay_types::attention::Unreadable;
 use relay_types::digest::sha256_hex;
 use relay_types::notification::NotificationKind;
 use relay_types::time::EpochMillis;
+use serde::Deserialize;
 
 use crate::index::shard_of;
-use crate::{Store, StoreError, n, s, written};
+use crate::{Store, StoreError, n, read, s, written};
 
 /// How long an unreadable body is kept, dismissed or not.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -24,7 +25,68 @@ fn sk(endpoint: NotificationKind, digest: &str) -> String {
     format!("{endpoint}#{digest}")
 }
 
+/// A quarantined body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The body.
+    pub body: Vec<u8>,
+    /// Its size.
+    pub bytes: usize,
+    /// What is wrong with it.
+    pub problem: String,
+    /// How often it arrived.
+    pub deliveries: u32,
+    /// When it arrived last.
+    pub last_at: EpochMillis,
+    /// Whether it is in the attention list.
+    pub needs_attention: bool,
+    /// Who dismissed it, if somebody did.
+    pub dismissed_by: Option<String>,
+    /// The note of that request.
+    pub dismissed_note: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Kept {
+    unreadable: Unreadable,
+    #[serde(default)]
+    deliveries: u32,
+    #[serde(default)]
+    last_at: EpochMillis,
+    attention: Option<String>,
+    dismissed_by: Option<String>,
+    dismissed_note: Option<String>,
+}
+
 impl Store {
+    /// Reads a quarantined body; `None` if there is no such body.
+    ///
+    /// # Errors
+    /// If DynamoDB did not respond, or the item is not in this version's format.
+    pub async fn unreadable(
+        &self,
+        endpoint: NotificationKind,
+        digest: &str,
+    ) -> Result<Option<Quarantined>, StoreError> {
+        let item = self.get(&pk(endpoint), &sk(endpoint, digest), "GetItem of a quarantined body").await?;
+        let Some(mut item) = item else { return Ok(None) };
+        let body = match item.remove("body") {
+            Some(AttributeValue::B(blob)) => blob.into_inner(),
+            _ => Vec::new(),
+        };
+        let kept: Kept = read(item)?;
+        Ok(Some(Quarantined {
+            bytes: body.len(),
+            body,
+            problem: kept.unreadable.problem,
+            deliveries: kept.deliveries,
+            last_at: kept.last_at,
+            needs_attention: kept.attention.is_some(),
+            dismissed_by: kept.dismissed_by,
+            dismissed_note: kept.dismissed_note,
+        }))
+    }
+
     /// Stores an unreadable body with the reason and adds it to the attention list.
     ///
     /// # Errors

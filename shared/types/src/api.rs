@@ -145,6 +145,49 @@ pub struct DismissedBody {
     pub digest: String,
 }
 
+/// A body that could not be read. It is kept for thirty days.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UnreadableBody {
+    /// The endpoint that received it.
+    pub endpoint: NotificationKind,
+    /// Its SHA-256.
+    pub digest: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// Its size.
+    pub bytes: usize,
+    /// How often it arrived.
+    pub deliveries: u32,
+    /// When it arrived last.
+    pub last_received_at: String,
+    /// Whether it is in the attention list.
+    pub needs_attention: bool,
+    /// Who dismissed it or took it in again, if somebody did.
+    pub dismissed_by: Option<String>,
+    /// The note of that request.
+    pub dismissed_note: Option<String>,
+    /// The body itself, if it was asked for and is UTF-8. It may hold personal data.
+    pub body: Option<String>,
+    /// The body itself in Base64, if it was asked for and is not UTF-8.
+    pub body_base64: Option<String>,
+}
+
+/// The unreadable body was taken in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RetriedBody {
+    /// The endpoint that received the body.
+    pub endpoint: NotificationKind,
+    /// The body's SHA-256.
+    pub digest: String,
+    /// The ids of the orders for which a notification was recorded.
+    pub orders: Vec<String>,
+}
+
 /// The submitted call was recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_with_macros::skip_serializing_none;
-use strum::AsRefStr;
+use strum::{AsRefStr, EnumString};
 
 use crate::call::CallKind;
 use crate::time::EpochMillis;
@@ -18,7 +18,7 @@ use crate::time::EpochMillis;
 const ASKED_WITHIN: Duration = Duration::from_secs(20 * 60);
 
 /// Why a breaker tripped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr, EnumString)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]

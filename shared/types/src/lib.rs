@@ -19,4 +19,5 @@ pub mod redact;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod time;
+pub mod unfinished;
 pub mod view;

@@ -44,6 +44,7 @@ reasons! {
     WrongLink = "the order's link is of the wrong kind for this notification",
     Unreadable = "this version cannot read a recorded notification or link",
     TooLarge = "the request to TOP would be larger than 256 KiB",
+    NotNotified = "the order is linked, but no partner has sent a notification about it; ask the partner, correct the order id, or close the order",
     // The order waits.
     NoLink = "the booking system has not linked the order yet",
     NoTickets = "the order's link has no ticket numbers yet",

@@ -277,7 +277,9 @@ fn undecided_deliveries(record: &OrderRecord, digest: &str) -> u32 {
     u32::try_from(record.facts.iter().filter(of_it).count()).unwrap_or(u32::MAX)
 }
 
-fn reason_text(reason: Reason) -> ReasonText {
+/// Converts a reason.
+#[must_use]
+pub fn reason_text(reason: Reason) -> ReasonText {
     ReasonText { code: reason, text: reason.text().to_owned() }
 }
 

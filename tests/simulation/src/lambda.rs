@@ -21,6 +21,7 @@ use relay_order_events::{OrderEvents, StreamEvent};
 use relay_order_link::OrderLink;
 use relay_receiver::Receiver;
 use relay_receiver::authentication::{ScttChecks, TokenHashes};
+use relay_receiver::recorder::Recorder;
 use relay_runtime::queue::Queue;
 use relay_runtime::queue::batch::{BatchRunner, Invocation};
 use relay_runtime::secret::CachedSecret;
@@ -171,16 +172,19 @@ impl Instance {
         let store = Store::new(clients.dynamodb.clone(), TABLE.to_owned(), RETENTION);
         let queue = |name: &str| Queue::new(clients.sqs.clone(), url(name));
         let receiver = |kind| Receiver {
-            kind,
             tokens: TokenHashes::parse(&sha256_hex(TOKEN.as_bytes())).expect("a valid digest"),
             checks: ScttChecks::default(),
             secret: None,
-            store: store.clone(),
-            notifications: queue("notifications"),
-            clock: clock.clone(),
-            random: random.clone(),
+            recorder: Recorder {
+                kind,
+                store: store.clone(),
+                notifications: queue("notifications"),
+                clock: clock.clone(),
+                random: random.clone(),
+            },
         };
-        let settings = Settings { failed_code: Some("DEFAULT".to_owned()), retention: RETENTION };
+        let settings =
+            Settings { failed_code: Some("DEFAULT".to_owned()), retention: RETENTION, unnotified_after: None };
         let handler = match function {
             "tsy-issue-notify" => Handler::Receiver(receiver(NotificationKind::IssueNotify)),
             "sctt-voucher-push" => Handler::Receiver(receiver(NotificationKind::VoucherPush)),
@@ -191,6 +195,7 @@ impl Instance {
                     store,
                     notifications,
                     accounts: AccountNames::default(),
+                    unnotified_after: None,
                     clock: clock.clone(),
                     random,
                 })
@@ -202,7 +207,12 @@ impl Instance {
                 clock: clock.clone(),
                 random,
             }),
-            "attention" => Handler::Attention(Attention { store }),
+            "attention" => Handler::Attention(Attention {
+                store,
+                notifications: queue("notifications"),
+                clock: clock.clone(),
+                random: random.clone(),
+            }),
             "sweep" => {
                 let accounts = CachedSecret::new(clients.secrets.clone(), "top".to_owned(), clock.clone());
                 let notifications = queue("notifications");

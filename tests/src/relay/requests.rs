@@ -189,6 +189,29 @@ impl Relay {
         answered(self.attention.handle(&request.with_query_string_parameters(query)).await)
     }
 
+    /// Gets a page of the list of everything unfinished.
+    pub async fn unfinished(&self, query: &[(&str, &str)]) -> Answered {
+        let query: HashMap<_, _> =
+            query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let request = api_request("GET", "/unfinished", json!({}), json!({}), Body::None);
+        answered(self.attention.handle(&request.with_query_string_parameters(query)).await)
+    }
+
+    /// Shows an unreadable body, or sends an operator's request about it: `retry` or `dismiss`. Then `of_it` is the body,
+    /// and else the query.
+    pub async fn unreadable(&self, endpoint: &str, digest: &str, verb: &str, of_it: &[(&str, &str)]) -> Answered {
+        let parameters = json!({"endpoint": endpoint, "digest": digest});
+        let of_it: HashMap<_, _> =
+            of_it.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let resource = "/attention/unreadable/{endpoint}/{digest}";
+        if verb.is_empty() {
+            let request = api_request("GET", resource, parameters, json!({}), Body::None);
+            return answered(self.attention.handle(&request.with_query_string_parameters(of_it)).await);
+        }
+        let (resource, body) = (format!("{resource}/{verb}"), json!(of_it).to_string());
+        answered(self.attention.handle(&api_request("POST", &resource, parameters, json!({}), Body::Text(&body))).await)
+    }
+
     /// Runs the sweep with 30 s to its deadline.
     pub async fn sweep(&self) -> Result<Swept, SweepError> {
         let deadline = self.clock.now().plus(Duration::from_secs(30));

@@ -117,7 +117,11 @@ struct Order {
 impl Order {
     fn new(partner: Partner) -> Self {
         let key = OrderKey { partner, order_id: "T-1".to_owned().try_into().unwrap() };
-        let settings = Settings { failed_code: Some("1".to_owned()), retention: Duration::from_secs(86_400) };
+        let settings = Settings {
+            failed_code: Some("1".to_owned()),
+            retention: Duration::from_secs(86_400),
+            unnotified_after: None,
+        };
         let record = OrderRecord::empty(RecordKey::Order(key));
         Self { record, bodies: Bodies::new(), settings, now: NOW, steps: 0 }
     }

@@ -37,4 +37,6 @@ mod tolerance;
 mod top_client;
 mod top_faults;
 mod traces;
+mod unfinished;
+mod unreadable;
 mod wire_costs;

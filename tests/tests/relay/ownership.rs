@@ -41,7 +41,7 @@ fn claimed(claim: Claim) -> OrderRecord {
 }
 
 async fn finish(relay: &Relay, claimed: &OrderRecord, attempted: &Attempted) -> bool {
-    let settings = Settings { failed_code: None, retention: LEASE };
+    let settings = Settings { retention: LEASE, ..Settings::default() };
     let decided = relay_decide::finish(claimed, attempted, relay.clock.now(), &settings).unwrap();
     let owner = claimed.sending.as_ref().unwrap().owner.clone();
     relay.store.replace(claimed, &decided.record, &owner).await.unwrap()
