@@ -9,6 +9,9 @@ use relay_types::call::CallKind;
 use relay_types::order::Partner;
 use relay_types::redact::Redacted;
 
+use crate::bulk::BulkArgs;
+use crate::unfinished::Filters;
+
 /// Inspect orders, handle items that need attention, and redrive dead letters
 #[derive(Debug, Parser)]
 #[command(name = "relay", version, arg_required_else_help = true)]
@@ -51,6 +54,20 @@ pub enum Command {
     /// List and handle items that need attention
     #[command(subcommand)]
     Attention(AttentionCommand),
+    /// List everything unfinished: why, since when, and what happens next
+    List {
+        /// The items
+        #[command(flatten)]
+        filters: Filters,
+        /// Maximum items [default: all]
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
+    },
+    /// Do the same with many unfinished items
+    Bulk(BulkArgs),
+    /// Show bodies that could not be read, take them in again, or dismiss them
+    #[command(subcommand)]
+    Unreadable(UnreadableCommand),
     /// Submit a call to TOP, or show its state
     #[command(subcommand)]
     Call(CallCommand),
@@ -186,12 +203,45 @@ pub enum AttentionCommand {
         #[arg(long)]
         note: String,
     },
-    /// Dismiss an unreadable body
-    DismissUnreadable {
-        /// Endpoint that received the body
-        endpoint: String,
-        /// SHA-256 of the body
-        digest: String,
+}
+
+/// Identifies an unreadable body.
+#[derive(Debug, Args)]
+pub struct BodyArgs {
+    /// Endpoint that received the body, such as issue-notify
+    pub endpoint: String,
+    /// SHA-256 of the body
+    pub digest: String,
+}
+
+/// Commands about bodies that could not be read.
+#[derive(Debug, Subcommand)]
+pub enum UnreadableCommand {
+    /// List the bodies, oldest first
+    List,
+    /// Show what is wrong with a body
+    Show {
+        /// The body
+        #[command(flatten)]
+        body: BodyArgs,
+        /// Show the body itself, too; it may hold personal data
+        #[arg(long = "body")]
+        with_body: bool,
+    },
+    /// Take a body in again after the cause was fixed
+    Retry {
+        /// The body
+        #[command(flatten)]
+        body: BodyArgs,
+        /// What was fixed [kept with the body]
+        #[arg(long)]
+        note: String,
+    },
+    /// Dismiss a body
+    Dismiss {
+        /// The body
+        #[command(flatten)]
+        body: BodyArgs,
         /// Action taken [kept with the body]
         #[arg(long)]
         note: String,
@@ -207,6 +257,17 @@ pub enum Outcome {
     Rejected,
     /// Did not take effect; retry
     Retry,
+}
+
+impl Outcome {
+    /// The name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Rejected => "rejected",
+            Self::Retry => "retry",
+        }
+    }
 }
 
 /// Identifies a call.
@@ -282,11 +343,11 @@ pub enum DeadLettersCommand {
     },
 }
 
-fn partner() -> PossibleValuesParser {
+pub fn partner() -> PossibleValuesParser {
     Partner::ALL.map(<&str>::from).into()
 }
 
-fn call() -> PossibleValuesParser {
+pub fn call() -> PossibleValuesParser {
     CallKind::ALL.map(<&str>::from).into()
 }
 

@@ -3,6 +3,7 @@
 mod api;
 mod args;
 mod aws;
+mod bulk;
 mod concurrency;
 mod dead_letters;
 mod deployment;
@@ -14,6 +15,7 @@ mod preflight;
 mod sign;
 mod smoke;
 mod table;
+mod unfinished;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -27,11 +29,13 @@ use serde_json::{Value, json};
 
 use crate::api::{ask, path};
 use crate::args::{
-    AttentionCommand, CallArgs, CallCommand, Cli, Command, DeadLettersCommand, OrderCommand, OrderNote, Outcome,
+    AttentionCommand, BodyArgs, CallArgs, CallCommand, Cli, Command, DeadLettersCommand, OrderCommand, OrderNote,
+    Outcome, UnreadableCommand,
 };
 use crate::dead_letters::Tally;
 use crate::deployment::Deployment;
 use crate::table::list;
+use crate::unfinished::Filters;
 
 /// The result of a command: JSON for programs, and text for people.
 struct Answer {
@@ -82,6 +86,17 @@ async fn run(Cli { global, command }: Cli) -> Result<Answer> {
     match command {
         Command::Order(command) => order(&deployment.await?, command).await,
         Command::Attention(command) => attention(&deployment.await?, command).await,
+        Command::List { filters, limit } => {
+            let limit = limit.map(|limit| limit as usize);
+            let page = unfinished::read(&deployment.await?, &filters, limit).await?;
+            let shown = unfinished::shown(&page);
+            Ok(Answer::new(page, shown))
+        }
+        Command::Bulk(args) => {
+            let (json, shown, good) = bulk::run(&deployment.await?, &args).await?;
+            Ok(Answer { json, shown, good })
+        }
+        Command::Unreadable(command) => unreadable(&deployment.await?, command).await,
         Command::Call(command) => call(&deployment.await?, command).await,
         Command::DeadLetters(command) => dead_letters(&deployment.await?, command).await,
         Command::Sign { call, file, at, account, personal } => {
@@ -150,12 +165,7 @@ async fn attention(deployment: &Deployment, command: AttentionCommand) -> Result
             if matches!(outcome, Outcome::Retry) && !yes {
                 check_age_of_attempt(deployment, &call).await?;
             }
-            let outcome = match outcome {
-                Outcome::Succeeded => "succeeded",
-                Outcome::Rejected => "rejected",
-                Outcome::Retry => "retry",
-            };
-            let mut body = json!({"outcome": outcome});
+            let mut body = json!({"outcome": outcome.as_str()});
             if let Some(note) = note {
                 body["note"] = note.into();
             }
@@ -178,12 +188,27 @@ async fn attention(deployment: &Deployment, command: AttentionCommand) -> Result
             let shown = order::call(&got);
             Ok(Answer::new(got, shown))
         }
-        AttentionCommand::DismissUnreadable { endpoint, digest, note } => {
-            let path = path(["attention", "unreadable", &endpoint, &digest, "dismiss"]);
-            let body = json!({"note": note}).to_string();
-            Ok(Answer::plain(ask(deployment, "POST", &path, &[], &body).await?))
-        }
     }
+}
+
+async fn unreadable(deployment: &Deployment, command: UnreadableCommand) -> Result<Answer> {
+    let about = |BodyArgs { endpoint, digest }: &BodyArgs| path(["attention", "unreadable", endpoint, digest]);
+    let (path, note) = match command {
+        UnreadableCommand::List => {
+            let filters = Filters { state: Some("unreadable".to_owned()), ..Filters::default() };
+            let page = unfinished::read(deployment, &filters, None).await?;
+            let shown = unfinished::shown(&page);
+            return Ok(Answer::new(page, shown));
+        }
+        UnreadableCommand::Show { body, with_body } => {
+            let got = ask(deployment, "GET", &format!("{}?body={with_body}", about(&body)), &[], "").await?;
+            let shown = unfinished::body_shown(&got);
+            return Ok(Answer::new(got, shown));
+        }
+        UnreadableCommand::Retry { body, note } => (about(&body) + "/retry", note),
+        UnreadableCommand::Dismiss { body, note } => (about(&body) + "/dismiss", note),
+    };
+    Ok(Answer::plain(ask(deployment, "POST", &path, &[], &json!({"note": note}).to_string()).await?))
 }
 
 /// How long a request may still reach TOP after its sender gave up, in seconds.
