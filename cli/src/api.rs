@@ -1,6 +1,8 @@
 //! Requests to the API's routes for the booking system and operators, signed for API Gateway.
 
-use anyhow::{Context as _, Result, bail};
+use std::fmt;
+
+use anyhow::{Context as _, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -52,14 +54,31 @@ pub async fn ask(
         return json.with_context(|| format!("the API answered {status} with a body that is not JSON"));
     }
     let message = json.ok().and_then(|json| json["message"].as_str().map(str::to_owned)).unwrap_or(body);
-    let hint = match status {
-        // API Gateway itself refuses with these.
-        403 => "; check that you may execute-api:Invoke, and that this machine's clock is right",
-        429 => "; too many requests, retry later",
-        _ => "",
-    };
-    bail!("the API answered {status}: {message}{hint}")
+    Err(Refused { status, message }.into())
 }
+
+/// An answer of the API that is not 2xx.
+#[derive(Debug)]
+pub struct Refused {
+    /// The HTTP status.
+    pub status: u16,
+    /// What the API says.
+    pub message: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hint = match self.status {
+            // API Gateway itself refuses with these.
+            403 => "; check that you may execute-api:Invoke, and that this machine's clock is right",
+            429 => "; too many requests, retry later",
+            _ => "",
+        };
+        write!(f, "the API answered {}: {}{hint}", self.status, self.message)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// The items that need attention, oldest first: all, or at most `limit`.
 pub async fn attention(deployment: &Deployment, limit: Option<u32>) -> Result<Vec<Value>> {

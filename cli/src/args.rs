@@ -71,7 +71,7 @@ pub enum Command {
     /// Submit a call to TOP, or show its state
     #[command(subcommand)]
     Call(CallCommand),
-    /// List dead letters, or redrive them
+    /// List dead letters, redrive or delete them
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
     /// Show the signed request that a call would send to TOP, without sending it
@@ -340,6 +340,17 @@ pub enum DeadLettersCommand {
         /// Dry run: count the messages without moving them
         #[arg(long)]
         dry_run: bool,
+        /// Only the message with this id, as `show` lists it
+        #[arg(long, requires = "queue", conflicts_with = "dry_run")]
+        id: Option<String>,
+    },
+    /// Delete one dead letter for good; the record that it names stays
+    Delete {
+        /// Queue that the message came from
+        #[arg(value_parser = queue())]
+        queue: String,
+        /// Id of the message, as `show` lists it
+        id: String,
     },
 }
 

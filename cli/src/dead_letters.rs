@@ -1,4 +1,4 @@
-//! Dead letters: lists them, and moves them back to their queues (redrive).
+//! Dead letters: lists them, moves them back to their queues (redrive), or deletes one.
 //!
 //! A redrive sends a message to its queue before it deletes the dead letter, so the message is never lost. A message
 //! that is in its queue twice changes nothing, since messages carry keys only.
@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName,
     QueueAttributeName, SendMessageBatchRequestEntry,
 };
+use futures_util::future::try_join_all;
 use indicatif::{ProgressBar, ProgressStyle};
 use relay_types::call::CallKind;
+use relay_types::record::RecordKey;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -78,23 +80,19 @@ impl Tally {
 /// Counts the dead letters of each queue. SQS's numbers are approximate.
 pub async fn tallies(deployment: &Deployment, only: Option<&str>) -> Result<Vec<Tally>> {
     let client = Client::new(&deployment.sdk);
-    let mut tallies = Vec::new();
-    for pair in pairs(deployment, only)? {
+    let pairs = pairs(deployment, only)?;
+    let counts = pairs.iter().map(async |pair| {
         let (count, hidden) = count(&client, &pair.dead_letters_url).await?;
-        tallies.push(Tally { queue: pair.name, count, hidden, problem: None });
-    }
-    Ok(tallies)
+        Ok(Tally { queue: pair.name, count, hidden, problem: None })
+    });
+    try_join_all(counts).await
 }
 
 /// Counts the messages in flight of each queue: received, and not yet deleted or visible again.
 pub async fn in_flight(deployment: &Deployment) -> Result<Vec<(&'static str, u64)>> {
     let client = Client::new(&deployment.sdk);
-    let mut counts = Vec::new();
-    for pair in pairs(deployment, None)? {
-        let (_, hidden) = count(&client, &pair.url).await?;
-        counts.push((pair.name, hidden));
-    }
-    Ok(counts)
+    let pairs = pairs(deployment, None)?;
+    try_join_all(pairs.iter().map(async |pair| Ok((pair.name, count(&client, &pair.url).await?.1)))).await
 }
 
 /// Formats tallies as a table, followed by problems and hidden messages.
@@ -150,35 +148,82 @@ pub struct Listing {
     not_listed: BTreeMap<&'static str, u64>,
 }
 
-/// Lists dead letters without removing them.
+/// Lists dead letters without removing them: by queue, and the oldest first. Asks all queues at the same time.
 pub async fn list(deployment: &Deployment, only: Option<&str>) -> Result<Listing> {
     let client = Client::new(&deployment.sdk);
-    let mut listing = Listing { messages: Vec::new(), not_listed: BTreeMap::new() };
-    for pair in pairs(deployment, only)? {
+    let pairs = pairs(deployment, only)?;
+    let lists = try_join_all(pairs.iter().map(async |pair| {
         let (visible, hidden) = count(&client, &pair.dead_letters_url).await?;
-        let mut seen: BTreeMap<String, Message> = BTreeMap::new();
-        while seen.len() < MAX_SHOWN {
-            let messages = receive(&client, &pair.dead_letters_url, MAX_ENTRIES).await?;
-            let before = seen.len();
-            seen.extend(
-                messages.into_iter().map(|message| (message.message_id().unwrap_or_default().to_owned(), message)),
-            );
-            // No message is left, or the first ones are visible again.
-            if seen.len() == before {
-                break;
-            }
-        }
+        let seen = receive_all(&client, pair, |_| false).await?;
         let left = (visible + hidden).saturating_sub(seen.len() as u64);
+        let mut messages: Vec<_> =
+            seen.iter().map(|message| (sent_at(message), described(pair.name, message))).collect();
+        messages.sort_by(|(a, one), (b, other)| (a, text(one, "id")).cmp(&(b, text(other, "id"))));
+        let messages: Vec<Value> = messages.into_iter().map(|(_, message)| message).collect();
+        anyhow::Ok((pair.name, messages, left))
+    }))
+    .await?;
+    let mut listing = Listing { messages: Vec::new(), not_listed: BTreeMap::new() };
+    for (queue, messages, left) in lists {
+        listing.messages.extend(messages);
         if left > 0 {
-            listing.not_listed.insert(pair.name, left);
+            listing.not_listed.insert(queue, left);
         }
-        let seen: Vec<_> = seen.into_values().collect();
-        for messages in seen.chunks(MAX_ENTRIES as usize) {
-            let_be_received(&client, &pair, messages).await;
-        }
-        listing.messages.extend(seen.iter().map(|message| described(pair.name, message)));
     }
     Ok(listing)
+}
+
+/// Receives each dead letter once, until one `is_meant` or none is left, and makes all visible again but the one that is
+/// meant. Receiving only raises SQS's count, which has no effect in a dead-letter queue.
+async fn receive_all(client: &Client, pair: &Pair, is_meant: impl Fn(&Message) -> bool) -> Result<Vec<Message>> {
+    let mut seen: BTreeMap<String, Message> = BTreeMap::new();
+    let mut found = false;
+    while seen.len() < MAX_SHOWN && !found {
+        let messages = receive(client, &pair.dead_letters_url, MAX_ENTRIES).await?;
+        let before = seen.len();
+        found = messages.iter().any(&is_meant);
+        seen.extend(messages.into_iter().map(|message| (message.message_id().unwrap_or_default().to_owned(), message)));
+        // No message is left, or the first ones are visible again.
+        if seen.len() == before {
+            break;
+        }
+    }
+    let (meant, others): (Vec<_>, Vec<_>) = seen.into_values().partition(&is_meant);
+    for messages in others.chunks(MAX_ENTRIES as usize) {
+        let_be_received(client, pair, messages).await;
+    }
+    Ok(if meant.is_empty() { others } else { meant })
+}
+
+/// Receives the dead letter with this id.
+async fn receive_one(client: &Client, pair: &Pair, id: &str) -> Result<Message> {
+    let found = receive_all(client, pair, |message| message.message_id() == Some(id)).await?;
+    found
+        .into_iter()
+        .find(|message| message.message_id() == Some(id))
+        .with_context(|| format!("{} has no visible dead letter {id}; `relay dead-letters show` lists them", pair.name))
+}
+
+/// Redrives one dead letter.
+pub async fn redrive_by_id(deployment: &Deployment, queue: &str, id: &str) -> Result<Value> {
+    let client = Client::new(&deployment.sdk);
+    let pair = pairs(deployment, Some(queue))?.remove(0);
+    let message = receive_one(&client, &pair, id).await?;
+    put_back(&client, &pair, std::slice::from_ref(&message), &mut HashSet::new())
+        .await
+        .map_err(|partly| partly.problem)?;
+    Ok(described(pair.name, &message))
+}
+
+/// Deletes one dead letter for good. The record that it names stays.
+pub async fn delete(deployment: &Deployment, queue: &str, id: &str) -> Result<Value> {
+    let client = Client::new(&deployment.sdk);
+    let pair = pairs(deployment, Some(queue))?.remove(0);
+    let message = receive_one(&client, &pair, id).await?;
+    let deletion = client.delete_message().queue_url(&pair.dead_letters_url);
+    let deleted = deletion.set_receipt_handle(message.receipt_handle.clone()).send().await;
+    deleted.map_err(|error| anyhow!("{}: {}", pair.name, relay_runtime::aws::cause(&error)))?;
+    Ok(described(pair.name, &message))
 }
 
 /// Makes messages visible again. If that fails, they stay hidden for the rest of a minute, with no other effect.
@@ -195,15 +240,20 @@ async fn let_be_received(client: &Client, pair: &Pair, messages: &[Message]) {
     let _ = request.set_entries(Some(entries.collect())).send().await;
 }
 
+fn sent_at(message: &Message) -> Option<jiff::Timestamp> {
+    let sent = message.attributes().and_then(|all| all.get(&MessageSystemAttributeName::SentTimestamp));
+    sent.and_then(|millis| jiff::Timestamp::from_millisecond(millis.parse().ok()?).ok())
+}
+
 fn described(queue: &str, message: &Message) -> Value {
-    let attribute = |name: &MessageSystemAttributeName| message.attributes().and_then(|all| all.get(name)).cloned();
-    let sent = attribute(&MessageSystemAttributeName::SentTimestamp)
-        .and_then(|millis| jiff::Timestamp::from_millisecond(millis.parse().ok()?).ok());
+    let body = message.body().unwrap_or_default();
     json!({
         "queue": queue,
-        "sent_at": sent.map(|at| at.to_string()),
-        "received": attribute(&MessageSystemAttributeName::ApproximateReceiveCount),
-        "message": message.body(),
+        "id": message.message_id(),
+        "sent_at": sent_at(message).map(|at| at.to_string()),
+        // A message of the relay is the key of a record.
+        "record": serde_json::from_str::<RecordKey>(body).ok().map(|key| key.to_string()),
+        "message": body,
     })
 }
 
@@ -214,9 +264,7 @@ impl Listing {
         if self.messages.is_empty() {
             shown.push_str("no visible dead letters\n");
         } else {
-            let rows = self.messages.iter();
-            let rows = rows.map(|message| ["queue", "sent_at", "received", "message"].map(|name| text(message, name)));
-            shown.push_str(&table(["queue", "sent (UTC)", "receive count", "message"], rows));
+            shown.push_str(&shown_messages(&self.messages));
         }
         for (queue, count) in &self.not_listed {
             // Writing to a String cannot fail.
@@ -227,6 +275,18 @@ impl Listing {
         }
         shown
     }
+}
+
+/// Dead letters as a table.
+pub fn shown_messages(messages: &[Value]) -> String {
+    let rows = messages.iter().map(|message| {
+        let record = match &message["record"] {
+            Value::Null => format!("not sent by the relay: {}", text(message, "message")),
+            _ => text(message, "record"),
+        };
+        [text(message, "queue"), text(message, "sent_at"), text(message, "id"), record]
+    });
+    table(["queue", "sent (UTC)", "id", "record"], rows)
 }
 
 /// Redrives dead letters, at most `rate` a second, and returns a tally for each queue. A problem with one queue does

@@ -1,8 +1,10 @@
 //! HTTP from an operator's machine: trusts the system's root certificates, and uses the environment's proxy if set.
 
+use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
@@ -17,6 +19,21 @@ use http_body_util::BodyExt as _;
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 /// Time-out for an answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(35);
+
+/// One for all requests, so they share connections.
+static CONNECTOR: LazyLock<Connector> = LazyLock::new(connector);
+
+/// No complete answer arrived. A request that changes something may have been performed.
+#[derive(Debug)]
+pub struct NoAnswer(String);
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NoAnswer {}
 
 fn connector() -> Connector {
     let settings =
@@ -53,11 +70,13 @@ pub async fn send(method: &str, url: &str, headers: &[(String, String)], body: &
     for (name, value) in headers {
         request.headers_mut().insert(name.clone(), value.clone());
     }
-    let answer = connector().call(request).await;
-    let mut answer = answer.map_err(|error| anyhow!("{url} did not answer: {}", relay_types::error::chain(&error)))?;
+    let answer = CONNECTOR.call(request).await;
+    let no_answer = |problem: String| NoAnswer(format!("{url} {problem}"));
+    let mut answer =
+        answer.map_err(|error| no_answer(format!("did not answer: {}", relay_types::error::chain(&error))))?;
     let date = answer.headers().get("date").map(str::to_owned);
-    let body =
-        answer.take_body().collect().await.map_err(|error| anyhow!("the answer of {url} was cut off: {error}"))?;
+    let body = answer.take_body().collect().await;
+    let body = body.map_err(|error| no_answer(format!("sent an answer that was cut off: {error}")))?;
     let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
     Ok(Answer { status: answer.status().as_u16(), body, date })
 }

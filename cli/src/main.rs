@@ -27,7 +27,7 @@ use clap::{CommandFactory as _, Parser as _};
 use relay_types::time::EpochMillis;
 use serde_json::{Value, json};
 
-use crate::api::{ask, path};
+use crate::api::{Refused, ask, path};
 use crate::args::{
     AttentionCommand, BodyArgs, CallArgs, CallCommand, Cli, Command, DeadLettersCommand, OrderCommand, OrderNote,
     Outcome, UnreadableCommand,
@@ -72,13 +72,35 @@ async fn main() {
             _ => Ok(answer.good),
         }
     });
-    let good = done.unwrap_or_else(|error| {
-        // If stderr cannot be written either, the exit status still reports the failure.
-        let _ = writeln!(io::stderr(), "relay: {error:#}");
-        false
-    });
+    let status = match done {
+        Ok(good) => i32::from(!good),
+        Err(error) => {
+            let status = exit_status(&error);
+            let text = match json {
+                true => json!({"error": format!("{error:#}"), "exit_status": status}).to_string(),
+                false => format!("relay: {error:#}"),
+            };
+            // If stderr cannot be written either, the exit status still reports the failure.
+            let _ = writeln!(io::stderr(), "{text}");
+            status
+        }
+    };
     // Not by returning: the runtime would wait for a name server that does not answer.
-    process::exit(i32::from(!good))
+    process::exit(status)
+}
+
+/// The exit status for an error: 3 not found, 4 a conflict with what is there now, 5 refused, 6 no answer, 1 otherwise.
+/// clap exits with 2 for wrong arguments.
+fn exit_status(error: &anyhow::Error) -> i32 {
+    if error.downcast_ref::<http::NoAnswer>().is_some() {
+        return 6;
+    }
+    match error.downcast_ref::<Refused>().map(|refused| refused.status) {
+        Some(404) => 3,
+        Some(409 | 422) => 4,
+        Some(400..500) => 5,
+        _ => 1,
+    }
 }
 
 async fn run(Cli { global, command }: Cli) -> Result<Answer> {
@@ -306,6 +328,16 @@ async fn dead_letters(deployment: &Deployment, command: DeadLettersCommand) -> R
             let listing = dead_letters::list(deployment, queue.as_deref()).await?;
             Ok(Answer::new(json!(listing), listing.shown()))
         }
+        DeadLettersCommand::Redrive { queue: Some(queue), id: Some(id), .. } => {
+            let message = dead_letters::redrive_by_id(deployment, &queue, &id).await?;
+            let shown = dead_letters::shown_messages(std::slice::from_ref(&message));
+            Ok(Answer::new(message, shown))
+        }
+        DeadLettersCommand::Delete { queue, id } => {
+            let message = dead_letters::delete(deployment, &queue, &id).await?;
+            let shown = dead_letters::shown_messages(std::slice::from_ref(&message));
+            Ok(Answer::new(message, shown))
+        }
         DeadLettersCommand::Redrive { queue, dry_run: true, .. } => {
             Ok(tallied(dead_letters::tallies(deployment, queue.as_deref()).await?, "would be redriven"))
         }
@@ -331,6 +363,13 @@ mod tests {
     #[test]
     fn command_line_definition_is_valid() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exit_status_tells_errors_apart() {
+        let refused = |status| exit_status(&Refused { status, message: String::new() }.into());
+        assert_eq!([404, 409, 422, 400, 403, 429, 500].map(refused), [3, 4, 4, 5, 5, 5, 1]);
+        assert_eq!(exit_status(&anyhow::anyhow!("no file")), 1);
     }
 
     #[test]

@@ -171,6 +171,27 @@ def test_dead_letters_in_flight_are_reported(stage: Stage) -> None:
     }
 
 
+def test_one_dead_letter_is_redriven_or_deleted(stage: Stage) -> None:
+    bodies = [json.dumps({"partner": "tsy", "order_id": stage.new_order("tsy")}) for _ in range(3)] + ["not a key"]
+    for body in bodies:
+        send(stage, "ship-notify-dead-letters", body)
+    listed = answered(stage, "dead-letters", "show", "ship-notify")["messages"]
+    assert listed == answered(stage, "dead-letters", "show", "ship-notify")["messages"], "show changes nothing"
+    ids = {message["message"]: message["id"] for message in listed}
+    shown = said(stage, "dead-letters", "show", "ship-notify")
+    assert "not sent by the relay: not a key" in shown and ids[bodies[0]] in shown, shown
+    answered(stage, "dead-letters", "delete", "ship-notify", ids["not a key"])
+    with unread(stage, "ship-notify"):
+        answered(stage, "dead-letters", "redrive", "ship-notify", "--id", ids[bodies[0]])
+        assert list(messages(stage, "ship-notify").values()) == [bodies[0]]
+        stage.relay.aws.client("sqs").purge_queue(QueueUrl=stage.relay.connection.queues["ship-notify"])
+    assert set(messages(stage, "ship-notify-dead-letters").values()) == set(bodies[1:3])
+    gone = relay(stage, "dead-letters", "delete", "ship-notify", ids["not a key"])
+    assert gone.returncode == 1 and "no visible dead letter" in gone.stderr
+    for body in bodies[1:3]:
+        answered(stage, "dead-letters", "delete", "ship-notify", ids[body])
+
+
 def test_retry_right_after_an_attempt_needs_confirmation(stage: Stage) -> None:
     key = stage.new_id("redemption")
     unknown_redemption(stage, key, "timeout_before_effect")
@@ -398,14 +419,22 @@ def test_smoke_fails_and_cleans_up_if_the_notification_is_refused(stage: Stage) 
 
 
 def test_error_says_what_to_do_and_sets_the_exit_status(stage: Stage) -> None:
-    for arguments, why in (
-        (["order", "show", "tsy", stage.new_id("P")], "404"),
-        (["order", "link", "tsy", "P-1", "no-such-file.json"], "no-such-file.json could not be read"),
-        (["--stack", "elsewhere", "order", "show", "tsy", "P-1"], "stack elsewhere not found; pass --stack"),
-        (["order", "show", "nobody", "P-1"], "possible values: tsy, sctt"),
+    order_id = stage.new_order("tsy")
+    stage.notify_tsy(partners.tsy_issued(order_id))
+    stage.await_notifications("tsy", order_id, "waiting")
+    for arguments, why, status in (
+        (["order", "show", "tsy", stage.new_id("P")], "404", 3),
+        (["order", "withdraw", "tsy", order_id, "--note", "n"], "no call to withdraw", 4),
+        (["list", "--reason", "because"], "reason must be", 5),
+        (["order", "link", "tsy", "P-1", "no-such-file.json"], "no-such-file.json could not be read", 1),
+        (["--stack", "elsewhere", "order", "show", "tsy", "P-1"], "stack elsewhere not found; pass --stack", 1),
+        (["order", "show", "nobody", "P-1"], "possible values: tsy, sctt", 2),
     ):
         done = relay(stage, *arguments)
-        assert done.returncode != 0 and done.stdout == "" and why in done.stderr, done
+        assert (done.returncode, done.stdout) == (status, "") and why in done.stderr, done
+    silent = relay(stage, "--json", "attention", "list", RELAY_API_URL="http://localhost:1")
+    told = json.loads(silent.stderr)
+    assert (silent.returncode, told["exit_status"]) == (6, 6) and "did not answer" in told["error"]
 
 
 def test_completions_and_manual_pages_work_without_a_deployment(stage: Stage, tmp_path: Path) -> None:
