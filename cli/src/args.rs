@@ -65,6 +65,29 @@ pub enum Command {
     },
     /// Do the same with many unfinished items
     Bulk(BulkArgs),
+    /// Hold all calls of a kind back; they wait until they are resumed, and notifications are still accepted
+    Pause {
+        /// Name of the call, or all
+        #[arg(value_parser = call_or_all())]
+        call: String,
+        /// Time until an alarm reminds of the pause, such as 1h or 30m; the pause does not end by itself
+        #[arg(long = "for", value_name = "DURATION", value_parser = minutes)]
+        minutes: i64,
+        /// Reason
+        #[arg(long)]
+        note: String,
+    },
+    /// End a pause
+    Resume {
+        /// Name of the call, or all that are paused
+        #[arg(value_parser = call_or_all())]
+        call: String,
+        /// Reason
+        #[arg(long)]
+        note: String,
+    },
+    /// Show at a glance what is unfinished, held back, paused and dead
+    Status,
     /// Show bodies that could not be read, take them in again, or dismiss them
     #[command(subcommand)]
     Unreadable(UnreadableCommand),
@@ -360,6 +383,18 @@ pub fn partner() -> PossibleValuesParser {
 
 pub fn call() -> PossibleValuesParser {
     CallKind::ALL.map(<&str>::from).into()
+}
+
+fn call_or_all() -> PossibleValuesParser {
+    PossibleValuesParser::new(CallKind::ALL.map(<&str>::from).into_iter().chain(["all"]))
+}
+
+/// Reads a duration as minutes.
+fn minutes(text: &str) -> Result<i64, String> {
+    let wrong = || "write it as 1h, 30m or 2d".to_owned();
+    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    Some(duration.as_secs() / 60).filter(|minutes| *minutes > 0).ok_or_else(wrong)
 }
 
 fn queue() -> PossibleValuesParser {

@@ -14,6 +14,7 @@ mod order;
 mod preflight;
 mod sign;
 mod smoke;
+mod status;
 mod table;
 mod unfinished;
 
@@ -114,6 +115,14 @@ async fn run(Cli { global, command }: Cli) -> Result<Answer> {
             let shown = unfinished::shown(&page);
             Ok(Answer::new(page, shown))
         }
+        Command::Pause { call, minutes, note } => {
+            let body = json!({"note": note, "remind_in_minutes": minutes});
+            status::switch(&deployment.await?, &call, "pause", &body).await
+        }
+        Command::Resume { call, note } => {
+            status::switch(&deployment.await?, &call, "resume", &json!({"note": note})).await
+        }
+        Command::Status => status::status(&deployment.await?).await,
         Command::Bulk(args) => {
             let (json, shown, good) = bulk::run(&deployment.await?, &args).await?;
             Ok(Answer { json, shown, good })

@@ -54,12 +54,14 @@ pub fn held(held: &[Value]) -> String {
         return "no calls are held back\n".to_owned();
     }
     let rows = held.iter().map(|held| {
-        let codes = [text(held, "code"), text(held, "sub_code")];
+        let codes = ["code", "sub_code", "note", "by"].map(|name| text(held, name));
         let codes: Vec<_> = codes.into_iter().filter(|code| !code.is_empty()).collect();
         let [call, account, since, until] = ["call", "account", "since", "until"].map(|name| text(held, name));
-        [call, account, text(held, "cause").replace('_', " "), codes.join(" "), since, until]
+        let reminder = || format!("when resumed; reminder {}", text(held, "remind_at"));
+        let until = if held["cause"] == "paused" { reminder() } else { until };
+        [call, account, text(held, "cause").replace('_', " "), since, until, codes.join(" ")]
     });
-    table(["call held back", "account", "cause", "code", "since (UTC)", "next try (UTC)"], rows)
+    table(["call held back", "account", "cause", "since (UTC)", "next try (UTC)", "code, note"], rows)
 }
 
 /// A call as text, with its attempts.

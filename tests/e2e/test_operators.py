@@ -128,6 +128,27 @@ def test_bulk_needs_a_filter_and_confirmation_of_many(stage: Stage, tmp_path: Pa
     assert [json.loads(line)["order_id"] for line in failures.read_text().splitlines()] == ["P-none"]
 
 
+def test_paused_call_waits_until_it_is_resumed(stage: Stage) -> None:
+    paused = answered(stage, "pause", "ticket-refund-notify", "--for", "1h", "--note", "TOP asked us to")["items"]
+    [pause] = [held for held in paused if held["cause"] == "paused"]
+    assert (pause["call"], pause["account"], pause["note"]) == ("ticket-refund-notify", "*", "TOP asked us to")
+    shown = said(stage, "status")
+    assert "ticket-refund-notify" in shown and "paused" in shown and "dead letters" in shown
+    refund = {"order_id": 12345678, "refund_status": 1, "refund_num": 1, "refund_batch_no": stage.new_id("B")}
+    key = answered(stage, "call", "submit", "ticket-refund-notify", "-", given=refund)["key"]
+    eventually("the call is held", lambda: _unfinished(stage, "--state", "held", "--reason", "paused"), bool)
+    assert key in _unfinished(stage, "--state", "held", "--reason", "paused")
+    answered(stage, "resume", "all", "--note", "done")
+    eventually(
+        "the call is sent",
+        lambda: answered(stage, "call", "show", "ticket-refund-notify", key)["state"],
+        lambda state: state == "succeeded",
+        seconds=150,
+    )
+    wrong = relay(stage, "resume", "ticket-refund-notify", "--note", "n")
+    assert wrong.returncode == 4 and "not paused" in wrong.stderr
+
+
 def test_unreadable_body_is_shown_and_dismissed(stage: Stage) -> None:
     name = stage.new_id("unreadable")
     refused = stage.relay.push_tsy({"orderStatus": name})

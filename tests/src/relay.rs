@@ -321,6 +321,12 @@ impl Relay {
         self.store.record(&RecordKey::parse(pk).unwrap()).await.unwrap().expect("the record exists")
     }
 
+    /// The tripped breaker of `default`.
+    pub async fn breaker(&self, call: CallKind) -> Option<Breaker> {
+        let tripped = self.store.breakers_of(call).await.unwrap();
+        tripped.into_iter().find(|breaker| breaker.account == "default")
+    }
+
     /// Trips the breaker of `default`, as another instance does that was told of a limit until `until`.
     pub async fn trip(&self, call: CallKind, failure: &Failure, until: EpochMillis) -> bool {
         let breakers = &self.sender(call).breakers;

@@ -8,8 +8,8 @@ mod unfinished;
 
 use relay_types::account::NAME_PATTERN;
 use relay_types::api::{
-    Accepted, Call, DismissRequest, HeldBackList, Linked, Order, OrderRequest, Refusal, ReplayRequest, ResolveRequest,
-    RetryNowRequest, Submitted,
+    Accepted, Call, DismissRequest, HeldBackList, Linked, Order, OrderRequest, PauseRequest, Refusal, ReplayRequest,
+    ResolveRequest, ResumeRequest, RetryNowRequest, Submitted,
 };
 use relay_types::call::CallKind;
 use relay_types::call::itinerary_postback::FlightItineraryRequest;
@@ -293,7 +293,22 @@ impl Describer {
             ];
             let id = format!("retry-{call}-calls-now");
             let retry = self.own(&id, "Have one call of this kind tried now", json!([]), Some(request), answers);
-            routes.push((format!("/breakers/{call}/retry-now"), json!({"post": retry})));
+            let request = self.request::<PauseRequest>();
+            let paused = vec![("200", self.answer::<HeldBackList>("What holds calls of this kind back now."))];
+            let id = format!("pause-{call}");
+            let pause = self.own(&id, "Pause all calls of this kind", json!([]), Some(request), paused);
+            let request = self.request::<ResumeRequest>();
+            let resumed = vec![
+                ("200", self.answer::<HeldBackList>("What holds calls of this kind back now.")),
+                ("409", self.answer::<Refusal>("The call is not paused.")),
+            ];
+            let id = format!("resume-{call}");
+            let resume = self.own(&id, "End the pause of a call", json!([]), Some(request), resumed);
+            routes.extend([
+                (format!("/breakers/{call}/retry-now"), json!({"post": retry})),
+                (format!("/breakers/{call}/pause"), json!({"post": pause})),
+                (format!("/breakers/{call}/resume"), json!({"post": resume})),
+            ]);
         }
         routes
     }

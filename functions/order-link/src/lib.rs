@@ -13,7 +13,6 @@ use relay_store::order::Linked;
 use relay_store::{Store, StoreError};
 use relay_types::account::AccountNames;
 use relay_types::api::{self, CallState, OrderRequest, ReplayRequest};
-use relay_types::json::FieldError;
 use relay_types::link::Link;
 use relay_types::order::{OrderId, OrderKey, Partner};
 use relay_types::record::{Bodies, Fact, Instruction, OrderRecord, RecordKey};
@@ -223,17 +222,14 @@ impl OrderLink {
 
 /// Reads the body of an operator's request. A replay needs no body and no note.
 fn order_request(action: Action, request: &Request) -> Result<OrderRequest, Refused> {
-    let asked = if action == Action::Replay {
+    if action == Action::Replay {
         let is_empty = http::body(request).is_empty();
-        let replay = if is_empty { ReplayRequest::default() } else { http::read_body(request)? };
-        OrderRequest { note: replay.note, revision: replay.revision }
-    } else {
-        let asked: OrderRequest = http::read_body(request)?;
-        if asked.note.trim().is_empty() {
-            return Err(FieldError::at("note", "must not be blank; give the reason").into());
-        }
-        asked
-    };
-    http::check_note(&asked.note)?;
+        let ReplayRequest { note, revision } =
+            if is_empty { ReplayRequest::default() } else { http::read_body(request)? };
+        http::check_note(&note)?;
+        return Ok(OrderRequest { note, revision });
+    }
+    let asked: OrderRequest = http::read_body(request)?;
+    http::check_required_note(&asked.note)?;
     Ok(asked)
 }

@@ -67,6 +67,8 @@ impl SubmitCall {
             (Method::POST, "/calls/{call}/{key}/dismiss") => self.dismiss(kind, &key, request).await,
             (Method::POST, "/calls/{call}/{key}/retry-now") => self.retry_now(kind, &key, request).await,
             (Method::POST, "/breakers/{call}/retry-now") => self.retry_kind_now(kind, request).await,
+            (Method::POST, "/breakers/{call}/pause") => self.pause(kind, request).await,
+            (Method::POST, "/breakers/{call}/resume") => self.resume(kind, request).await,
             (_, "/calls/{call}/{key}") => Ok(http::wrong_method("GET")),
             _ => Ok(http::wrong_method("POST")),
         };

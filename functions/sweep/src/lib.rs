@@ -28,6 +28,8 @@ const RESERVE: Duration = Duration::from_secs(18);
 const NEEDS_PERSON: &str = "NeedsPerson";
 /// In how many days the first session of a TOP account expires.
 const SESSION_DAYS_LEFT: &str = "SessionDaysLeft";
+/// How many calls are paused for longer than was meant.
+const PAUSES_OVERDUE: &str = "PausesOverdue";
 /// What [`SESSION_DAYS_LEFT`] says if no account has a time, or a later one. TOP's sessions last three to six months.
 const MOST_DAYS: f64 = 366.0;
 
@@ -92,19 +94,24 @@ impl Sweep {
         failed.map_or(Ok(whole), Err)
     }
 
-    /// Measures how many notifications and calls need attention, and when a session expires. `false` if the former failed:
-    /// then the metrics must not be flushed, because a gauge repeats its last value. The alarm treats a missing
-    /// measurement as a bad one.
+    /// Measures how many notifications and calls need attention, how many pauses are overdue, and when a session expires.
+    /// `false` if one of the former failed: then the metrics must not be flushed, because a gauge repeats its last value.
+    /// The alarm treats a missing measurement as a bad one.
     pub async fn measure(&self) -> bool {
-        match self.store.count_needing_person().await {
-            Ok(count) => gauge!(NEEDS_PERSON).set(count as f64),
+        let now = self.clock.now();
+        match tokio::try_join!(self.store.count_needing_person(), self.store.breakers(now)) {
+            Ok((count, breakers)) => {
+                gauge!(NEEDS_PERSON).set(count as f64);
+                let overdue = breakers.iter().filter(|breaker| breaker.remind_at.is_some_and(|at| at <= now)).count();
+                gauge!(PAUSES_OVERDUE).set(overdue as f64);
+            }
             Err(error) => {
-                tracing::error!(%error, "attention list not counted");
+                tracing::error!(%error, "attention list and pauses not counted");
                 return false;
             }
         }
         match self.accounts.get().await {
-            Ok(accounts) => gauge!(SESSION_DAYS_LEFT).set(days_left(&accounts, self.clock.now())),
+            Ok(accounts) => gauge!(SESSION_DAYS_LEFT).set(days_left(&accounts, now)),
             // The secret was never read, so there is no earlier value, or it is not usable: then the functions that send
             // calls raise an alarm, and the gauge repeats its last value.
             Err(error) => tracing::warn!(%error, "sessions not measured"),

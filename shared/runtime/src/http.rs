@@ -142,6 +142,18 @@ pub fn check_note(note: &str) -> Result<(), Refused> {
     if note.len() > MAX_NOTE_BYTES { Err(FieldError::at("note", "is longer than 1024 bytes").into()) } else { Ok(()) }
 }
 
+/// Checks a note that must say something.
+///
+/// # Errors
+/// 400 if it is blank or too long, naming the field.
+pub fn check_required_note(note: &str) -> Result<(), Refused> {
+    if note.trim().is_empty() {
+        Err(FieldError::at("note", "must not be blank; give the reason").into())
+    } else {
+        check_note(note)
+    }
+}
+
 /// The 500 for a failure of the table or a queue. The cause is in the log, not in the response.
 #[must_use]
 pub fn unavailable() -> Response<Body> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use relay_runtime::queue::backoff;
 use relay_store::breaker::Trial;
 use relay_store::{Store, StoreError};
-use relay_types::breaker::{Breaker, Cause};
+use relay_types::breaker::{ALL_ACCOUNTS, Breaker, Cause};
 use relay_types::call::CallKind;
 use relay_types::failure::Failure;
 use relay_types::time::{EpochMillis, SharedClock, SharedRandom};
@@ -27,7 +27,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 const JITTER: Duration = Duration::from_secs(10);
 /// The pause of a message while another call is the trial, whose outcome is known in a moment.
 const WHILE_TRIED: Duration = Duration::from_secs(2);
-/// The jitter of that pause.
+/// The pause of a message while its call is paused. With its jitter, everything continues within two minutes.
+const WHILE_PAUSED: Duration = Duration::from_secs(80);
+/// The jitter of the pause while another call is the trial.
 const JITTER_WHILE_TRIED: Duration = Duration::from_secs(3);
 
 /// Whether a call may be sent.
@@ -52,7 +54,7 @@ pub enum Signal {
     GiveBack(String),
 }
 
-/// What this instance knows of the breakers of its call, by account.
+/// What this instance knows of the breakers of its call.
 #[derive(Debug)]
 pub struct Breakers {
     call: CallKind,
@@ -60,15 +62,25 @@ pub struct Breakers {
     clock: SharedClock,
     /// Held while the table is read and a trial is taken, so concurrent callers share one request.
     asking: tokio::sync::Mutex<()>,
-    known: Mutex<HashMap<String, Known>>,
+    known: Mutex<Known>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
 struct Known {
-    since: EpochMillis,
-    breaker: Option<Breaker>,
-    /// Whether the table does not have it, because the write failed.
-    is_own: bool,
+    read_at: Option<EpochMillis>,
+    /// What the table had, with this instance's own changes since.
+    table: HashMap<String, Breaker>,
+    /// What this instance could not write to the table yet.
+    own: HashMap<String, Breaker>,
+}
+
+impl Known {
+    /// The breaker that holds back the calls of `account`: a pause, or else the one that lasts longer.
+    fn breaker(&self, account: &str) -> Option<Breaker> {
+        let pause = self.table.get(ALL_ACCOUNTS);
+        let others = [self.table.get(account), self.own.get(account)].into_iter().flatten();
+        pause.or_else(|| others.max_by_key(|breaker| breaker.until)).cloned()
+    }
 }
 
 impl Breakers {
@@ -86,7 +98,7 @@ impl Breakers {
     pub async fn ask(&self, account: &str, afresh: bool, random: &SharedRandom) -> Result<Pass, StoreError> {
         let _asking = self.asking.lock().await;
         if afresh {
-            self.with_known(|known| known.remove(account));
+            self.forget();
         }
         let Some(breaker) = self.current(account).await? else { return Ok(Pass::Free) };
         let now = self.clock.now();
@@ -94,13 +106,20 @@ impl Breakers {
             return Ok(Pass::Held(breaker));
         }
         let token = format!("{:016x}", random());
-        let (pass, breaker) = match self.store.take_trial(&breaker, &token, now.plus(TRIAL_TAKES)).await? {
-            Trial::Granted(breaker) => (Pass::Trial(token), Some(breaker)),
-            Trial::Refused(Some(present)) => (Pass::Held(present.clone()), Some(present)),
-            Trial::Refused(None) => (Pass::Free, None),
-        };
-        self.learn(account, breaker, now);
-        Ok(pass)
+        Ok(match self.store.take_trial(&breaker, &token, now.plus(TRIAL_TAKES)).await? {
+            Trial::Granted(breaker) => {
+                self.learn(account, Some(breaker));
+                Pass::Trial(token)
+            }
+            Trial::Refused(Some(present)) => {
+                self.learn(account, Some(present.clone()));
+                Pass::Held(present)
+            }
+            Trial::Refused(None) => {
+                self.learn(account, None);
+                Pass::Free
+            }
+        })
     }
 
     /// Asks right before sending, since time has passed since `pass`. Returns the breaker that holds the call back.
@@ -119,28 +138,26 @@ impl Breakers {
 
     async fn current(&self, account: &str) -> Result<Option<Breaker>, StoreError> {
         let now = self.clock.now();
-        let known = self.with_known(|known| known.get(account).cloned());
-        if let Some(known) = known.filter(|known| known.since.until(now) < FRESH_FOR) {
-            return Ok(known.breaker);
+        let is_fresh = |known: &Known| known.read_at.is_some_and(|read_at| read_at.until(now) < FRESH_FOR);
+        if !self.with_known(|known| is_fresh(known)) {
+            let read = self.store.breakers_of(self.call).await?;
+            self.with_known(|known| {
+                known.table = read.into_iter().map(|breaker| (breaker.account.clone(), breaker)).collect();
+                known.read_at = Some(now);
+            });
         }
-        let read = self.store.breaker(account, self.call).await?;
-        Ok(self.learn(account, read, now))
+        self.with_known(|known| {
+            known.own.retain(|_, breaker| breaker.blocks(now));
+            Ok(known.breaker(account))
+        })
     }
 
-    /// Remembers what the table has, unless this instance alone knows of a longer ban. Returns the one that counts.
-    fn learn(&self, account: &str, read: Option<Breaker>, now: EpochMillis) -> Option<Breaker> {
-        self.with_known(|known| {
-            let lasts_longer =
-                |own: &Breaker| own.blocks(now) && read.as_ref().is_none_or(|read| read.until < own.until);
-            let own =
-                known.remove(account).filter(|known| known.is_own).and_then(|known| known.breaker).filter(lasts_longer);
-            let (breaker, is_own) = match own {
-                Some(own) => (Some(own), true),
-                None => (read, false),
-            };
-            known.insert(account.to_owned(), Known { since: now, breaker: breaker.clone(), is_own });
-            breaker
-        })
+    /// Remembers what the table has for an account.
+    fn learn(&self, account: &str, breaker: Option<Breaker>) {
+        self.with_known(|known| match breaker {
+            Some(breaker) => drop(known.table.insert(account.to_owned(), breaker)),
+            None => drop(known.table.remove(account)),
+        });
     }
 
     /// Applies what an attempt of `account` means. If that takes longer than three seconds, only this instance may know.
@@ -166,7 +183,7 @@ impl Breakers {
             Some(ends) => (Cause::Limit, ends),
             None => (Cause::ConfigurationFault, now.plus(TRIAL_EVERY)),
         };
-        let present = self.with_known(|known| known.get(account).and_then(|known| known.breaker.clone()));
+        let present = self.with_known(|known| known.table.get(account).or(known.own.get(account)).cloned());
         let present = present.filter(|present| present.is_in_use(now));
         Breaker {
             account: account.to_owned(),
@@ -178,19 +195,23 @@ impl Breakers {
             code: failure.code,
             sub_code: failure.sub_code.clone(),
             is_default,
+            by: None,
+            note: None,
+            remind_at: None,
         }
     }
 
     async fn trip(&self, breaker: Breaker) {
         let (call, account, cause, until) = (self.call, &*breaker.account, breaker.cause.as_ref(), breaker.until);
         tracing::warn!(call = %call, account, cause, %until, "calls held back");
-        let since = self.clock.now();
-        let known = Known { since, breaker: Some(breaker.clone()), is_own: true };
-        self.with_known(|all| all.insert(account.to_owned(), known));
+        self.with_known(|known| known.own.insert(account.to_owned(), breaker.clone()));
         match in_time(self.store.trip_breaker(&breaker)).await {
-            Ok(_) => self.with_known(|all| {
-                if let Some(known) = all.get_mut(account).filter(|known| known.breaker.as_ref() == Some(&breaker)) {
-                    known.is_own = false;
+            Ok(is_longest) => self.with_known(|known| {
+                if is_longest {
+                    known.table.insert(account.to_owned(), breaker.clone());
+                }
+                if known.own.get(account) == Some(&breaker) {
+                    known.own.remove(account);
                 }
             }),
             Err(problem) => {
@@ -203,11 +224,10 @@ impl Breakers {
         match in_time(self.store.reset_breaker(account, self.call, token)).await {
             Ok(true) => {
                 tracing::warn!(call = %self.call, account, "calls are no longer held back");
-                let known = Known { since: self.clock.now(), breaker: None, is_own: false };
-                self.with_known(|all| all.insert(account.to_owned(), known));
+                self.learn(account, None);
             }
             // It has tripped again, or another trial has begun.
-            Ok(false) => self.with_known(|known| known.retain(|name, known| name != account || known.is_own)),
+            Ok(false) => self.with_known(|known| known.read_at = None),
             Err(problem) => {
                 tracing::error!(call = %self.call, account, problem, "breaker not reset: another trial follows");
             }
@@ -218,7 +238,7 @@ impl Breakers {
         let now = self.clock.now();
         match in_time(self.store.allow_trial(account, self.call, Some(token), now)).await {
             Ok(true) => self.with_known(|known| {
-                if let Some(breaker) = known.get_mut(account).and_then(|known| known.breaker.as_mut()) {
+                if let Some(breaker) = known.table.get_mut(account) {
                     (breaker.until, breaker.trial) = (now, None);
                 }
             }),
@@ -231,10 +251,10 @@ impl Breakers {
 
     /// Forgets everything, so this instance knows as little as a new one.
     pub fn forget(&self) {
-        self.with_known(HashMap::clear);
+        self.with_known(|known| *known = Known::default());
     }
 
-    fn with_known<T>(&self, act: impl FnOnce(&mut HashMap<String, Known>) -> T) -> T {
+    fn with_known<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
         act(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -254,6 +274,7 @@ pub fn pause(breaker: &Breaker, now: EpochMillis, random: u64) -> Duration {
     let jitter = |most: Duration| Duration::from_millis(random % u64::try_from(most.as_millis()).unwrap_or(1).max(1));
     match breaker.cause {
         _ if breaker.trial.is_some() => left.min(WHILE_TRIED) + jitter(JITTER_WHILE_TRIED),
+        Cause::Paused => WHILE_PAUSED + jitter(WHILE_PAUSED / 4),
         Cause::Limit => backoff::at_least(left.min(backoff::LONGEST), random),
         Cause::ConfigurationFault => left.min(LONGEST_PAUSE) + jitter(JITTER),
     }

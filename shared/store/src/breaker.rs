@@ -1,9 +1,10 @@
-//! Circuit breakers, one item for each TOP account and call. All instances of a sender share them. A breaker without
-//! `until` has not tripped.
+//! Circuit breakers, one item for each TOP account and call, and one for a pause of all accounts. All instances of a
+//! sender share them. A breaker without `until` has not tripped.
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
-use relay_types::breaker::Breaker;
+use relay_types::breaker::{ALL_ACCOUNTS, Breaker, Cause, UNTIL_RESUMED};
 use relay_types::call::CallKind;
 use relay_types::time::EpochMillis;
 
@@ -34,13 +35,24 @@ impl Store {
         self.update(PK, &sk(account, call))
     }
 
-    /// Reads a breaker with a consistent read; `None` if it has not tripped.
+    /// Reads the tripped breakers of a call with a consistent read.
     ///
     /// # Errors
-    /// If DynamoDB did not respond, or the item is not in this version's format.
-    pub async fn breaker(&self, account: &str, call: CallKind) -> Result<Option<Breaker>, StoreError> {
-        let item = self.get(PK, &sk(account, call), "GetItem of a breaker").await?;
-        item.map_or(Ok(None), tripped)
+    /// If DynamoDB did not respond.
+    pub async fn breakers_of(&self, call: CallKind) -> Result<Vec<Breaker>, StoreError> {
+        let query = self.query_breakers("pk = :pk AND begins_with(sk, :call)").consistent_read(true);
+        let output = query.expression_attribute_values(":call", s(sk("", call))).send().await;
+        Ok(entries(output.map_err(StoreError::of("Query of a call's breakers"))?.items).collect())
+    }
+
+    fn query_breakers(&self, keys: &str) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression(keys)
+            .filter_expression("attribute_exists(#until)")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_values(":pk", s(PK))
     }
 
     /// Lists the tripped breakers for which calls may be waiting.
@@ -48,17 +60,7 @@ impl Store {
     /// # Errors
     /// If DynamoDB did not respond.
     pub async fn breakers(&self, now: EpochMillis) -> Result<Vec<Breaker>, StoreError> {
-        let output = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .key_condition_expression("pk = :pk")
-            .filter_expression("attribute_exists(#until)")
-            .expression_attribute_names("#until", "until")
-            .expression_attribute_values(":pk", s(PK))
-            .send()
-            .await
-            .map_err(StoreError::of("Query of breakers"))?;
+        let output = self.query_breakers("pk = :pk").send().await.map_err(StoreError::of("Query of breakers"))?;
         Ok(entries(output.items).filter(|breaker: &Breaker| breaker.is_in_use(now)).collect())
     }
 
@@ -67,7 +69,7 @@ impl Store {
     /// # Errors
     /// If DynamoDB did not perform the write or its response was lost.
     pub async fn trip_breaker(&self, breaker: &Breaker) -> Result<bool, StoreError> {
-        let Breaker { account, call, cause, since, until, trial: _, code, sub_code, is_default } = breaker;
+        let Breaker { account, call, cause, since, until, code, sub_code, is_default, .. } = breaker;
         let mut set = "SET account = :account, #call = :call, cause = :cause, since = :since, #until = :until, \
                        is_default = :is_default"
             .to_owned();
@@ -164,5 +166,54 @@ impl Store {
             None => update.condition_expression("attribute_exists(#until)"),
         };
         written(update.send().await, "UpdateItem of a breaker")
+    }
+
+    /// Pauses a call for all accounts, or changes the note and the reminder of a pause.
+    ///
+    /// # Errors
+    /// If DynamoDB did not perform the write or its response was lost.
+    pub async fn pause(
+        &self,
+        call: CallKind,
+        (by, note): (&str, &str),
+        remind_at: EpochMillis,
+        now: EpochMillis,
+    ) -> Result<(), StoreError> {
+        let result = self
+            .update_breaker(ALL_ACCOUNTS, call)
+            .update_expression(
+                "SET account = :account, #call = :call, cause = :cause, since = if_not_exists(since, :now), \
+                 #until = :until, #by = :by, note = :note, remind_at = :remind_at",
+            )
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_names("#call", "call")
+            .expression_attribute_names("#by", "by")
+            .expression_attribute_values(":account", s(ALL_ACCOUNTS))
+            .expression_attribute_values(":call", s(call.as_ref()))
+            .expression_attribute_values(":cause", attribute(&Cause::Paused)?)
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":until", n(UNTIL_RESUMED.0))
+            .expression_attribute_values(":by", s(by))
+            .expression_attribute_values(":note", s(note))
+            .expression_attribute_values(":remind_at", n(remind_at.0))
+            .send()
+            .await;
+        written(result, "UpdateItem of a pause").map(drop)
+    }
+
+    /// Ends the pause of a call. Returns `false` if it is not paused.
+    ///
+    /// # Errors
+    /// If DynamoDB did not perform the write or its response was lost.
+    pub async fn resume(&self, call: CallKind) -> Result<bool, StoreError> {
+        let result = self
+            .update_breaker(ALL_ACCOUNTS, call)
+            .update_expression("REMOVE #until, since, cause, #by, note, remind_at")
+            .condition_expression("attribute_exists(#until)")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_names("#by", "by")
+            .send()
+            .await;
+        written(result, "UpdateItem of a pause")
     }
 }

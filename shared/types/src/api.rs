@@ -1,13 +1,13 @@
 //! Requests and responses of the API. Each type serves the JSON and the OpenAPI schema. A member without a value is
 //! absent.
 
+mod breakers;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_with_macros::skip_serializing_none;
 use strum::AsRefStr;
 
-use crate::account;
-use crate::breaker::Cause;
 use crate::call::{CallKind, Resend};
 use crate::failure::{Failure, Reply};
 use crate::json;
@@ -15,6 +15,8 @@ use crate::notification::{NotificationKind, NotificationState};
 use crate::order::Partner;
 use crate::reason::Reason;
 use crate::record::{Resolution, Stopped};
+
+pub use self::breakers::{HeldBack, HeldBackList, PauseRequest, ResumeRequest, RetryNowRequest};
 
 /// Maximum length of a note, in bytes.
 pub const MAX_NOTE_BYTES: usize = 1024;
@@ -72,20 +74,6 @@ pub struct DismissRequest {
     /// How it was handled, at most 1024 bytes.
     #[cfg_attr(feature = "schema", schemars(length(max = 1024)))]
     pub note: String,
-}
-
-/// Has a call that is held back tried now.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RetryNowRequest {
-    /// What was repaired, at most 1024 bytes.
-    #[cfg_attr(feature = "schema", schemars(length(max = 1024)))]
-    pub note: String,
-    /// The TOP account whose calls are meant. Default: all accounts.
-    #[serde(default, deserialize_with = "account::optional_name")]
-    #[cfg_attr(feature = "schema", schemars(regex(pattern = account::NAME_PATTERN)))]
-    pub account: Option<String>,
 }
 
 // Responses
@@ -337,37 +325,6 @@ pub struct Call {
     pub last_error: Option<Failure>,
     /// TOP's response to a successful call.
     pub response: Option<Reply>,
-}
-
-/// Calls of one kind and account that are held back, because TOP would refuse them all.
-#[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct HeldBack {
-    /// The kind of call.
-    pub call: CallKind,
-    /// The TOP account.
-    pub account: String,
-    /// Why the calls are held back.
-    pub cause: Cause,
-    /// When they were held back first.
-    pub since: String,
-    /// When one of them is tried. If it succeeds, the others follow.
-    pub until: String,
-    /// TOP's `code`, if TOP answered.
-    pub code: Option<i64>,
-    /// TOP's `sub_code`, if it has one.
-    pub sub_code: Option<String>,
-}
-
-/// All calls that are held back.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct HeldBackList {
-    /// One item for each account and kind of call.
-    pub items: Vec<HeldBack>,
 }
 
 /// One attempt and its outcome.

@@ -3,6 +3,8 @@
 //! There is one breaker for each TOP account and call, because TOP's limits, sessions and permissions apply to that
 //! pair. A breaker trips when TOP bans the call or blames the deployment. While it is tripped nothing is sent. After
 //! `until`, one call is sent as a trial: its success resets the breaker, and another failure trips it again.
+//!
+//! A pause is a breaker, too: an operator trips it for all accounts of a call, and only an operator resets it.
 
 use std::time::Duration;
 
@@ -17,6 +19,12 @@ use crate::time::EpochMillis;
 /// trial was allowed holds nothing back.
 const ASKED_WITHIN: Duration = Duration::from_secs(20 * 60);
 
+/// The account of a pause: all accounts. No account can have this name.
+pub const ALL_ACCOUNTS: &str = "*";
+
+/// Until when a call is paused: until somebody resumes it. The end of the year 9999.
+pub const UNTIL_RESUMED: EpochMillis = EpochMillis(253_402_300_799_000);
+
 /// Why a breaker tripped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr, EnumString)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -27,6 +35,8 @@ pub enum Cause {
     Limit,
     /// The deployment is at fault: credentials, session, permissions, the IP white-list, or an unknown method.
     ConfigurationFault,
+    /// An operator paused the call.
+    Paused,
 }
 
 /// A tripped breaker.
@@ -52,6 +62,12 @@ pub struct Breaker {
     /// Whether the account also sends the calls that name none.
     #[serde(default)]
     pub is_default: bool,
+    /// For a pause: who paused the call.
+    pub by: Option<String>,
+    /// For a pause: why.
+    pub note: Option<String>,
+    /// For a pause: when an alarm reminds of it.
+    pub remind_at: Option<EpochMillis>,
 }
 
 impl Breaker {
@@ -67,9 +83,16 @@ impl Breaker {
         now < self.until.plus(ASKED_WITHIN)
     }
 
+    /// Whether an operator paused the call.
+    #[must_use]
+    pub fn is_pause(&self) -> bool {
+        self.account == ALL_ACCOUNTS
+    }
+
     /// Whether it holds back a call for which the facts name `account`.
     #[must_use]
     pub fn holds(&self, call: CallKind, account: Option<&str>) -> bool {
-        self.call == call && account.map_or(self.is_default, |account| self.account == account)
+        let is_its_account = self.is_pause() || account.map_or(self.is_default, |account| self.account == account);
+        self.call == call && is_its_account
     }
 }

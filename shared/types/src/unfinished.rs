@@ -9,7 +9,7 @@ use strum::{AsRefStr, EnumString};
 use crate::account::DEFAULT_ACCOUNT;
 use crate::api::{HeldBack, ReasonText};
 use crate::attention::{NeedsPerson, What};
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, UNTIL_RESUMED};
 use crate::call::CallKind;
 use crate::failure::Failure;
 use crate::notification::NotificationKind;
@@ -76,6 +76,8 @@ pub enum Step {
     Decision,
     /// The relay sends the call.
     Attempt,
+    /// An operator resumes the call.
+    Resume,
     /// The attempt in progress ends.
     Outcome,
 }
@@ -294,6 +296,9 @@ fn position(
     if let Some((target, due)) = target.and_then(|target| target.due.map(|due| (target, due))) {
         let held = holding(target, breakers).map(|breaker| breaker.until).max();
         let state = if held.is_some() { State::Held } else { State::Pending };
+        if held == Some(UNTIL_RESUMED) {
+            return Some((state, target.since, Step::Resume, None));
+        }
         let at = held.map_or(due, |until| until.max(due)).max(now);
         return Some((state, target.since, Step::Attempt, Some(at)));
     }

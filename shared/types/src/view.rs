@@ -164,9 +164,12 @@ pub fn held_back(breaker: &Breaker) -> HeldBack {
         account: breaker.account.clone(),
         cause: breaker.cause,
         since: breaker.since.to_string(),
-        until: breaker.until.to_string(),
+        until: (!breaker.is_pause()).then(|| breaker.until.to_string()),
         code: breaker.code,
         sub_code: breaker.sub_code.clone(),
+        by: breaker.by.clone(),
+        note: breaker.note.clone(),
+        remind_at: breaker.remind_at.map(|at| at.to_string()),
     }
 }
 

@@ -170,6 +170,13 @@ impl Relay {
         answered(self.submit_call.handle(&request).await)
     }
 
+    /// Pauses or resumes a call.
+    pub async fn switch(&self, call: &str, verb: &str, body: &str) -> Answered {
+        let resource = format!("/breakers/{{call}}/{verb}");
+        let request = api_request("POST", &resource, json!({"call": call}), json!({}), Body::Text(body));
+        answered(self.submit_call.handle(&request).await)
+    }
+
     /// Lists the calls that are held back.
     pub async fn breakers(&self) -> Value {
         let request = api_request("GET", "/breakers", json!({}), json!({}), Body::None);

@@ -10,8 +10,6 @@ use relay_types::call::CallKind;
 use relay_types::time::{Clock, EpochMillis};
 use serde_json::{Value, json};
 
-const ACCOUNT: &str = "default";
-
 fn ban(seconds: u64) -> Value {
     json!({"fault": "error", "code": 7, "sub_code": "accesscontrol.limited-by-api-access-count",
         "sub_msg": format!("This ban will last for {seconds} more seconds"), "times": 1})
@@ -49,7 +47,7 @@ async fn ban_holds_back_all_calls_of_every_instance_until_it_ends() {
     submit(&relay, 38..39).await;
     relay.poll_in_time("ship-notify").await;
     let ends = relay.clock.now().plus(Duration::from_secs(300));
-    let breaker = relay.store.breaker(ACCOUNT, CallKind::ShipNotify).await.unwrap().unwrap();
+    let breaker = relay.breaker(CallKind::ShipNotify).await.unwrap();
     assert_eq!((breaker.cause, breaker.until), (Cause::Limit, ends));
     assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "pending");
     // An instance that knows nothing yet.
@@ -104,7 +102,7 @@ async fn daily_quota_without_a_time_lasts_until_midnight_in_china() {
         "sub_msg": "App Call Limited"}]));
     submit(&relay, 38..39).await;
     relay.poll("ship-notify").await;
-    let breaker = relay.store.breaker(ACCOUNT, CallKind::ShipNotify).await.unwrap().unwrap();
+    let breaker = relay.breaker(CallKind::ShipNotify).await.unwrap();
     assert_eq!(breaker.until.china_time(), "2026-01-02 00:00:00");
 }
 

@@ -247,7 +247,7 @@ async fn calls_continue_seconds_after_a_short_ban_although_one_of_them_is_the_tr
     relay.poll_in_time("ship-notify").await;
     relay.clock.advance(Duration::from_secs(3));
     // An instance takes the trial and dies.
-    let breaker = relay.store.breaker(DEFAULT, CallKind::ShipNotify).await.unwrap().unwrap();
+    let breaker = relay.breaker(CallKind::ShipNotify).await.unwrap();
     let died = relay.sender(CallKind::ShipNotify).breakers.ask(DEFAULT, false, &counted_random()).await;
     assert!(died.is_ok() && breaker.until < relay.clock.now());
     for id in 40..50 {

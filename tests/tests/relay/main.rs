@@ -26,6 +26,7 @@ mod openapi;
 mod order_events;
 mod orders;
 mod ownership;
+mod pauses;
 mod properties;
 mod pushes;
 mod rare_writes;

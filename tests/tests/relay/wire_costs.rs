@@ -135,7 +135,7 @@ fn ordinary_requests() -> Vec<Requests> {
         requests(&[("UpdateItem", 1), ("SendMessage", 1)]),
         requests(&[("Query", 1), ("UpdateItem", 1), ("PutItem", 1), ("SendMessage", 1)]),
         // GetItem reads the breaker, at most every five seconds.
-        requests(&[("GetItem", 1), ("UpdateItem", 1), ("TOP", 1), ("PutItem", 1)]),
+        requests(&[("Query", 1), ("UpdateItem", 1), ("TOP", 1), ("PutItem", 1)]),
     ]
 }
 
