@@ -10,6 +10,7 @@ use relay_types::order::Partner;
 use relay_types::redact::Redacted;
 
 use crate::bulk::BulkArgs;
+use crate::report::Form;
 use crate::unfinished::Filters;
 
 /// Inspect orders, handle items that need attention, and redrive dead letters
@@ -62,6 +63,35 @@ pub enum Command {
         /// Maximum items [default: all]
         #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
         limit: Option<u32>,
+    },
+    /// Find an order or call by its id, its key, or its order number at Fliggy
+    Find {
+        /// Order id of a partner, key of a call, or order number at Fliggy
+        id: String,
+    },
+    /// Show the log of all functions
+    Log {
+        /// Lines that name this order, call key or other text
+        #[arg(long, value_name = "TEXT")]
+        about: Option<String>,
+        /// Since this time: 2026-01-01T04:00:00Z, or a duration ago such as 1h
+        #[arg(long, value_name = "TIME", value_parser = crate::unfinished::time, default_value = "1h")]
+        since: jiff::Timestamp,
+        /// Only warnings and errors
+        #[arg(long)]
+        problems: bool,
+        /// Go on showing new lines until Ctrl-C
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Report how it went: counts, seconds to TOP, and what still needs a person
+    Report {
+        /// Since this time: 2026-01-01T04:00:00Z, a duration ago such as 1d, today or yesterday
+        #[arg(long, value_name = "TIME", value_parser = crate::unfinished::time, default_value = "yesterday")]
+        since: jiff::Timestamp,
+        /// Form of the report, unless --json
+        #[arg(long, value_enum, default_value = "table")]
+        format: Form,
     },
     /// Do the same with many unfinished items
     Bulk(BulkArgs),
@@ -171,7 +201,14 @@ pub struct OrderNote {
 #[derive(Debug, Subcommand)]
 pub enum OrderCommand {
     /// Show the order's timeline, notifications and calls
-    Show(OrderArgs),
+    Show {
+        /// The order
+        #[command(flatten)]
+        order: OrderArgs,
+        /// With --json: only the notification with this digest has its payload, for an order with many large ones
+        #[arg(long, value_name = "DIGEST")]
+        payload: Option<String>,
+    },
     /// Link the order to a TOP call, and add data that the notification lacks
     Link {
         /// The order

@@ -8,10 +8,13 @@ mod concurrency;
 mod dead_letters;
 mod deployment;
 mod doctor;
+mod find;
 mod findings;
 mod http;
+mod log;
 mod order;
 mod preflight;
+mod report;
 mod sign;
 mod smoke;
 mod status;
@@ -122,6 +125,12 @@ async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Resume { call, note } => {
             status::switch(&deployment.await?, &call, "resume", &json!({"note": note})).await
         }
+        Command::Find { id } => find::find(&deployment.await?, &id).await,
+        Command::Log { about, since, problems, follow } => {
+            let wanted = log::Wanted { about, since, problems };
+            log::log(&deployment.await?, &wanted, follow, global.json).await
+        }
+        Command::Report { since, format } => report::report(&deployment.await?, since, format).await,
         Command::Status => status::status(&deployment.await?).await,
         Command::Bulk(args) => {
             let (json, shown, good) = bulk::run(&deployment.await?, &args).await?;
@@ -170,8 +179,9 @@ async fn run(Cli { global, command }: Cli) -> Result<Answer> {
 
 async fn order(deployment: &Deployment, command: OrderCommand) -> Result<Answer> {
     match command {
-        OrderCommand::Show(order) => {
-            let path = path(["orders", &order.partner, &order.order_id]);
+        OrderCommand::Show { order, payload } => {
+            let query = payload.map(|digest| format!("?payload={}", api::encoded(&digest))).unwrap_or_default();
+            let path = path(["orders", &order.partner, &order.order_id]) + &query;
             let got = ask(deployment, "GET", &path, &[], "").await?;
             let shown = order::shown(&got);
             Ok(Answer::new(got, shown))

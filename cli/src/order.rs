@@ -19,9 +19,12 @@ pub fn shown(order: &Value) -> String {
     shown.push_str(&table(["time (UTC)", "event", "detail"], timeline));
     let notifications = list(order, "notifications")
         .iter()
-        .map(|notification| ["kind", "state", "deliveries", "reason"].map(|name| text(notification, name)));
-    shown.push_str(&table(["notification", "state", "deliveries", "reason"], notifications));
+        .map(|one| ["kind", "digest", "received_at", "state", "deliveries", "reason"].map(|name| text(one, name)));
+    shown.push('\n');
+    shown
+        .push_str(&table(["notification", "digest", "received (UTC)", "state", "deliveries", "reason"], notifications));
     if !list(order, "calls").is_empty() {
+        shown.push('\n');
         shown.push_str(&calls(list(order, "calls")));
         let held: Vec<_> = list(order, "calls").iter().flat_map(|call| list(call, "held_back")).cloned().collect();
         if !held.is_empty() {

@@ -12,8 +12,8 @@ const LEAST_FOR_LAST: usize = 30;
 
 /// Formats rows as a table with a header. If the table is wider than the terminal, the last column is wrapped between
 /// words, or all fields of a row are shown below each other: no other field is ever cut, since keys are copied from here.
-pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    laid_out(header, rows.into_iter().collect(), width())
+pub fn table<'a>(header: impl AsRef<[&'a str]>, rows: impl IntoIterator<Item = impl Into<Vec<String>>>) -> String {
+    laid_out(header.as_ref(), rows.into_iter().map(Into::into).collect(), width())
 }
 
 /// The columns of the terminal: `COLUMNS` if it is set; unlimited if the output is not a terminal.
@@ -22,9 +22,10 @@ fn width() -> usize {
     set.or_else(|| Table::new().width().map(usize::from)).unwrap_or(usize::MAX)
 }
 
-fn laid_out<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, width: usize) -> String {
+fn laid_out(header: &[&str], rows: Vec<Vec<String>>, width: usize) -> String {
+    let columns = header.len();
     let widest = |column: usize| rows.iter().map(|row| row[column].width()).chain([header[column].width()]).max();
-    let widths: Vec<usize> = (0..N).map(|column| widest(column).unwrap_or_default()).collect();
+    let widths: Vec<usize> = (0..columns).map(|column| widest(column).unwrap_or_default()).collect();
     let (last, others) = widths
         .split_last()
         .map_or((0, 0), |(last, others)| (*last, others.iter().map(|width| width + GAP).sum::<usize>()));
@@ -36,8 +37,8 @@ fn laid_out<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, width: us
     table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
     table.set_header(header).add_rows(rows);
     for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, if index + 1 < N { u16::try_from(GAP).unwrap_or_default() } else { 0 }));
-        if index + 1 < N {
+        column.set_padding((0, if index + 1 < columns { u16::try_from(GAP).unwrap_or_default() } else { 0 }));
+        if index + 1 < columns {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
@@ -45,7 +46,7 @@ fn laid_out<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, width: us
 }
 
 /// Rows with one field to a line, separated by empty lines. Empty fields are left out.
-fn stacked<const N: usize>(header: [&str; N], rows: &[[String; N]], width: usize) -> String {
+fn stacked(header: &[&str], rows: &[Vec<String>], width: usize) -> String {
     let label = header.iter().map(|name| name.width()).max().unwrap_or_default() + GAP;
     let mut shown = String::new();
     for (index, row) in rows.iter().enumerate() {
@@ -112,12 +113,12 @@ mod tests {
     }
 
     fn at(width: usize) -> String {
-        let row = |key: &str, why: &str| ["ship-notify".to_owned(), key.to_owned(), why.to_owned()];
+        let row = |key: &str, why: &str| vec!["ship-notify".to_owned(), key.to_owned(), why.to_owned()];
         let rows = vec![
             row("P-1001-1dd0df5cb1c68c63ac6c78c31cfed86f", "票 the booking system has not linked the order yet"),
             row("38", ""),
         ];
-        laid_out(["call", "key", "reason"], rows, width)
+        laid_out(&["call", "key", "reason"], rows, width)
     }
 
     #[test]

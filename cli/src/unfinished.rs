@@ -36,7 +36,7 @@ pub struct Filters {
     /// Code of the reason, such as no_link
     #[arg(long, value_name = "CODE")]
     pub reason: Option<String>,
-    /// Unfinished since this time or later: 2026-01-01T04:00:00Z, or a duration ago such as 2h, 30m or 1d
+    /// Unfinished since this time or later: 2026-01-01T04:00:00Z, a duration ago such as 2h or 1d, today or yesterday
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub since: Option<jiff::Timestamp>,
     /// Unfinished since before this time
@@ -45,10 +45,21 @@ pub struct Filters {
 }
 
 /// Reads a time, or a duration ago.
-fn time(text: &str) -> Result<jiff::Timestamp, String> {
-    let wrong = || "write it as 2026-01-01T04:00:00Z, or as a duration ago such as 2h, 30m or 1d".to_owned();
+pub fn time(text: &str) -> Result<jiff::Timestamp, String> {
+    let wrong = || {
+        "write it as 2026-01-01T04:00:00Z, as a duration ago such as 2h, 30m or 1d, or as today or yesterday".to_owned()
+    };
     if let Ok(time) = text.parse() {
         return Ok(time);
+    }
+    let today = jiff::Zoned::now();
+    let day = match text {
+        "today" => today.start_of_day(),
+        "yesterday" => today.yesterday().and_then(|day| day.start_of_day()),
+        _ => Err(jiff::Error::from_args(format_args!("no day"))),
+    };
+    if let Ok(day) = day {
+        return Ok(day.timestamp());
     }
     let span: jiff::Span = text.parse().map_err(|_| wrong())?;
     // A day has 24 hours here, whatever the clocks do.
@@ -214,7 +225,8 @@ mod tests {
         assert_eq!(time("2026-01-01T04:00:00Z").unwrap().to_string(), "2026-01-01T04:00:00Z");
         let ago = |text| jiff::Timestamp::now().duration_since(time(text).unwrap()).as_secs();
         assert!((7199..7260).contains(&ago("2h")) && (86_399..86_460).contains(&ago("1d")));
-        assert!(time("yesterday").is_err() && time("").is_err());
+        assert!(time("yesterday").unwrap() < time("today").unwrap());
+        assert!(time("soon").is_err() && time("").is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ from typing import Any
 
 import aws
 import partners
+import scenarios
 from layout import BINARIES
 from scenarios import Stage
 from test_command_line import answered, relay, said
@@ -126,6 +127,62 @@ def test_bulk_needs_a_filter_and_confirmation_of_many(stage: Stage, tmp_path: Pa
     [problem] = json.loads(failed.stdout)["failed"]
     assert problem["order_id"] == "P-none" and problem["problem"].startswith("404")
     assert [json.loads(line)["order_id"] for line in failures.read_text().splitlines()] == ["P-none"]
+
+
+def test_order_is_found_by_its_id_and_by_its_number_at_fliggy(stage: Stage) -> None:
+    order_id, number = stage.new_order("sctt"), stage.new_alitrip_id()
+    stage.link("sctt", order_id, scenarios.fliggy_ship(number, tickets=2))
+    stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(2)))
+    stage.await_calls("sctt", order_id, "ship-notify", "succeeded")
+    for wanted in (order_id, number):
+        items = answered(stage, "find", wanted)["items"]
+        assert {(item["partner"], item["order_id"]) for item in items} == {("sctt", order_id)}, wanted
+    assert "order number of ship-notify" in said(stage, "find", number)
+    nothing = relay(stage, "find", stage.new_id("nowhere"))
+    assert nothing.returncode == 3 and "Passengers" in nothing.stderr
+    told = said(stage, "log", "--about", order_id, "--since", "10m")
+    assert "notification recorded" in told and order_id in told
+    assert "notification recorded" not in said(stage, "log", "--about", order_id, "--problems")
+
+
+def test_report_counts_what_was_received_and_told(stage: Stage) -> None:
+    order_id = stage.new_order("sctt")
+    before = answered(stage, "report", "--since", "1d")
+    number = stage.new_alitrip_id()
+    stage.link("sctt", order_id, scenarios.fliggy_ship(number, tickets=2))
+    stage.notify_sctt(partners.sctt_push(order_id, partners.BOOKED, scenarios.vouchers(2)))
+    stage.await_calls("sctt", order_id, "ship-notify", "succeeded")
+
+    def row(report: dict[str, Any], part: str, name: str, key: str) -> dict[str, Any]:
+        [found] = [one for one in report[part] if one[name] == key]
+        return found
+
+    def told(report: dict[str, Any]) -> int:
+        return row(report, "calls", "call", "ship-notify")["told"]
+
+    after = eventually(
+        "the success is counted",
+        lambda: answered(stage, "report", "--since", "1d"),
+        lambda report: told(report) > told(before),
+    )
+    received = [row(one, "notifications", "notification", "voucher-push")["received"] for one in (before, after)]
+    assert received[1] > received[0]
+    ship = row(after, "calls", "call", "ship-notify")
+    assert 0 <= ship["p50_s"] <= ship["p95_s"] <= ship["max_s"]
+    assert "| ship-notify |" in said(stage, "report", "--format", "markdown")
+    assert "call,told,refused" in said(stage, "report", "--format", "csv")
+
+
+def test_log_is_followed_until_it_is_interrupted(stage: Stage) -> None:
+    order_id = stage.new_order("tsy")
+    running = _start(stage, "log", "--follow", "--since", "1s", "--about", order_id)
+    stage.notify_tsy(partners.tsy_issued(order_id))
+    stage.await_notifications("tsy", order_id, "waiting")
+    assert running.stdout is not None
+    assert order_id in running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=30)
+    assert running.returncode == 0
 
 
 def test_paused_call_waits_until_it_is_resumed(stage: Stage) -> None:

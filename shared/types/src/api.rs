@@ -287,6 +287,10 @@ pub struct Call {
     pub call: CallKind,
     /// The call's key.
     pub key: String,
+    /// If an order leads to it: the partner.
+    pub partner: Option<Partner>,
+    /// If an order leads to it: the order's id.
+    pub order_id: Option<String>,
     /// The TOP account that the link or the caller named, if any.
     pub account: Option<String>,
     /// The state of the call.

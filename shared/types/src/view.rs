@@ -122,9 +122,15 @@ fn call(
     let since = target.map(|target| target.since).or(told.map(|told| told.since));
     let updated = target.map(latest).or(told.map(|told| told.at));
     let sending = record.sending.as_ref().filter(|_| target.is_some());
+    let order = match &record.key {
+        RecordKey::Order(order) => Some(order),
+        RecordKey::Submission(_) => None,
+    };
     Call {
         call: lane.call,
         key: lane.id.clone(),
+        partner: order.map(|order| order.partner),
+        order_id: order.map(|order| order.order_id.to_string()),
         account: target
             .and_then(|target| target.account.clone())
             .or_else(|| told.and_then(|told| told.account.clone())),
