@@ -83,8 +83,8 @@ ci: test second-opinion simulate explore-briefly
 lint: tools $(JUDGES)/installed ## check formatting, run clippy, ruff and three template linters
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets --profile local -- -D warnings
-	$(VENV_BIN)/ruff check --no-cache --config local/ruff.toml local tests/e2e tests/dynamodb tests/simulation bench/peers/python
-	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e tests/dynamodb tests/simulation bench/peers/python
+	$(VENV_BIN)/ruff check --no-cache --config local/ruff.toml local tests/e2e tests/dynamodb tests/simulation bench/peers/python docs/samples
+	$(VENV_BIN)/ruff format --no-cache --config local/ruff.toml --check local tests/e2e tests/dynamodb tests/simulation bench/peers/python docs/samples
 	$(PYTHON) tests/simulation/mutations.py --check
 	env -u AWS_PROFILE SAM_CLI_TELEMETRY=0 $(VENV_BIN)/sam validate --lint --region us-east-1 --template-file template.yaml
 	$(JUDGES)/bin/cfn-lint --config-file .cfnlintrc.yaml -- template.yaml network.yaml

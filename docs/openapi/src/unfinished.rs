@@ -2,8 +2,10 @@
 
 use relay_types::account::NAME_PATTERN;
 use relay_types::api::{AttentionPage, DismissRequest, DismissedBody, Refusal, RetriedBody, UnreadableBody};
+use relay_types::breaker::Cause;
 use relay_types::call::CallKind;
 use relay_types::notification::NotificationKind;
+use relay_types::reason::Reason;
 use relay_types::unfinished::{State, UnfinishedPage};
 use serde_json::{Value, json};
 
@@ -55,6 +57,8 @@ impl Describer {
 
     pub(crate) fn unfinished(&mut self) -> (String, Value) {
         let query = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "description": description, "schema": schema});
+        let causes = [Cause::Limit, Cause::ConfigurationFault, Cause::Paused];
+        let reasons: Vec<_> = Reason::ALL.iter().map(AsRef::as_ref).chain(causes.iter().map(AsRef::as_ref)).collect();
         let time = || json!({"type": "string", "format": "date-time"});
         let states: Vec<_> = State::ALL.iter().map(AsRef::as_ref).collect();
         let state = json!({"type": "array", "items": {"type": "string", "enum": states}});
@@ -74,7 +78,11 @@ impl Describer {
                 "The TOP account. `default` also matches calls that name none.",
                 json!({"type": "string", "pattern": NAME_PATTERN})
             ),
-            query("reason", "The code of a reason, or the cause that holds a call back.", json!({"type": "string"})),
+            query(
+                "reason",
+                "The code of a reason, or the cause that holds a call back.",
+                json!({"type": "string", "enum": reasons})
+            ),
             query("since", "Unfinished since this time or later.", time()),
             query("until", "Unfinished since before this time.", time()),
             query("limit", "The page size.", json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 50})),

@@ -17,6 +17,9 @@ macro_rules! reasons {
         }
 
         impl Reason {
+            /// All reasons.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
             /// The sentence for operators.
             #[must_use]
             pub const fn text(self) -> &'static str {

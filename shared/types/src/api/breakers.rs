@@ -28,7 +28,7 @@ pub struct RetryNowRequest {
 #[serde(deny_unknown_fields)]
 pub struct PauseRequest {
     /// Why, at most 1024 bytes.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 1024)))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 1024), regex(pattern = r"\S")))]
     pub note: String,
     /// In how many minutes an alarm reminds of the pause, from 1 to 10080. The pause does not end by itself.
     #[serde(deserialize_with = "json::integer")]
