@@ -59,6 +59,10 @@ class Relay:
         """Lists the items that need attention."""
         return self._signed("GET", "/attention" + ("?" + urlencode(query) if query else ""))
 
+    def resume(self, call: str) -> requests.Response:
+        """Ends the pause of a call."""
+        return self._signed("POST", f"/breakers/{quote(call, safe='')}/resume", {"note": "done"})
+
     def resolve(self, call: str, key: str, answer: Any) -> requests.Response:
         """Resolves a call."""
         return self._signed("POST", f"/calls/{quote(call, safe='')}/{quote(key, safe='')}/resolve", answer)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import requests
 import schemathesis
 import yaml
@@ -29,6 +31,7 @@ from relay import Relay
 #: Generated requests for each route, the same ones in each run.
 _EXAMPLES = 8
 _KEY_IS_TAKEN = 422
+_NOT_PAUSED = 409
 _ANY = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 #: Checks that fail for known reasons.
@@ -104,6 +107,15 @@ class Signed(AuthBase):
         SigV4Auth(Credentials("test", "test"), "execute-api", aws.REGION).add_auth(signed)
         request.headers.update(dict(signed.headers))
         return request
+
+
+@pytest.fixture(scope="module", autouse=True)
+def resumed(relay: Relay) -> Iterator[None]:
+    """Ends the pauses that generated requests began, for the tests that follow."""
+    yield
+    for call in ("itinerary-postback", "ticket-verify", "ship-notify", "ship-return-notify", "ticket-refund-notify"):
+        answer = relay.resume(call)
+        assert answer.status_code in (200, _NOT_PAUSED), answer.text
 
 
 @schema.parametrize()

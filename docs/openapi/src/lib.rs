@@ -397,8 +397,8 @@ fn bound_integers(schema: &mut Value) {
         Value::Array(values) => values.iter_mut().for_each(bound_integers),
         Value::Object(members) => {
             if members.get("format").is_some_and(|format| format == "int64") {
-                members.insert("minimum".to_owned(), i64::MIN.into());
-                members.insert("maximum".to_owned(), i64::MAX.into());
+                members.entry("minimum").or_insert_with(|| i64::MIN.into());
+                members.entry("maximum").or_insert_with(|| i64::MAX.into());
             }
             members.values_mut().for_each(bound_integers);
         }
