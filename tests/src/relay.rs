@@ -241,7 +241,8 @@ impl Relay {
             clock: shared_clock.clone(),
             random: random.clone(),
             traces: Daemon::default(),
-            breakers: Breakers::new(kind, store.clone(), shared_clock.clone()),
+            breakers: Breakers::new(kind, store.clone(), shared_clock.clone(), Duration::from_secs(10)),
+            reported: std::sync::Mutex::default(),
         };
         let relay = Self {
             receivers: NotificationKind::ALL.map(receiver).into(),

@@ -83,8 +83,11 @@ impl Dispatch {
             if record != read && !self.store.replace(&read, &record, &token).await? {
                 continue;
             }
-            let is_retry = |fact: &Fact| matches!(fact, Fact::Instructed { instruction: Instruction::RetryNow, .. });
-            self.tell(&record, read.facts.iter().any(is_retry), trace_header, now).await?;
+            let retried_at = read.facts.iter().find_map(|fact| match fact {
+                Fact::Instructed { instruction: Instruction::RetryNow, at, .. } => Some(*at),
+                _ => None,
+            });
+            self.tell(&record, retried_at, trace_header, now).await?;
             for woken in decided.wakes.iter().filter_map(|pk| RecordKey::parse(pk)) {
                 self.notifications.send(&woken, trace_header).await?;
             }
@@ -156,7 +159,7 @@ impl Dispatch {
     async fn tell(
         &self,
         record: &OrderRecord,
-        retry_now: bool,
+        retried_at: Option<EpochMillis>,
         trace_header: Option<&str>,
         now: EpochMillis,
     ) -> Result<(), DispatchError> {
@@ -171,7 +174,7 @@ impl Dispatch {
             target.filter(|_| record.is_to_be_sent(now)).and_then(|target| self.calls.get(&target.call))
         {
             let account = target.and_then(|target| target.account.clone());
-            queue.send(&DueCall { key: record.key.clone(), account, retry_now }, trace_header).await?;
+            queue.send(&DueCall { key: record.key.clone(), account, retried_at }, trace_header).await?;
         }
         Ok(())
     }

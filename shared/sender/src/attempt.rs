@@ -16,13 +16,15 @@ use relay_types::failure::Failure;
 use relay_types::record::{Attempted, OrderRecord};
 use relay_types::time::EpochMillis;
 
-use crate::breaker::{Pass, Signal};
+use crate::breaker::{Pass, Signal, in_time};
 use crate::{SKEW, Sender, Sending, lacks};
 
 /// Reserved after TOP's time-out to record the outcome: all attempts of that request, and the batch's reserve.
 const TIME_TO_FINISH: Duration = Duration::from_secs(10);
 /// A request is sent only if TOP has at least this much time to answer.
 const LEAST_FOR_TOP: Duration = Duration::from_secs(1);
+/// A call is claimed only if this much is left: a look at the breaker, and the times above.
+pub(crate) const LEAST_TO_CLAIM: Duration = Duration::from_secs(15);
 
 /// What became of one attempt.
 #[derive(Debug)]
@@ -79,10 +81,10 @@ impl Sender {
         } else {
             // The facts named another account when the message was sent.
             self.give_back(asked, &pass).await;
-            self.breakers.ask(name, false, &self.random).await
+            in_time(self.breakers.ask(name, false, &self.random)).await
         };
         let (tried, pass) = match (pass, &account) {
-            (Err(error), _) => (not_executed(error.to_string()), Pass::Free),
+            (Err(problem), _) => (not_executed(problem), Pass::Free),
             (Ok(Pass::Held(breaker)), _) => (Tried::HeldBack(breaker), Pass::Free),
             (Ok(pass), None) => (Tried::WithoutAccount(Failure::of(lacks(named, self.kind))), pass),
             (Ok(pass), Some(Sending { credentials, .. })) => {
@@ -147,7 +149,10 @@ impl Sender {
             Tried::HeldBack(breaker) => {
                 // TOP's last answer says more than this.
                 let text = || Failure::of(format!("not sent: calls are held back until {}", breaker.until));
-                let failure = before.filter(|before| before.code.is_some()).cloned().unwrap_or_else(text);
+                let failure = before
+                    .filter(|before| before.code.is_some() || before.sub_code.is_some())
+                    .cloned()
+                    .unwrap_or_else(text);
                 let outcome = Outcome::Failed(ErrorClass::NotExecuted { ban: None }, failure);
                 return Conclusion { outcome, held: Some(breaker), signal: None };
             }
@@ -173,6 +178,8 @@ impl Sender {
                 return self.trip(account, *class, failure.clone(), None);
             }
             Outcome::Succeeded(_) | Outcome::Failed(ErrorClass::Rejected, _) => reset(),
+            // Perhaps a limit without a time. Another trial follows.
+            Outcome::Failed(ErrorClass::NotExecuted { .. }, _) => None,
             // TOP's gateway let the call through if it names an error.
             Outcome::Failed(_, failure) => reset().filter(|_| failure.code.is_some()),
         };
@@ -209,10 +216,10 @@ impl Sender {
         if !matches!(tried, Tried::Sent(Outcome::Failed(ErrorClass::ConfigurationFault, _))) {
             return tried;
         }
-        let fresh = match self.accounts.refresh(used_since).await {
+        let fresh = match in_time(self.accounts.refresh(used_since)).await {
             Ok(accounts) => self.account_of(&accounts, attempt.named),
             Err(problem) => {
-                tracing::error!(%problem, "credentials not read again");
+                tracing::error!(problem, "credentials not read again");
                 return tried;
             }
         };
@@ -228,10 +235,10 @@ impl Sender {
     async fn exchange(&self, attempt: Attempt<'_>, credentials: &Credentials) -> Tried {
         let Attempt { account, pass, lane, request, invocation, trace_header, .. } = attempt;
         // Another sender may have met a ban while this call was claimed.
-        match self.breakers.recheck(account, pass).await {
+        match in_time(self.breakers.recheck(account, pass)).await {
             Ok(None) => {}
             Ok(Some(breaker)) => return Tried::HeldBack(breaker),
-            Err(error) => return not_executed(error.to_string()),
+            Err(problem) => return not_executed(problem),
         }
         let now = self.clock.now();
         let timeout = now.until(invocation.deadline).saturating_sub(TIME_TO_FINISH).min(self.top_timeout);
@@ -270,5 +277,6 @@ fn trial(pass: &Pass) -> Option<String> {
 
 /// Whether TOP gave the same error twice.
 fn is_same(before: &Failure, now: &Failure) -> bool {
-    now.code.is_some() && (before.code, &before.sub_code) == (now.code, &now.sub_code)
+    let is_named = now.code.is_some() || now.sub_code.is_some();
+    is_named && (before.code, &before.sub_code) == (now.code, &now.sub_code)
 }

@@ -16,10 +16,12 @@ use relay_types::time::{EpochMillis, SharedClock, SharedRandom};
 const FRESH_FOR: Duration = Duration::from_secs(5);
 /// How often one call is tried while the deployment is at fault.
 pub const TRIAL_EVERY: Duration = Duration::from_secs(45);
-/// How long a trial may take: a claim and TOP's time-out. If its sender died, another trial follows then.
-const TRIAL_TAKES: Duration = Duration::from_secs(15);
-/// How long a write to the table may take. The outcome of the call is more important than what the others learn from it.
+/// How long a trial may take besides TOP's time-out. If its sender died, another trial follows then.
+const TRIAL_BESIDE_TOP: Duration = Duration::from_secs(10);
+/// How long a request about a breaker may take. The outcome of the call is more important than what the others learn.
 const TIME_TO_TELL: Duration = Duration::from_secs(3);
+/// How long messages look often whether a trial has ended. A trial that takes longer waits for TOP's time-out.
+const TRIAL_IS_YOUNG: Duration = Duration::from_secs(5);
 /// The longest pause of a message whose call waits for the deployment to be repaired. Together with [`TRIAL_EVERY`] and
 /// two such pauses, with their jitter, everything continues within two minutes of the repair.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
@@ -39,7 +41,7 @@ pub enum Pass {
     Free,
     /// As the trial with this token.
     Trial(String),
-    /// Not now. Ask again after [`pause`].
+    /// Not now. Ask again after [`Breakers::pause`].
     Held(Breaker),
 }
 
@@ -60,6 +62,7 @@ pub struct Breakers {
     call: CallKind,
     store: Store,
     clock: SharedClock,
+    trial_takes: Duration,
     /// Held while the table is read and a trial is taken, so concurrent callers share one request.
     asking: tokio::sync::Mutex<()>,
     known: Mutex<Known>,
@@ -84,29 +87,37 @@ impl Known {
 }
 
 impl Breakers {
-    /// The breakers of `call`.
+    /// The breakers of `call`, whose request may take `top_timeout`.
     #[must_use]
-    pub fn new(call: CallKind, store: Store, clock: SharedClock) -> Self {
-        Self { call, store, clock, asking: tokio::sync::Mutex::default(), known: Mutex::default() }
+    pub fn new(call: CallKind, store: Store, clock: SharedClock, top_timeout: Duration) -> Self {
+        let trial_takes = top_timeout + TRIAL_BESIDE_TOP;
+        Self { call, store, clock, trial_takes, asking: tokio::sync::Mutex::default(), known: Mutex::default() }
     }
 
     /// Asks whether a call of `account` may be sent, and takes the breaker's trial if it is due. Reads the table at most
-    /// once in [`FRESH_FOR`], unless `afresh`.
+    /// once in [`FRESH_FOR`].
+    ///
+    /// `now` is for a call that an operator has tried now: the table is read again, and the call becomes the trial even if
+    /// another call is one or the breaker still blocks. It does not pass a pause.
     ///
     /// # Errors
     /// If the breaker could not be read.
-    pub async fn ask(&self, account: &str, afresh: bool, random: &SharedRandom) -> Result<Pass, StoreError> {
+    pub async fn ask(&self, account: &str, now: bool, random: &SharedRandom) -> Result<Pass, StoreError> {
         let _asking = self.asking.lock().await;
-        if afresh {
-            self.forget();
+        if now {
+            self.with_known(|known| {
+                known.read_at = None;
+                known.own.remove(account);
+            });
         }
         let Some(breaker) = self.current(account).await? else { return Ok(Pass::Free) };
+        let is_asked_for = now && !breaker.is_pause();
         let now = self.clock.now();
-        if breaker.blocks(now) {
+        if breaker.blocks(now) && !is_asked_for {
             return Ok(Pass::Held(breaker));
         }
         let token = format!("{:016x}", random());
-        Ok(match self.store.take_trial(&breaker, &token, now.plus(TRIAL_TAKES)).await? {
+        Ok(match self.store.take_trial(&breaker, &token, now.plus(self.trial_takes)).await? {
             Trial::Granted(breaker) => {
                 self.learn(account, Some(breaker));
                 Pass::Trial(token)
@@ -254,28 +265,31 @@ impl Breakers {
         self.with_known(|known| *known = Known::default());
     }
 
+    /// The pause until a call that is held back asks again. A ban ends when TOP says so. A repair can come at any time, so a
+    /// call that waits for it asks often.
+    #[must_use]
+    pub fn pause(&self, breaker: &Breaker, random: u64) -> Duration {
+        let left = self.clock.now().until(breaker.until);
+        let jitter =
+            |most: Duration| Duration::from_millis(random % u64::try_from(most.as_millis()).unwrap_or(1).max(1));
+        let trial_is_young = breaker.trial.is_some() && left + TRIAL_IS_YOUNG > self.trial_takes;
+        match breaker.cause {
+            _ if trial_is_young => left.min(WHILE_TRIED) + jitter(JITTER_WHILE_TRIED),
+            Cause::Paused => WHILE_PAUSED + jitter(WHILE_PAUSED / 4),
+            Cause::Limit => backoff::at_least(left.min(backoff::LONGEST), random),
+            Cause::ConfigurationFault => left.min(LONGEST_PAUSE) + jitter(JITTER),
+        }
+    }
+
     fn with_known<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
         act(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-async fn in_time<T>(write: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
-    match tokio::time::timeout(TIME_TO_TELL, write).await {
-        Ok(written) => written.map_err(|error| error.to_string()),
+/// Gives up a request after three seconds.
+pub(crate) async fn in_time<T, E: std::fmt::Display>(request: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    match tokio::time::timeout(TIME_TO_TELL, request).await {
+        Ok(done) => done.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no response in {} s", TIME_TO_TELL.as_secs())),
-    }
-}
-
-/// The pause until a call that is held back asks again. A ban ends when TOP says so. A repair can come at any time, so a
-/// call that waits for it asks often.
-#[must_use]
-pub fn pause(breaker: &Breaker, now: EpochMillis, random: u64) -> Duration {
-    let left = now.until(breaker.until);
-    let jitter = |most: Duration| Duration::from_millis(random % u64::try_from(most.as_millis()).unwrap_or(1).max(1));
-    match breaker.cause {
-        _ if breaker.trial.is_some() => left.min(WHILE_TRIED) + jitter(JITTER_WHILE_TRIED),
-        Cause::Paused => WHILE_PAUSED + jitter(WHILE_PAUSED / 4),
-        Cause::Limit => backoff::at_least(left.min(backoff::LONGEST), random),
-        Cause::ConfigurationFault => left.min(LONGEST_PAUSE) + jitter(JITTER),
     }
 }

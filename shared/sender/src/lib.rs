@@ -10,7 +10,7 @@ mod outcome;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
@@ -28,17 +28,20 @@ use relay_top::credentials::{Accounts, Credentials};
 use relay_top::error::ErrorClasses;
 use relay_top::sign::SignMethod;
 use relay_types::account::DEFAULT_ACCOUNT;
-use relay_types::breaker::Breaker;
+use relay_types::breaker::{Breaker, Cause};
 use relay_types::call::{CallKind, Resend};
 use relay_types::failure::Failure;
 use relay_types::record::{DueCall, OrderRecord, RecordKey, Target};
-use relay_types::time::{SharedClock, SharedRandom, SystemClock, system_random};
+use relay_types::time::{EpochMillis, SharedClock, SharedRandom, SystemClock, system_random};
 
-use crate::breaker::{Breakers, Pass, Signal};
+use crate::attempt::LEAST_TO_CLAIM;
+use crate::breaker::{Breakers, Pass, Signal, in_time};
 use crate::config::CallConfig;
 
 /// Clock skew that a lease allows for, added to the end of its owner's invocation.
 const SKEW: Duration = Duration::from_secs(60);
+/// How long after an operator's request a call is tried although its breaker blocks.
+const ASKED_FOR: Duration = Duration::from_secs(60);
 /// The pause of a message while the secret cannot be read.
 const TRY_AGAIN: Duration = Duration::from_secs(20);
 
@@ -70,6 +73,8 @@ pub struct Sender {
     pub traces: xray::Daemon,
     /// Holds calls back while TOP refuses them all. Sending during a ban prolongs it.
     pub breakers: Breakers,
+    /// When it was logged last that the secret cannot be used.
+    pub reported: Mutex<Option<EpochMillis>>,
 }
 
 impl fmt::Debug for Sender {
@@ -89,7 +94,7 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
     let (clock, random): (SharedClock, SharedRandom) = (Arc::new(SystemClock), system_random());
     let settings = Settings { retention: config.table.retention, ..Settings::default() };
     let store = Store::open(&aws, config.table);
-    let breakers = Breakers::new(kind, store.clone(), clock.clone());
+    let breakers = Breakers::new(kind, store.clone(), clock.clone(), config.top_timeout);
     let sender = Sender {
         kind,
         store,
@@ -104,12 +109,20 @@ pub async fn serve(kind: CallKind) -> Result<(), lambda_runtime::Error> {
         random: random.clone(),
         traces: xray::Daemon::of(&environment),
         breakers,
+        reported: Mutex::default(),
     };
     let runner = BatchRunner::new(Queue::open(&aws, config.queue_url), clock, random);
     // No connection to SQS in advance: the queue is used only after a failure.
     tokio::join!(aws.connect_to_dynamodb(), connections.prepare(&config.top_gateway_url));
     let handler = service_fn(async |event| Ok::<_, Infallible>(sender.handle(&runner, event).await));
     lambda_runtime::run(handler).await
+}
+
+/// A call that may be claimed: the accounts, the one that sends it, and its breaker's permission.
+struct Ready {
+    accounts: Accounts,
+    account: Sending,
+    pass: Pass,
 }
 
 /// The account that sends a call.
@@ -130,33 +143,22 @@ impl Sender {
     /// Handles one message: sends its record's target if it is due, nothing holds it back, and no other sender has
     /// claimed it.
     pub async fn deliver(&self, message: Message<DueCall>, invocation: &Invocation) -> Handled {
-        let DueCall { key, account: named, retry_now } = &message.key;
-        let failed = |error: StoreError, what: &str| {
-            tracing::error!(record = %key, %error, "{what}");
+        let key = &message.key.key;
+        let failed = |problem: String| {
+            tracing::error!(record = %key, problem, "call not claimed");
             Handled::Failed(backoff::pause(message.receive_count, (self.random)()))
         };
         // Before the claim: a call that cannot be sent must not be claimed.
-        let accounts = match self.accounts(named.as_deref()).await {
-            Ok(accounts) => accounts,
-            Err(problem) => {
-                tracing::error!(record = %key, %problem, configuration_fault = true, "call not sent: no credentials");
-                return Handled::Again(backoff::at_least(TRY_AGAIN, (self.random)()));
-            }
-        };
-        let account = match self.account_of(&accounts, named.as_deref()) {
-            Some(account) => account,
-            None => match self.account_of_record(key, &accounts).await {
-                Ok(Ok(account)) => account,
-                Ok(Err(handled)) => return handled,
-                Err(error) => return failed(error, "record or breaker not read"),
-            },
+        let Ready { accounts, account, pass } = match self.ready(&message).await {
+            Ok(Ok(ready)) => ready,
+            Ok(Err(handled)) => return handled,
+            Err(problem) => return failed(problem),
         };
         let name = &account.name;
-        let pass = match self.breakers.ask(name, *retry_now, &self.random).await {
-            Ok(Pass::Held(breaker)) => return self.held_back(key, &breaker),
-            Ok(pass) => pass,
-            Err(error) => return failed(error, "breaker not read"),
-        };
+        if self.clock.now().until(invocation.deadline) < LEAST_TO_CLAIM {
+            self.give_back(name, &pass).await;
+            return Handled::Again(Duration::from_secs(1));
+        }
         // Unique to this claim: two messages of a batch may carry the same key.
         let owner = format!("{}/{}/{:016x}", invocation.request_id, message.id, (self.random)());
         let now = self.clock.now();
@@ -171,21 +173,82 @@ impl Sender {
             }
             Ok(Claim::Refused(record)) => match self.not_claimed(record.as_deref(), message.receive_count).await {
                 Ok(handled) => handled,
-                Err(error) => failed(error, "abandoned call not handed over to dispatch"),
+                Err(error) => failed(error.to_string()),
             },
-            Err(error) => failed(error, "call not claimed"),
+            Err(error) => failed(error.to_string()),
         }
     }
 
-    /// The accounts. They are read again if they lack the one that sends calls whose facts name `named`: it may have been
-    /// added since.
-    async fn accounts(&self, named: Option<&str>) -> Result<Accounts, SecretError> {
-        let accounts = self.accounts.get().await?;
-        if accounts.of(named, self.kind).is_some() {
-            return Ok(accounts);
+    /// Finds the account that sends a message's call, and asks its breaker. Otherwise says how the message is handled.
+    async fn ready(&self, message: &Message<DueCall>) -> Result<Result<Ready, Handled>, String> {
+        let DueCall { key, account: named, retried_at } = &message.key;
+        // A moment after the request, and only once: later the breaker counts again.
+        let is_now = |at: &EpochMillis| at.until(self.clock.now()) < ASKED_FOR && message.receive_count == 1;
+        let retry_now = retried_at.as_ref().is_some_and(is_now);
+        let mut named = named.clone();
+        let (mut used_since, mut has_read_record) = (None, false);
+        // A second time with the secret as it is now: an account may have been added, or calls moved to another one.
+        loop {
+            let accounts = match used_since {
+                None => self.accounts.get().await,
+                Some(used_since) => self.accounts.refresh(used_since).await,
+            };
+            let accounts = match accounts {
+                Ok(accounts) => accounts,
+                Err(problem) => return Ok(Err(self.without_secret(key, &problem))),
+            };
+            let account = self.account_of(&accounts, named.as_deref());
+            let name = match &account {
+                Some(account) => account.name.clone(),
+                None => named.clone().unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()),
+            };
+            let is_last = used_since.is_some();
+            let pass = in_time(self.breakers.ask(&name, retry_now, &self.random)).await?;
+            match (pass, account) {
+                (Pass::Held(breaker), _) if is_last || breaker.cause != Cause::ConfigurationFault => {
+                    return Ok(Err(self.held_back(key, &breaker)));
+                }
+                // Many messages wait for the repair, so one of them reads the secret in this time.
+                (Pass::Held(_), _) => used_since = Some(self.clock.now().minus(breaker::TRIAL_EVERY)),
+                (pass, Some(account)) => return Ok(Ok(Ready { accounts, account, pass })),
+                (pass, None) if has_read_record => {
+                    return Ok(Err(self.without_account(key, named.as_deref(), &name, &pass).await));
+                }
+                (pass, None) => {
+                    self.give_back(&name, &pass).await;
+                    used_since = Some(self.clock.now());
+                    // The facts may name another account by now.
+                    let record = self.store.record(key).await.map_err(|error| error.to_string())?;
+                    let Some(target) = record.as_ref().and_then(|record| self.target_of(record)) else {
+                        tracing::info!(record = %key, "nothing to send");
+                        return Ok(Err(Handled::Done));
+                    };
+                    named.clone_from(&target.account);
+                    has_read_record = true;
+                }
+            }
         }
-        let used_since = self.clock.now().minus(breaker::TRIAL_EVERY);
-        self.accounts.refresh(used_since).await
+    }
+
+    /// Logs that the secret cannot be used, at most every 45 s: many messages wait for it.
+    fn without_secret(&self, key: &RecordKey, problem: &SecretError) -> Handled {
+        let now = self.clock.now();
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.is_none_or(|at| at.until(now) >= breaker::TRIAL_EVERY) {
+            *reported = Some(now);
+            tracing::error!(record = %key, %problem, configuration_fault = true, "calls not sent: no credentials");
+        }
+        Handled::Again(backoff::at_least(TRY_AGAIN, (self.random)()))
+    }
+
+    /// Holds the calls back for which the secret lacks the account. `pass` is that of the account's breaker.
+    async fn without_account(&self, key: &RecordKey, named: Option<&str>, name: &str, pass: &Pass) -> Handled {
+        let problem = lacks(named, self.kind);
+        tracing::error!(record = %key, account = name, problem, configuration_fault = true, "call not sent: no credentials");
+        self.give_back(name, pass).await;
+        let breaker = self.breakers.tripped((name, named.is_none()), &Failure::of(problem), None);
+        self.breakers.tell(name, Signal::Trip(breaker.clone())).await;
+        Handled::Again(self.breakers.pause(&breaker, (self.random)()))
     }
 
     /// The account that sends this function's calls if the facts name `named`; `None` if the secret lacks it.
@@ -193,33 +256,6 @@ impl Sender {
         let (name, account) = accounts.of(named, self.kind)?;
         let is_default = accounts.of(None, self.kind).is_some_and(|(default, _)| default == name);
         Some(Sending { name: name.to_owned(), is_default, credentials: account.credentials.clone() })
-    }
-
-    /// The account of a record whose message names one that the secret lacks: the facts may name another one by now. If
-    /// they do not, the account's calls are held back.
-    async fn account_of_record(
-        &self,
-        key: &RecordKey,
-        accounts: &Accounts,
-    ) -> Result<Result<Sending, Handled>, StoreError> {
-        let record = self.store.record(key).await?;
-        let Some(target) = record.as_ref().and_then(|record| self.target_of(record)) else {
-            tracing::info!(record = %key, "nothing to send");
-            return Ok(Err(Handled::Done));
-        };
-        let named = target.account.as_deref();
-        if let Some(account) = self.account_of(accounts, named) {
-            return Ok(Ok(account));
-        }
-        let name = named.unwrap_or(DEFAULT_ACCOUNT);
-        if let Pass::Held(breaker) = self.breakers.ask(name, false, &self.random).await? {
-            return Ok(Err(self.held_back(key, &breaker)));
-        }
-        let problem = lacks(named, self.kind);
-        tracing::error!(record = %key, account = name, problem, configuration_fault = true, "call not sent: no credentials");
-        let breaker = self.breakers.tripped((name, named.is_none()), &Failure::of(problem), None);
-        self.breakers.tell(name, Signal::Trip(breaker.clone())).await;
-        Ok(Err(Handled::Again(breaker::pause(&breaker, self.clock.now(), (self.random)()))))
     }
 
     /// This function's target of a record, if it is unfinished.
@@ -230,7 +266,7 @@ impl Sender {
     fn held_back(&self, key: &RecordKey, breaker: &Breaker) -> Handled {
         let Breaker { account, cause, until, .. } = breaker;
         tracing::info!(record = %key, account, cause = cause.as_ref(), %until, "call held back");
-        Handled::Again(breaker::pause(breaker, self.clock.now(), (self.random)()))
+        Handled::Again(self.breakers.pause(breaker, (self.random)()))
     }
 
     /// Gives the trial back, if `pass` is one.

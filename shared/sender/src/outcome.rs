@@ -8,7 +8,7 @@ use relay_types::breaker::Breaker;
 use relay_types::call::{Lane, Resend};
 use relay_types::record::{Attempted, OrderRecord, RecordKey};
 
-use crate::{Sender, breaker};
+use crate::Sender;
 
 impl Sender {
     /// Records the outcome of an attempt, together with the next decision. Hands in only the outcome, and leaves the
@@ -59,7 +59,7 @@ impl Sender {
         match (class, held) {
             (ErrorClass::Rejected, _) => Attempted::Refused(failure),
             (ErrorClass::NotExecuted { .. } | ErrorClass::ConfigurationFault, Some(held)) => {
-                Attempted::NotExecuted(now.plus(breaker::pause(held, now, (self.random)())), failure)
+                Attempted::NotExecuted(now.plus(self.breakers.pause(held, (self.random)())), failure)
             }
             (ErrorClass::NotExecuted { .. }, None) => Attempted::NotExecuted(next_try(), failure),
             (ErrorClass::ConfigurationFault, None) => {

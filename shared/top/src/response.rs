@@ -30,7 +30,7 @@ const UNKNOWN: &str = " (unknown error: the parameter TopErrorClasses can say wh
 pub fn read(kind: CallKind, http_status: u16, body: &[u8], own: &ErrorClasses) -> Outcome {
     let Some(answer) = parse_lenient(body) else {
         let message = format!("TOP returned HTTP {http_status} and {} bytes that are not a JSON object", body.len());
-        return Outcome::Failed(classify_status(http_status), Failure::of(message));
+        return Outcome::Failed(classify_status(http_status), by_status(http_status, message, None));
     };
     if let Some(Value::Object(error)) = answer.get("error_response") {
         let mut failure = Failure {
@@ -63,9 +63,15 @@ pub fn read(kind: CallKind, http_status: u16, body: &[u8], own: &ErrorClasses) -
         }
         None => {
             let message = format!("TOP's response has neither error_response nor {}", spec.success);
-            Outcome::Failed(classify_status(http_status), Failure { message, request_id, ..Failure::default() })
+            Outcome::Failed(classify_status(http_status), by_status(http_status, message, request_id))
         }
     }
+}
+
+/// A failure that only the HTTP status tells apart. It stands for the sub-code, so the same failure is known again.
+fn by_status(http_status: u16, message: String, request_id: Option<String>) -> Failure {
+    let sub_code = (http_status != 200).then(|| format!("http-{http_status}"));
+    Failure { sub_code, message, request_id, ..Failure::default() }
 }
 
 /// Parses JSON. Replaces raw control characters, which some of TOP's responses contain inside strings.

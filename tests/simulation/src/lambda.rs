@@ -238,7 +238,8 @@ impl Instance {
                 let kind = call.parse().expect("a function of the template");
                 let sender = Sender {
                     kind,
-                    breakers: Breakers::new(kind, store.clone(), clock.clone()),
+                    breakers: Breakers::new(kind, store.clone(), clock.clone(), Duration::from_secs(10)),
+                    reported: std::sync::Mutex::default(),
                     store,
                     notifications: queue("notifications"),
                     settings,

@@ -292,3 +292,92 @@ async fn breaker_of_an_account_that_sends_nothing_any_more_is_not_listed_for_eve
     relay.clock.advance(Duration::from_secs(3600));
     assert_eq!(relay.breakers().await, json!({"items": []}));
 }
+
+#[tokio::test(start_paused = true)]
+async fn order_that_something_in_front_of_top_refuses_does_not_hold_back_the_others() {
+    let relay = Relay::new().await;
+    relay.cloud.order(WireFault::Forbidden, 1000, |sent| sent.service == "top" && sent.body.contains("666"));
+    submit(&relay, "666").await;
+    relay.poll_in_time("ship-notify").await;
+    submit(&relay, "100").await;
+    assert!(seconds_to_effects(&relay, "ship-notify", 1).await <= 120);
+    poll_for(&relay, "ship-notify", 60).await;
+    for id in 200..230 {
+        submit(&relay, &id.to_string()).await;
+        poll_for(&relay, "ship-notify", 2).await;
+        assert_eq!(relay.call(CallKind::ShipNotify, &id.to_string()).await["state"], "succeeded", "{id}");
+        poll_for(&relay, "ship-notify", 28).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trial_that_meets_a_limit_without_a_time_releases_nobody() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([ban(60, 1)]));
+    for id in 38..41 {
+        submit(&relay, &id.to_string()).await;
+    }
+    relay.poll_in_time("ship-notify").await;
+    relay.cloud.top.lock().unwrap().clear_faults();
+    relay.top_faults(json!([{"fault": "error", "code": 8, "sub_msg": "too many", "times": 1000}]));
+    relay.clock.advance(Duration::from_secs(61));
+    let before = relay.ledger().len();
+    poll_for(&relay, "ship-notify", 60).await;
+    let trials = relay.ledger().len() - before;
+    assert!((1..=4).contains(&trials), "{trials} requests in a minute");
+}
+
+#[tokio::test(start_paused = true)]
+async fn account_that_was_just_added_sends_the_call_that_is_retried_now() {
+    let relay = Relay::new().await;
+    without_ships(&relay).await;
+    relay.submit_as("ship-notify", "ships", None, &ship_call("38", true)).await;
+    relay.poll("notifications").await;
+    poll_for(&relay, "ship-notify", 50).await;
+    assert_eq!(relay.breakers().await["items"][0]["account"], "ships");
+    let account = json!({"app_key": "12345678", "app_secret": APP_SECRET, "session": SESSION});
+    relay.put_secret(TOP_SECRET_ID, &json!({"accounts": {"ships": account}})).await;
+    relay.instruct_call("retry-now", "ship-notify", "38", r#"{"note":"added"}"#).await;
+    relay.poll("notifications").await;
+    relay.poll_in_time("ship-notify").await;
+    assert_eq!(relay.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_move_to_another_account_continue_within_two_minutes() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([{"fault": "error", "code": 27, "match": "12345678", "times": 1000}]));
+    for id in 38..42 {
+        submit(&relay, &id.to_string()).await;
+    }
+    poll_for(&relay, "ship-notify", 100).await;
+    assert_eq!(relay.effects(), 0);
+    let account = |key: &str, calls: &[&str]| json!({"app_key": key, "app_secret": APP_SECRET, "session": SESSION, "calls": calls});
+    let moved =
+        json!({"accounts": {"default": account("12345678", &[]), "flights": account("33333333", &["ship-notify"])}});
+    relay.put_secret(TOP_SECRET_ID, &moved).await;
+    let (app_key, app_secret, session) = ("33333333".to_owned(), APP_SECRET.to_owned(), SESSION.to_owned());
+    relay.cloud.top.lock().unwrap().add_account(Credentials { app_key, app_secret, session });
+    assert!(seconds_to_effects(&relay, "ship-notify", 4).await <= 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn named_call_is_tried_although_another_is_the_trial_and_only_once() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([ban(3600, 1)]));
+    submit(&relay, "38").await;
+    relay.poll_in_time("ship-notify").await;
+    submit(&relay, "39").await;
+    relay.poll_in_time("ship-notify").await;
+    relay.instruct_call("retry-now", "ship-notify", "39", r#"{"note":"n"}"#).await;
+    // Another call takes the trial that the operator allowed.
+    let breakers = &relay.sender(CallKind::ShipNotify).breakers;
+    breakers.forget();
+    let stolen = breakers.ask(DEFAULT, false, &counted_random()).await.unwrap();
+    assert!(matches!(stolen, relay_sender::breaker::Pass::Trial(_)));
+    relay.poll("notifications").await;
+    relay.poll_in_time("ship-notify").await;
+    assert_eq!(relay.ledger().len(), 2, "TOP was asked about the named call, and still bans it");
+    poll_for(&relay, "ship-notify", 120).await;
+    assert_eq!(relay.ledger().len(), 2, "it is not tried again");
+}

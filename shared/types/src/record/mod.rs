@@ -143,9 +143,9 @@ pub struct DueCall {
     /// back before it claims one. The record decides which account sends the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Whether an operator has it tried now, so what the sender read of a ban seconds ago does not count.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub retry_now: bool,
+    /// When an operator asked to have it tried at once. Then a breaker does not hold it back, for a moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried_at: Option<EpochMillis>,
 }
 
 /// A JSON string, either in the record or in a separate item.
