@@ -45,9 +45,15 @@ fn laid_out(header: &[&str], rows: Vec<Vec<String>>, width: usize) -> String {
     table.trim_fmt() + "\n"
 }
 
+/// Breaks a long line between words, so that it fits the terminal.
+pub fn wrapped(text: &str) -> String {
+    stacked(&[""], &[vec![text.to_owned()]], width())
+}
+
 /// Rows with one field to a line, separated by empty lines. Empty fields are left out.
 fn stacked(header: &[&str], rows: &[Vec<String>], width: usize) -> String {
-    let label = header.iter().map(|name| name.width()).max().unwrap_or_default() + GAP;
+    let widest = header.iter().map(|name| name.width()).max().unwrap_or_default();
+    let label = if widest == 0 { 0 } else { widest + GAP };
     let mut shown = String::new();
     for (index, row) in rows.iter().enumerate() {
         if index > 0 {

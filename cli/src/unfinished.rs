@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::api::{ask, encoded};
 use crate::args::{call, partner};
 use crate::deployment::Deployment;
-use crate::table::{list, table, text};
+use crate::table::{list, table, text, wrapped};
 
 /// Maximum page size of the API.
 const LARGEST_PAGE: usize = 1000;
@@ -157,7 +157,8 @@ pub fn shown(page: &Value) -> String {
         [text(item, "since"), text(item, "state"), about, call, next.trim().to_owned(), why(item)]
     });
     let table = table(["since (UTC)", "state", "what", "call", "next (UTC)", "why"], rows);
-    format!("{} of {}: {}{more}\n\n{table}", items.len(), text(page, "total"), counts.join(", "))
+    let head = format!("{} of {}: {}{more}", items.len(), text(page, "total"), counts.join(", "));
+    format!("{}\n{table}", wrapped(&head))
 }
 
 /// Shows an unreadable body as text.

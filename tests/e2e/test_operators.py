@@ -213,7 +213,7 @@ def test_unreadable_body_is_shown_and_dismissed(stage: Stage) -> None:
     [item] = [
         item
         for item in answered(stage, "unreadable", "list")["items"]
-        if name in said(stage, "unreadable", "show", "issue-notify", item["digest"], "--body")
+        if name in said(stage, "unreadable", "show", item["notification"], item["digest"], "--body")
     ]
     digest = item["digest"]
     shown = said(stage, "unreadable", "show", "issue-notify", digest)

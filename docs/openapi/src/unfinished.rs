@@ -61,7 +61,7 @@ impl Describer {
         let reasons: Vec<_> = Reason::ALL.iter().map(AsRef::as_ref).chain(causes.iter().map(AsRef::as_ref)).collect();
         let time = || json!({"type": "string", "format": "date-time"});
         let states: Vec<_> = State::ALL.iter().map(AsRef::as_ref).collect();
-        let state = json!({"type": "array", "items": {"type": "string", "enum": states}});
+        let state = json!({"type": "array", "minItems": 1, "items": {"type": "string", "enum": states}});
         let mut states = query("state", "One of these states, separated by commas.", state);
         (states["style"], states["explode"]) = (json!("form"), json!(false));
         let parameters = json!([
