@@ -88,8 +88,8 @@ struct Planned {
 /// What came of one request.
 enum Done {
     Accepted,
-    /// The item has changed since the plan.
-    Skipped,
+    /// The item has changed since the plan, or is being decided or sent.
+    Skipped(String),
     Failed(String),
 }
 
@@ -120,10 +120,14 @@ fn planned(args: &BulkArgs, item: &Value) -> Result<Planned, &'static str> {
             if matches!(outcome, Outcome::Retry) && state == "unknown" && age < LATE_SECONDS && !args.yes {
                 return Err("its last attempt may still take effect: wait for two minutes");
             }
+            // The attempt that the plan saw: another one needs another answer.
+            request["attempt"] = item["attempts"].clone();
             of_call("resolve")
         }
         Action::Resolve => return Err("neither unknown nor refused"),
-        Action::RetryNow if has_call && is_one_of(&["held", "pending"]) => of_call("retry-now"),
+        // Each would become a trial, and requests during a ban prolong it.
+        Action::RetryNow if state == "held" => return Err("held back together: use `relay call retry-now`"),
+        Action::RetryNow if has_call && state == "pending" => of_call("retry-now"),
         Action::RetryNow => return Err("not a waiting call"),
         Action::Withdraw if is_order && has_call && is_one_of(&["held", "pending"]) => order("withdraw"),
         Action::Withdraw => return Err("not an order's waiting call"),
@@ -208,7 +212,7 @@ pub async fn run(deployment: &Deployment, args: &BulkArgs) -> Result<(Value, Str
 #[derive(Default)]
 struct Results {
     done: usize,
-    skipped: Vec<Value>,
+    skipped: Vec<(Value, String)>,
     failed: Vec<(Value, String)>,
     left: Vec<Value>,
     stopped: bool,
@@ -229,7 +233,7 @@ async fn send_all(deployment: &Deployment, plan: Vec<Planned>, rate: u32) -> Res
         bar.inc(1);
         match done {
             Done::Accepted => results.done += 1,
-            Done::Skipped => results.skipped.push(item),
+            Done::Skipped(problem) => results.skipped.push((item, problem)),
             Done::Failed(problem) => results.failed.push((item, problem)),
         }
     };
@@ -259,10 +263,10 @@ async fn send_all(deployment: &Deployment, plan: Vec<Planned>, rate: u32) -> Res
 async fn send_one(deployment: &Deployment, Planned { item, path, body }: Planned) -> (Value, Done) {
     let done = match send(deployment, "POST", &path, &[], &body.to_string()).await {
         Ok(answer) if (200..300).contains(&answer.status) => Done::Accepted,
-        Ok(answer) if answer.status == 409 => Done::Skipped,
         Ok(answer) => {
             let message = serde_json::from_str::<Value>(&answer.body).ok().map(|json| text(&json, "message"));
-            Done::Failed(format!("{}: {}", answer.status, message.unwrap_or_default()))
+            let problem = format!("{}: {}", answer.status, message.unwrap_or_default());
+            if answer.status == 409 { Done::Skipped(problem) } else { Done::Failed(problem) }
         }
         Err(error) => Done::Failed(format!("{error:#}")),
     };
@@ -271,8 +275,9 @@ async fn send_one(deployment: &Deployment, Planned { item, path, body }: Planned
 
 /// Writes the items that failed or were not reached, one JSON object to a line. `None` if there are none.
 fn write_failures(args: &BulkArgs, results: &Results) -> Result<Option<PathBuf>> {
-    let failed = results.failed.iter().map(|(item, problem)| unfinished::kept(item, Some(problem)));
-    let lines: Vec<_> = failed.chain(results.left.iter().map(|item| unfinished::kept(item, None))).collect();
+    let not_done = results.failed.iter().chain(&results.skipped);
+    let not_done = not_done.map(|(item, problem)| unfinished::kept(item, Some(problem)));
+    let lines: Vec<_> = not_done.chain(results.left.iter().map(|item| unfinished::kept(item, None))).collect();
     if lines.is_empty() {
         return Ok(None);
     }

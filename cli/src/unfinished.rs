@@ -206,7 +206,9 @@ pub fn check_filtered(filters: &Filters) -> Result<()> {
 /// The key of an item for the file of a bulk run.
 pub fn kept(item: &Value, problem: Option<&str>) -> Value {
     let mut kept = json!({});
-    for name in ["state", "since", "partner", "order_id", "notification", "digest", "call", "key", "revision"] {
+    for name in
+        ["state", "since", "partner", "order_id", "notification", "digest", "call", "key", "revision", "attempts"]
+    {
         if !item[name].is_null() {
             kept[name] = item[name].clone();
         }

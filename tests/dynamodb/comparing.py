@@ -43,6 +43,9 @@ def _comparable(operation: str, answer: Answer) -> dict[str, Any]:
     if operation == "Scan" and "Items" in body:
         # AWS documents an order for Query only.
         body["Items"] = sorted((_normal(item) for item in body["Items"]), key=str)
+    if operation == "BatchGetItem" and "Responses" in body:
+        tables = body["Responses"].items()
+        body["Responses"] = {name: sorted((_normal(item) for item in items), key=str) for name, items in tables}
     error = body.pop("__type", None)
     message = body.pop("message", body.pop("Message", None))
     compared = {"status": answer.status, "body": _normal(body), "after": _by_key(answer.after)}

@@ -73,7 +73,19 @@ def test_many_orders_are_closed_at_once_after_a_dry_run(stage: Stage, tmp_path: 
     eventually("the orders are closed", lambda: ids & _unfinished(stage, *filters), lambda left: not left)
     assert stage.relay.order("tsy", next(iter(ids)))["stopped"] == "closed"
     # They have changed since the file was written.
-    again = answered(stage, "bulk", "close", "--from", str(file), "--note", "again", "--rate", "100")
+    again = answered(
+        stage,
+        "bulk",
+        "close",
+        "--from",
+        str(file),
+        "--note",
+        "again",
+        "--rate",
+        "100",
+        "--failures",
+        str(tmp_path / "left"),
+    )
     assert (again["done"], again["skipped"]) == (0, 12)
 
 

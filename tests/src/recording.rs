@@ -76,7 +76,7 @@ fn whole(database: &Database, performed: &Performed<'_>, shape: &Value, body: &s
         (performed.item.cloned().into_iter().collect(), item(database, performed.request).into_iter().collect())
     } else {
         // Requests without a key change no item.
-        let items = all_items(database, &performed.request["TableName"]);
+        let items = all_items(database, &table(performed.request));
         (items.clone(), items)
     };
     json!({
@@ -88,6 +88,12 @@ fn whole(database: &Database, performed: &Performed<'_>, shape: &Value, body: &s
         "answer": performed.answer,
         "after": after,
     })
+}
+
+/// The table of a request. A batch names it with the keys.
+fn table(request: &Value) -> Value {
+    let batch = request["RequestItems"].as_object().and_then(|tables| tables.keys().next());
+    batch.map_or_else(|| request["TableName"].clone(), |name| json!(name))
 }
 
 /// The key of the item that a request reads or writes.

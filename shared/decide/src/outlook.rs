@@ -134,8 +134,11 @@ impl Deciding<'_> {
             Some(now.plus(GRACE))
         } else if let Some(sending) = &record.sending {
             Some(sending.until.plus(Duration::from_secs(1)))
-        } else if let Some(due) = due {
+        } else if let Some(due) = due.filter(|due| due.plus(GRACE) >= now) {
             Some(due.max(now).plus(GRACE))
+        } else if due.is_some() {
+            // Its message waits, or was lost. Each look enqueues another one, so they become rarer.
+            Some(next_look(record.touched.map_or(Duration::ZERO, |touched| touched.until(now)), now))
         } else if slow {
             Some(next_look(record.touched.map_or(Duration::ZERO, |touched| touched.until(now)), now))
         } else if rings_at.is_some() {

@@ -154,7 +154,7 @@ impl Sender {
                     .cloned()
                     .unwrap_or_else(text);
                 let outcome = Outcome::Failed(ErrorClass::NotExecuted { ban: None }, failure);
-                return Conclusion { outcome, held: Some(breaker), signal: None };
+                return Conclusion { outcome, held: Some(breaker), signal: trial(pass).map(Signal::GiveBack) };
             }
         };
         let reset = || trial(pass).map(Signal::Reset);

@@ -42,6 +42,8 @@ use crate::config::CallConfig;
 const SKEW: Duration = Duration::from_secs(60);
 /// How long after an operator's request a call is tried although its breaker blocks.
 const ASKED_FOR: Duration = Duration::from_secs(60);
+/// At how many receives it is tried so: more than one, in case the first has too little time left.
+const MOST_NOW: u32 = 2;
 /// The pause of a message while the secret cannot be read.
 const TRY_AGAIN: Duration = Duration::from_secs(20);
 
@@ -182,8 +184,8 @@ impl Sender {
     /// Finds the account that sends a message's call, and asks its breaker. Otherwise says how the message is handled.
     async fn ready(&self, message: &Message<DueCall>) -> Result<Result<Ready, Handled>, String> {
         let DueCall { key, account: named, retried_at } = &message.key;
-        // A moment after the request, and only once: later the breaker counts again.
-        let is_now = |at: &EpochMillis| at.until(self.clock.now()) < ASKED_FOR && message.receive_count == 1;
+        // A moment after the request: later the breaker counts again.
+        let is_now = |at: &EpochMillis| at.until(self.clock.now()) < ASKED_FOR && message.receive_count <= MOST_NOW;
         let retry_now = retried_at.as_ref().is_some_and(is_now);
         let mut named = named.clone();
         let (mut used_since, mut has_read_record) = (None, false);

@@ -145,7 +145,9 @@ impl Store {
         }
         let version = seen.link.as_ref().map_or(0, |link| link.version);
         let link = LinkFact { version: version + 1, body, at: now, by: by.to_owned(), token: token.to_owned() };
-        let decide = !(seen.notifications.is_empty() && seen.facts.is_empty());
+        // What an operator or an earlier decision said about the former link no longer counts.
+        let was_decided = seen.stopped.is_some() || seen.attention.is_some() || !seen.dismissed.is_empty();
+        let decide = was_decided || !(seen.notifications.is_empty() && seen.facts.is_empty());
         let update = if decide {
             let update = self
                 .with_fact(&seen.key, &Fact::Linked { was: seen.link.as_ref().map(LinkFact::replaced) }, now)?

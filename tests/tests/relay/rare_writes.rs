@@ -122,9 +122,12 @@ async fn shorter_ban_does_not_shorten_a_longer_one() {
         sub_code: sub_code.map(str::to_owned),
         ..Failure::of("Call limited")
     };
-    for failure in
-        [told(None, None), told(Some(7), None), told(Some(7), Some("accesscontrol.limited-by-api-access-count"))]
-    {
+    for failure in [
+        told(None, None),
+        told(None, Some("http-403")),
+        told(Some(7), None),
+        told(Some(7), Some("accesscontrol.limited-by-api-access-count")),
+    ] {
         for call in [CallKind::ShipNotify, CallKind::TicketVerify] {
             for seconds in [600, 60] {
                 let until = now.plus(Duration::from_secs(seconds));

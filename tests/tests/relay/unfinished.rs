@@ -231,3 +231,36 @@ async fn link_without_a_notification_needs_a_person_after_the_hours_of_the_param
     let record = relay.record("order#tsy#P-1").await;
     assert!(record.expires_at.is_some() && record.look_at.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn link_that_another_request_put_meanwhile_is_not_overwritten() {
+    use relay_store::order::Linked;
+    use relay_types::record::{OrderRecord, RecordKey};
+    use relay_types::time::Clock as _;
+    let relay = Relay::new().await;
+    let key = RecordKey::parse("order#tsy#P-1").unwrap();
+    let (now, rings_at) = (relay.clock.now(), Some(relay.clock.now().plus(Duration::from_secs(3600))));
+    let put = async |seen: &OrderRecord, token| relay.store.put_link(seen, "{}", ("by", token), rings_at, now).await;
+    let seen = OrderRecord::empty(key.clone());
+    assert_eq!(put(&seen, "first").await.unwrap(), Linked::Recorded { decide: false });
+    assert_eq!(put(&seen, "second").await.unwrap(), Linked::Changed);
+    let present = relay.store.record(&key).await.unwrap().unwrap();
+    assert_eq!(put(&present, "third").await.unwrap(), Linked::Recorded { decide: false });
+    assert_eq!(put(&present, "fourth").await.unwrap(), Linked::Changed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn order_that_was_closed_rings_again_after_another_link() {
+    let mut relay = Relay::new().await;
+    relay.order_link.unnotified_after = Some(Duration::from_secs(3600));
+    relay.dispatch.settings.unnotified_after = Some(Duration::from_secs(3600));
+    relay.put_order("tsy", "P-1", &flight()).await;
+    relay.instruct("close", "tsy", "P-1", "a mistake").await;
+    relay.run_until_idle().await;
+    relay.put_order("tsy", "P-1", &flight()).await;
+    relay.run_until_idle().await;
+    relay.clock.advance(Duration::from_secs(3700));
+    relay.sweep().await.unwrap();
+    relay.run_until_idle().await;
+    assert_eq!(list(&relay, &[]).await.reasons, [("not_notified".to_owned(), 1)].into());
+}
