@@ -1,6 +1,7 @@
 //! One request about each of many items: plans which, shows them, sends at a limited rate, and says what came of it.
 //!
-//! A request names the revision that the plan saw, so an item that has changed since is skipped, not overwritten.
+//! A request about an order names the revision that the plan saw, and a resolution the attempt. So an item that has
+//! changed since is skipped, not overwritten.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ pub enum Action {
     Dismiss,
     /// Resolve calls that are unknown or refused; needs --outcome
     Resolve,
-    /// Have waiting calls tried now
+    /// Have waiting calls tried now, except those that are held back
     RetryNow,
     /// Withdraw calls that were certainly not sent
     Withdraw,
