@@ -116,7 +116,7 @@ pub enum Command {
         #[arg(long)]
         note: String,
     },
-    /// Show at a glance what is unfinished, held back, paused and dead
+    /// Count unfinished items and dead letters, and list pauses and calls that are held back
     Status,
     /// Show bodies that could not be read, take them in again, or dismiss them
     #[command(subcommand)]
@@ -428,10 +428,8 @@ fn call_or_all() -> PossibleValuesParser {
 
 /// Reads a duration as minutes.
 fn minutes(text: &str) -> Result<i64, String> {
-    let wrong = || "write it as 1h, 30m or 2d".to_owned();
-    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
-    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
-    Some(duration.as_secs() / 60).filter(|minutes| *minutes > 0).ok_or_else(wrong)
+    let minutes = crate::unfinished::duration(text).map(|duration| duration.as_secs() / 60);
+    minutes.filter(|minutes| *minutes > 0).ok_or_else(|| "write it as 1h, 30m or 2d".to_owned())
 }
 
 fn queue() -> PossibleValuesParser {

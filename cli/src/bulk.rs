@@ -14,6 +14,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::LATE_REQUEST_SECONDS;
 use crate::api::{path, send};
 use crate::args::Outcome;
 use crate::deployment::Deployment;
@@ -26,8 +27,6 @@ const MANY: usize = 100;
 const SHOWN: usize = 20;
 /// Requests at the same time.
 const AT_ONCE: usize = 8;
-/// How long a request may still reach TOP after its sender gave up.
-const LATE_SECONDS: i64 = 120;
 
 /// What to do with each item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -117,8 +116,8 @@ fn planned(args: &BulkArgs, item: &Value) -> Result<Planned, &'static str> {
             let outcome = args.outcome.ok_or("no --outcome")?;
             request["outcome"] = outcome.as_str().into();
             let since = item["since"].as_str().and_then(|since| since.parse::<jiff::Timestamp>().ok());
-            let age = since.map_or(i64::MAX, |since| jiff::Timestamp::now().duration_since(since).as_secs());
-            if matches!(outcome, Outcome::Retry) && state == "unknown" && age < LATE_SECONDS && !args.yes {
+            let age = since.map_or(f64::MAX, |since| jiff::Timestamp::now().duration_since(since).as_secs_f64());
+            if matches!(outcome, Outcome::Retry) && state == "unknown" && age < LATE_REQUEST_SECONDS && !args.yes {
                 return Err("its last attempt may still take effect: wait for two minutes");
             }
             // The attempt that the plan saw: another one needs another answer.
@@ -171,14 +170,7 @@ pub async fn run(deployment: &Deployment, args: &BulkArgs) -> Result<(Value, Str
     let mut json = json!({"planned": plan.len(), "left_out": left_out.iter().map(|(why, count)| json!({"why": why, "count": count})).collect::<Vec<_>>()});
     if args.dry_run {
         json["items"] = plan.iter().map(|one| one.item.clone()).collect();
-        let rows = plan.iter().take(SHOWN).map(|one| {
-            [
-                text(&one.item, "since"),
-                text(&one.item, "state"),
-                unfinished::what(&one.item),
-                unfinished::why(&one.item),
-            ]
-        });
+        let rows = plan.iter().take(SHOWN).map(|one| unfinished::row(&one.item));
         shown.push_str(&table(["since (UTC)", "state", "what", "why"], rows));
         if plan.len() > SHOWN {
             shown.push_str(&format!("and {} more\n", plan.len() - SHOWN));

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::Answer;
 use crate::deployment::Deployment;
 use crate::log::Reader;
-use crate::table::{list, table, text};
+use crate::table::{list, table};
 use crate::unfinished::{self, Filters};
 
 /// How many items that need a person the report names.
@@ -93,9 +93,7 @@ fn parts(counted: &BTreeMap<String, Counted>, needs: &Value) -> Vec<Part> {
             [50, 95, 100].map(|percent| one.percentile(percent).map_or_else(String::new, |s| format!("{s:.1}")));
         [kind.to_string()].into_iter().chain(counts).chain(seconds).collect()
     });
-    let items = list(needs, "items")
-        .iter()
-        .map(|item| vec![text(item, "since"), text(item, "state"), unfinished::what(item), unfinished::why(item)]);
+    let items = list(needs, "items").iter().map(|item| unfinished::row(item).into());
     vec![
         Part {
             title: "Notifications",

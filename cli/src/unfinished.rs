@@ -61,10 +61,14 @@ pub fn time(text: &str) -> Result<jiff::Timestamp, String> {
     if let Ok(day) = day {
         return Ok(day.timestamp());
     }
-    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
-    // A day has 24 hours here, whatever the clocks do.
-    let ago = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    let ago = duration(text).ok_or_else(wrong)?;
     jiff::Timestamp::now().checked_sub(ago).map_err(|_| wrong())
+}
+
+/// Reads a duration such as 1h. A day has 24 hours here, whatever the clocks do.
+pub fn duration(text: &str) -> Option<jiff::SignedDuration> {
+    let span: jiff::Span = text.parse().ok()?;
+    span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()
 }
 
 impl Filters {
@@ -137,6 +141,11 @@ pub fn why(item: &Value) -> String {
         why.push(["sub_code", "message"].map(|name| text(error, name)).join(" ").trim().to_owned());
     }
     why.join("; ")
+}
+
+/// An item as a row of since, state, what and why.
+pub fn row(item: &Value) -> [String; 4] {
+    [text(item, "since"), text(item, "state"), what(item), why(item)]
 }
 
 /// The list as text: counts by state, then one row for each item.

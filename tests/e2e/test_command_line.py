@@ -26,18 +26,22 @@ _SECONDS = 120
 _DOCTOR_SECONDS = 10
 
 
-def relay(
-    stage: Stage, *arguments: str, given: Any = None, **environment: str | None
-) -> subprocess.CompletedProcess[str]:
-    """Runs `relay` like an operator of this stack; does not set variables that are None."""
+def operators_environment(stage: Stage) -> dict[str, str]:
+    """The environment of an operator of this stack."""
     connection = stage.relay.connection
-    variables = {
+    return {
         "PATH": os.environ["PATH"],
         **aws.settings(connection.aws_endpoint_url),
         "RELAY_STACK": "ticket-relay-local",
         "RELAY_API_URL": connection.api_url,
-        **environment,
     }
+
+
+def relay(
+    stage: Stage, *arguments: str, given: Any = None, **environment: str | None
+) -> subprocess.CompletedProcess[str]:
+    """Runs `relay` like an operator of this stack; does not set variables that are None."""
+    variables = {**operators_environment(stage), **environment}
     return subprocess.run(
         [BINARIES / "relay", *arguments],
         input=None if given is None else json.dumps(given),

@@ -1,21 +1,19 @@
-"""Tests an operator's night with the command line: what is unfinished, why, and how it is handled."""
+"""Tests an operator's night with the command line: lists, reasons, and the requests that mend them."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
-import aws
 import partners
 import scenarios
 from layout import BINARIES
 from scenarios import Stage
-from test_command_line import answered, relay, said
+from test_command_line import answered, operators_environment, relay, said
 from waiting import eventually
 
 
@@ -108,16 +106,9 @@ def test_interrupted_run_stops_cleanly_and_can_go_on(stage: Stage, tmp_path: Pat
 
 
 def _start(stage: Stage, *arguments: str) -> subprocess.Popen[str]:
-    connection = stage.relay.connection
-    environment = {
-        "PATH": os.environ["PATH"],
-        **aws.settings(connection.aws_endpoint_url),
-        "RELAY_STACK": "ticket-relay-local",
-        "RELAY_API_URL": connection.api_url,
-    }
     return subprocess.Popen(
         [BINARIES / "relay", *arguments],
-        env=environment,
+        env=operators_environment(stage),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,4 +1,4 @@
-//! The routes that list what is unfinished, and those of unreadable bodies.
+//! The routes that list unfinished items, and those of unreadable bodies.
 
 use relay_types::account::NAME_PATTERN;
 use relay_types::api::{AttentionPage, DismissRequest, DismissedBody, Refusal, RetriedBody, UnreadableBody};
@@ -88,7 +88,7 @@ impl Describer {
             query("limit", "The page size.", json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 50})),
             query("after", "The `next` of the previous page.", json!({"type": "string"})),
         ]);
-        let page = vec![("200", self.answer::<UnfinishedPage>("What is unfinished, longest first."))];
+        let page = vec![("200", self.answer::<UnfinishedPage>("The unfinished items, oldest first."))];
         let list = self.own("list-unfinished", "List everything unfinished, with counts", parameters, None, page);
         ("/unfinished".to_owned(), json!({"get": list}))
     }

@@ -218,7 +218,7 @@ impl Picture<'_> {
 
     fn of_call(&self, lane: &str, outcome: Outcome) -> Option<Data> {
         let lane = Lane::parse(lane)?;
-        let key = lane.id.strip_prefix("key#").unwrap_or(&lane.id).to_owned();
+        let key = lane.key().to_owned();
         Some(Data { key: Some(key), ..self.data(outcome, lane.call.into()) })
     }
 

@@ -136,10 +136,8 @@ impl Deciding<'_> {
             Some(sending.until.plus(Duration::from_secs(1)))
         } else if let Some(due) = due.filter(|due| due.plus(GRACE) >= now) {
             Some(due.max(now).plus(GRACE))
-        } else if due.is_some() {
-            // Its message waits, or was lost. Each look enqueues another one, so they become rarer.
-            Some(next_look(record.touched.map_or(Duration::ZERO, |touched| touched.until(now)), now))
-        } else if slow {
+        } else if due.is_some() || slow {
+            // The message of an overdue call waits, or was lost. Each look enqueues another one, so looks become rarer.
             Some(next_look(record.touched.map_or(Duration::ZERO, |touched| touched.until(now)), now))
         } else if rings_at.is_some() {
             rings_at

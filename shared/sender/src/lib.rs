@@ -213,8 +213,8 @@ impl Sender {
                 // Many messages wait for the repair, so one of them reads the secret in this time.
                 (Pass::Held(_), _) => used_since = Some(self.clock.now().minus(breaker::TRIAL_EVERY)),
                 (pass, Some(account)) => return Ok(Ok(Ready { accounts, account, pass })),
-                (pass, None) if has_read_record => {
-                    return Ok(Err(self.without_account(key, named.as_deref(), &name, &pass).await));
+                (_, None) if has_read_record => {
+                    return Ok(Err(self.without_account(key, named.as_deref(), &name).await));
                 }
                 (pass, None) => {
                     self.give_back(&name, &pass).await;
@@ -243,11 +243,10 @@ impl Sender {
         Handled::Again(backoff::at_least(TRY_AGAIN, (self.random)()))
     }
 
-    /// Holds the calls back for which the secret lacks the account. `pass` is that of the account's breaker.
-    async fn without_account(&self, key: &RecordKey, named: Option<&str>, name: &str, pass: &Pass) -> Handled {
+    /// Holds the calls back for which the secret lacks the account. Tripping the breaker also ends its trial.
+    async fn without_account(&self, key: &RecordKey, named: Option<&str>, name: &str) -> Handled {
         let problem = lacks(named, self.kind);
         tracing::error!(record = %key, account = name, problem, configuration_fault = true, "call not sent: no credentials");
-        self.give_back(name, pass).await;
         let breaker = self.breakers.tripped((name, named.is_none()), &Failure::of(problem), None);
         self.breakers.tell(name, Signal::Trip(breaker.clone())).await;
         Handled::Again(self.breakers.pause(&breaker, (self.random)()))
@@ -313,7 +312,7 @@ impl Sender {
     }
 }
 
-/// What is missing from the secret.
+/// Says that the secret lacks the account.
 fn lacks(named: Option<&str>, call: CallKind) -> String {
     format!("the secret has no account {} for {call}", named.unwrap_or(DEFAULT_ACCOUNT))
 }

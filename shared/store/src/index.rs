@@ -65,10 +65,11 @@ pub struct Overdue {
 /// A cursor into the attention list: the last position read in each shard.
 pub type Cursor = BTreeMap<u8, Position>;
 
+/// An item of either index.
 #[derive(Deserialize)]
-struct Entry {
-    pk: String,
-    sk: String,
+pub(crate) struct Entry {
+    pub(crate) pk: String,
+    pub(crate) sk: String,
     #[serde(default)]
     look_at: EpochMillis,
     #[serde(default)]
@@ -78,7 +79,7 @@ struct Entry {
     #[serde(default)]
     reasons: BTreeSet<Reason>,
     #[serde(default)]
-    unreadable: Option<Unreadable>,
+    pub(crate) unreadable: Option<Unreadable>,
     #[serde(default)]
     t_call: Option<String>,
     #[serde(default)]
@@ -92,18 +93,13 @@ impl Entry {
         Position { at: self.since, pk: self.pk.clone(), sk: self.sk.clone() }
     }
 
-    fn needs_person(self) -> Option<NeedsPerson> {
+    pub(crate) fn needs_person(self) -> Option<NeedsPerson> {
         let what = match self.unreadable {
             Some(unreadable) => What::Unreadable(unreadable),
             None => What::Record(RecordKey::parse(&self.pk)?, self.reasons, self.t_call.zip(self.t_key.or(self.t_id))),
         };
         Some(NeedsPerson { what, since: self.since })
     }
-}
-
-/// Reads an item of the index `attention`; `None` if it is not one.
-pub(crate) fn needs_person(item: Item) -> Option<NeedsPerson> {
-    entries::<Entry>(Some(vec![item])).next()?.needs_person()
 }
 
 /// A cursor into the overdue records of one shard.

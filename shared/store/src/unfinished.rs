@@ -1,14 +1,14 @@
 //! Reads everything unfinished: the keys from both indexes, then the records.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use relay_types::attention::{NeedsPerson, What};
+use relay_types::attention::NeedsPerson;
 use relay_types::record::{OrderRecord, RecordKey};
-use serde::Deserialize;
-use std::collections::BTreeMap;
 
-use crate::index::{ATTENTION, SHARDS, UNFINISHED};
+use crate::index::{ATTENTION, Entry, SHARDS, UNFINISHED};
 use crate::item::{RECORD, read_record};
 use crate::{Item, Store, StoreError, entries, s};
 
@@ -30,12 +30,6 @@ pub struct Unfinished {
     pub complete: bool,
 }
 
-#[derive(Deserialize)]
-struct Key {
-    pk: String,
-    sk: String,
-}
-
 impl Store {
     /// Reads the keys of at most about `most` unfinished records and bodies.
     ///
@@ -45,21 +39,20 @@ impl Store {
         let indexes = [(UNFINISHED, "unfinished = :shard"), (ATTENTION, "attention = :shard")];
         let shards = indexes.into_iter().flat_map(|index| (0..SHARDS).map(move |shard| (index, shard)));
         let parts = shards.map(|((index, condition), shard)| self.part(index, condition, shard, most));
-        let mut keys = BTreeMap::new();
+        let mut keys = BTreeSet::new();
         let mut found = Unfinished { complete: true, ..Unfinished::default() };
         for (items, complete) in try_join_all(parts).await? {
             found.complete &= complete;
-            for item in items {
-                match crate::index::needs_person(item.clone()) {
-                    Some(needs @ NeedsPerson { what: What::Unreadable(_), .. }) => found.bodies.push(needs),
-                    _ => keys.extend(
-                        entries::<Key>(Some(vec![item])).filter(|key| key.sk == RECORD).map(|key| (key.pk, ())),
-                    ),
+            for entry in entries::<Entry>(Some(items)) {
+                if entry.unreadable.is_some() {
+                    found.bodies.extend(entry.needs_person());
+                } else if entry.sk == RECORD {
+                    keys.insert(entry.pk);
                 }
             }
         }
         found.complete &= keys.len() <= most;
-        found.records = keys.into_keys().filter_map(|pk| RecordKey::parse(&pk)).take(most).collect();
+        found.records = keys.into_iter().filter_map(|pk| RecordKey::parse(&pk)).take(most).collect();
         Ok(found)
     }
 

@@ -140,7 +140,7 @@ pub struct Unfinished {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UnfinishedPage {
-    /// What is unfinished, longest first.
+    /// The unfinished items, oldest first.
     pub items: Vec<Unfinished>,
     /// The cursor to pass as `after` for the next page. Absent on the last page.
     pub next: Option<String>,
@@ -237,9 +237,8 @@ impl Row {
                 (item.partner, item.order_id) = (Some(order.partner), Some(order.order_id.to_string()));
             }
             RecordKey::Submission(lane) => {
-                let key = || lane.id.strip_prefix("key#").unwrap_or(&lane.id).to_owned();
                 item.call = Some(lane.call);
-                item.key = Some(item.key.take().unwrap_or_else(key));
+                item.key = Some(item.key.take().unwrap_or_else(|| lane.key().to_owned()));
             }
         }
         Some(Self { item, since, key: record.key.pk() })

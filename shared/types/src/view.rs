@@ -214,8 +214,8 @@ pub fn attention_item(needs: &NeedsPerson) -> AttentionItem {
                     (item.partner, item.order_id) = (Some(order.partner), Some(order.order_id.to_string()));
                 }
                 RecordKey::Submission(lane) => {
-                    let key = lane.id.strip_prefix("key#").unwrap_or(&lane.id).to_owned();
-                    (item.kind, item.call, item.key) = (AttentionKind::Call, Some(lane.call), Some(key));
+                    (item.kind, item.call, item.key) =
+                        (AttentionKind::Call, Some(lane.call), Some(lane.key().to_owned()));
                 }
             }
             if let Some((call, key)) = call

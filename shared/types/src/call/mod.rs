@@ -126,6 +126,12 @@ impl Lane {
         Self { call: CallKind::TicketVerify, id: format!("key#{key}") }
     }
 
+    /// The call's key: the id, without the prefix of a redemption's key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.id.strip_prefix("key#").unwrap_or(&self.id)
+    }
+
     /// Parses `call/id`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
