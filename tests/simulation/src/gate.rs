@@ -304,7 +304,9 @@ pub fn subject_of_dynamodb(body: &Value) -> String {
     }
     if body["KeyConditionExpression"].is_string() {
         let values = body["ExpressionAttributeValues"].as_object().into_iter().flatten();
-        let texts: Vec<_> = values.filter_map(|(_, value)| value["S"].as_str()).collect();
+        let mut texts: Vec<_> = values.filter_map(|(_, value)| value["S"].as_str()).collect();
+        // The SDK serializes the values in any order.
+        texts.sort_unstable();
         return format!("{} {}", body["IndexName"].as_str().unwrap_or("table"), texts.join(" "));
     }
     name(table::key_of(body))
