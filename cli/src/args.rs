@@ -209,6 +209,16 @@ pub enum OrderCommand {
         #[arg(long, value_name = "DIGEST")]
         payload: Option<String>,
     },
+    /// Compare two notifications of the order, or two of its links
+    Diff {
+        /// The order
+        #[command(flatten)]
+        order: OrderArgs,
+        /// The earlier one: the first digits of a notification's digest, or `link-1` for the link's version 1
+        from: String,
+        /// The later one
+        to: String,
+    },
     /// Link the order to a TOP call, and add data that the notification lacks
     Link {
         /// The order

@@ -186,6 +186,13 @@ async fn order(deployment: &Deployment, command: OrderCommand) -> Result<Answer>
             let shown = order::shown(&got);
             Ok(Answer::new(got, shown))
         }
+        OrderCommand::Diff { order, from, to } => {
+            let path = path(["orders", &order.partner, &order.order_id, "difference"]);
+            let path = format!("{path}?from={}&to={}", api::encoded(&from), api::encoded(&to));
+            let got = ask(deployment, "GET", &path, &[], "").await?;
+            let shown = order::difference(&got);
+            Ok(Answer::new(got, shown))
+        }
         OrderCommand::Link { order, file } => {
             let path = path(["orders", &order.partner, &order.order_id]);
             Ok(Answer::plain(ask(deployment, "PUT", &path, &[], &read(&file)?).await?))

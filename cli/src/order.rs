@@ -17,12 +17,11 @@ pub fn shown(order: &Value) -> String {
     };
     let timeline = list(order, "timeline").iter().map(|event| ["at", "event", "detail"].map(|name| text(event, name)));
     shown.push_str(&table(["time (UTC)", "event", "detail"], timeline));
-    let notifications = list(order, "notifications")
-        .iter()
-        .map(|one| ["kind", "digest", "received_at", "state", "deliveries", "reason"].map(|name| text(one, name)));
+    let names = ["kind", "digest", "status", "partner_number", "received_at", "state", "deliveries", "reason"];
+    let notifications = list(order, "notifications").iter().map(|one| names.map(|name| text(one, name)));
+    let titles = ["notification", "digest", "status", "number", "received (UTC)", "state", "deliveries", "reason"];
     shown.push('\n');
-    shown
-        .push_str(&table(["notification", "digest", "received (UTC)", "state", "deliveries", "reason"], notifications));
+    shown.push_str(&table(titles, notifications));
     if !list(order, "calls").is_empty() {
         shown.push('\n');
         shown.push_str(&calls(list(order, "calls")));
@@ -32,6 +31,26 @@ pub fn shown(order: &Value) -> String {
         }
     }
     shown
+}
+
+/// The fields in which two bodies differ, one row each.
+pub fn difference(difference: &Value) -> String {
+    let same = text(difference, "same");
+    let fields = list(difference, "fields");
+    if fields.is_empty() {
+        return format!("no difference; {same} fields are the same\n");
+    }
+    let rows = fields.iter().map(|field| {
+        let hidden = field["hidden"] == true;
+        let value = |name: &str| match field.get(name) {
+            None => "-".to_owned(),
+            Some(_) if hidden => "hidden".to_owned(),
+            Some(value) => value.to_string(),
+        };
+        [text(field, "path"), value("from"), value("to")]
+    });
+    let shown = table(["field", "earlier", "later"], rows);
+    format!("{shown}{same} fields are the same\n")
 }
 
 /// Calls as a table, one row each.
@@ -79,6 +98,7 @@ pub fn call(call: &Value) -> String {
             |parts: [String; 2], with| parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(with);
         [
             text(attempt, "attempt"),
+            text(attempt, "began_at"),
             text(attempt, "at"),
             text(attempt, "outcome"),
             joined(codes, " "),
@@ -94,7 +114,10 @@ pub fn call(call: &Value) -> String {
         held.unwrap_or_default(),
         by.unwrap_or_default(),
         text(call, "created_at"),
-        table(["attempt", "ended (UTC)", "outcome", "code", "TOP request id", "message, note"], attempts)
+        table(
+            ["attempt", "began (UTC)", "ended (UTC)", "outcome", "code", "TOP request id", "message, note"],
+            attempts
+        )
     )
 }
 

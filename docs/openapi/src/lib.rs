@@ -17,6 +17,7 @@ use relay_types::call::ship_notify::ConfirmBook;
 use relay_types::call::ship_return_notify::ConfirmRefund;
 use relay_types::call::ticket_refund_notify::TicketRefund;
 use relay_types::call::ticket_verify::TicketVerify;
+use relay_types::difference::Difference;
 use relay_types::link::{FliggyShip, FliggyTicket, HappytripFlight};
 use relay_types::partner::sctt::{CancelPush, Envelope, VoucherPush};
 use relay_types::partner::tsy::{ChangePricePush, IssueNotify};
@@ -210,6 +211,21 @@ impl Describer {
             let post = self.own(&id, summary, order_id(), Some(request), answers);
             routes.push((format!("{path}/{word}"), json!({"post": post})));
         }
+        let mut parameters = order_id();
+        for name in ["from", "to"] {
+            let description = "A notification's digest, or at least its first 8 digits; or link- and a version.";
+            let schema = json!({"type": "string", "pattern": "^([0-9a-f]{8,}|link-[1-9][0-9]*)$"});
+            let parameter =
+                json!({"name": name, "in": "query", "required": true, "schema": schema, "description": description});
+            parameters.as_array_mut().into_iter().for_each(|parameters| parameters.push(parameter.clone()));
+        }
+        let compared = vec![
+            ("200", self.answer::<Difference>("The fields that differ.")),
+            ("404", self.answer::<Refusal>("The order, or one of the two, is unknown or no longer kept.")),
+        ];
+        let id = format!("compare-{partner}-order");
+        let compare = self.own(&id, "Compare two notifications or two links of the order", parameters, None, compared);
+        routes.push((format!("{path}/difference"), json!({"get": compare})));
         routes
     }
 

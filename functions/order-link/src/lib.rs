@@ -1,7 +1,8 @@
 //! `PUT /orders/{partner}/{order_id}`: records the link of an order. `GET`: shows the order with its timeline.
-//! `POST …/replay`, `…/dismiss`, `…/withdraw`, `…/close`: records an operator's request about the order.
+//! `GET …/difference`: compares two of its notifications or links. `POST …/replay`, `…/dismiss`, `…/withdraw`, `…/close`: records an operator's request about the order.
 
 pub mod config;
+mod difference;
 
 use std::time::Duration;
 
@@ -95,11 +96,13 @@ impl OrderLink {
         let answered = match (request.method().clone(), action) {
             (Method::PUT, Some("")) => self.put(&order, request).await,
             (Method::GET, Some("")) => self.get(&order, request).await,
+            (Method::GET, Some("difference")) => self.difference(&order, request).await,
             (Method::POST, Some(action)) => match action.parse::<Action>() {
                 Ok(action) => self.instruct(&order, action, request).await,
                 Err(_) => Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such route")),
             },
             (_, Some("")) => Ok(http::wrong_method("GET, PUT")),
+            (_, Some("difference")) => Ok(http::wrong_method("GET")),
             _ => Ok(http::wrong_method("POST")),
         };
         answered.unwrap_or_else(|refused| {
@@ -204,19 +207,33 @@ impl OrderLink {
         conflict("the order kept changing; read it again")
     }
 
-    /// Shows the order. With `?payload=`, only the notification of this digest has its payload.
+    /// Shows the order. With `?payload=`, only the notification of this digest has its payload, and only that one is read.
     async fn get(&self, order: &OrderKey, request: &Request) -> Result<Response<Body>, Refused> {
         let key = RecordKey::Order(order.clone());
-        let Some((record, bodies)): Option<(OrderRecord, Bodies)> = self.store.whole(&key).await? else {
+        let query = request.query_string_parameters();
+        let payload = query.first("payload");
+        let Some((record, bodies)) = self.read(&key, payload).await? else {
             return Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such order"));
         };
-        let query = request.query_string_parameters();
-        let mut shown = view::order(order, &record, &bodies, query.first("payload"));
+        let mut shown = view::order(order, &record, &bodies, payload);
         if shown.calls.iter().any(|call| call.state == CallState::Pending) {
             let breakers = self.store.breakers(self.clock.now()).await?;
             shown.calls.iter_mut().for_each(|call| view::hold_back(call, &breakers));
         }
         Ok(http::json(StatusCode::OK, &shown))
+    }
+}
+
+impl OrderLink {
+    /// Reads a record and its bodies: of the notifications' bodies all, or only the one with this digest.
+    async fn read(&self, key: &RecordKey, payload: Option<&str>) -> Result<Option<(OrderRecord, Bodies)>, StoreError> {
+        let Some(payload) = payload else { return self.store.whole(key).await };
+        let Some(record) = self.store.record(key).await? else { return Ok(None) };
+        let mut digests = record.stored_besides_notifications();
+        let notification = record.notifications.get(payload).and_then(|one| one.body.as_ref()?.stored());
+        digests.extend(notification.map(str::to_owned));
+        let bodies = self.store.bodies(key, digests).await?;
+        Ok(Some((record, bodies)))
     }
 }
 

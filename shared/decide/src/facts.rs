@@ -5,7 +5,8 @@ use relay_types::failure::{Failure, Reply};
 use relay_types::notification::{self, Says};
 use relay_types::reason::Reason;
 use relay_types::record::{
-    Attempted, End, Entry, Fact, Instruction, Outcome, ReplacedLink, Resolution, Stopped, Submission, Target, Told,
+    Attempted, Body, End, Entry, Fact, Instruction, Outcome, ReplacedLink, Resolution, Stopped, Submission, Target,
+    Told,
 };
 use relay_types::time::EpochMillis;
 
@@ -29,7 +30,7 @@ impl Deciding<'_> {
                 Fact::Instructed { instruction, by, note, at, token } => {
                     self.instructed(instruction, by, note, at, token)
                 }
-                Fact::Ended { attempted, at, .. } => self.ended(&attempted, at),
+                Fact::Ended { attempted, at, began, .. } => self.ended(&attempted, began, at),
             }
         }
     }
@@ -50,8 +51,12 @@ impl Deciding<'_> {
         let is_first = one.says.is_none();
         if is_first {
             let text = one.body.as_ref().and_then(|body| self.text(body));
-            let says = text.map_or(Says::Odd(Reason::Unreadable), |text| notification::says(one.kind, text));
-            (one.number, one.says) = (number, Some(says));
+            let read = text.map(|text| notification::read(one.kind, text));
+            one.number = number;
+            one.says = Some(read.as_ref().map_or(Says::Odd(Reason::Unreadable), |read| read.says));
+            // A short body is read with the record, so its status need not be in the record twice.
+            let is_apart = matches!(one.body, Some(Body::Stored(_)));
+            one.status = read.and_then(|read| read.status).filter(|_| is_apart);
         }
         let says = one.says.unwrap_or(Says::Nothing(Reason::NoFacts));
         let current = self.record.current.as_ref().filter(|current| **current != digest);
@@ -94,8 +99,8 @@ impl Deciding<'_> {
     fn linked(&mut self, was: Option<ReplacedLink>) {
         self.fresh_start();
         if let Some(was) = was {
-            let note = Some(format!("version {}", was.version));
-            self.note("link_replaced", Entry { at: was.at, by: Some(was.by), note, ..Entry::default() });
+            let ReplacedLink { version, at, by, body } = was;
+            self.note("link_replaced", Entry { at, by: Some(by), version, body, ..Entry::default() });
         }
     }
 
@@ -141,8 +146,8 @@ impl Deciding<'_> {
 
     fn resolve(&mut self, outcome: Resolution, at: EpochMillis) {
         match outcome {
-            Resolution::Succeeded => self.tell(Outcome::ResolvedSucceeded, None, at),
-            Resolution::Rejected => self.tell(Outcome::ResolvedRejected, None, at),
+            Resolution::Succeeded => self.tell(Outcome::ResolvedSucceeded, None, None, at),
+            Resolution::Rejected => self.tell(Outcome::ResolvedRejected, None, None, at),
             Resolution::Retry => {
                 self.record.unsettled = 0;
                 self.send_again();
@@ -159,7 +164,7 @@ impl Deciding<'_> {
     }
 
     /// Ends the target and records the outcome for its lane.
-    fn tell(&mut self, outcome: Outcome, reply: Option<Reply>, at: EpochMillis) {
+    fn tell(&mut self, outcome: Outcome, reply: Option<Reply>, began: Option<EpochMillis>, at: EpochMillis) {
         // An earlier attempt may still be in flight.
         if self.record.unsettled > 1 {
             self.record.quiet = self.record.quiet.max(Some(self.now.plus(QUIET)));
@@ -176,6 +181,7 @@ impl Deciding<'_> {
             account: target.account.clone(),
             digest: target.digest.clone(),
             outcome,
+            began,
             at,
             attempts: self.record.attempt,
             issued: target.issued,
@@ -186,17 +192,31 @@ impl Deciding<'_> {
         self.record.told.insert(lane.clone(), told);
         // The timeline keeps what the lane was told before.
         if let Some(before) = before {
-            let (generation, attempt) = (before.generation, before.attempts);
-            let entry = Entry { lane: Some(lane), generation, attempt, ..self.entry(before.at) };
+            let Told { generation, attempts: attempt, began, at, reply, .. } = before;
+            let entry = Entry { lane: Some(lane), generation, attempt, began, reply, ..self.entry(at) };
             self.note(before.outcome.as_ref(), entry);
+            self.keep_request(before.generation, before.request, before.since);
         }
         (self.record.attempt, self.record.unsettled) = (0, 0);
     }
 
-    pub(super) fn ended(&mut self, attempted: &Attempted, at: EpochMillis) {
-        self.record.sending = None;
+    /// Keeps when a call was requested that another one replaces, and its request, with its last entry.
+    pub(super) fn keep_request(&mut self, generation: u32, request: Option<Body>, since: EpochMillis) {
+        // A submission keeps its own request.
+        if !self.record.submissions.is_empty() {
+            return;
+        }
+        let Some(last) = self.record.history.iter_mut().rfind(|entry| entry.generation == generation) else { return };
+        last.body = request;
+        let lane = last.lane.clone();
+        self.note("requested", Entry { at: since, lane, generation, ..Entry::default() });
+    }
+
+    pub(super) fn ended(&mut self, attempted: &Attempted, began: Option<EpochMillis>, at: EpochMillis) {
+        let sending = self.record.sending.take();
+        let began = began.or(sending.and_then(|sending| sending.since));
         if let Attempted::Succeeded(reply) = attempted {
-            self.tell(Outcome::Succeeded, Some(reply.clone()), at);
+            self.tell(Outcome::Succeeded, Some(reply.clone()), began, at);
             return;
         }
         // The claim counted this attempt. A refusal says nothing about an earlier attempt.
@@ -211,7 +231,7 @@ impl Deciding<'_> {
             Attempted::NotExecuted(due, _) => (Some(*due), None, "not_executed"),
             Attempted::Resend(due, _) => (Some(*due), None, "no_answer"),
         };
-        self.note(what, Entry { failure: attempted.failure().cloned(), ..self.entry(at) });
+        self.note(what, Entry { began, failure: attempted.failure().cloned(), ..self.entry(at) });
         if self.record.unsettled > 0 {
             self.record.quiet = self.record.quiet.max(Some(self.now.plus(QUIET)));
         }
@@ -231,7 +251,7 @@ impl Deciding<'_> {
         let never = self.record.target.as_ref().is_some_and(|target| target.resend == Resend::Never);
         if is_dead && never {
             let message = "the sender of this call stopped before it finished; the call may have taken effect";
-            self.ended(&Attempted::Unknown(Failure::of(message)), self.now);
+            self.ended(&Attempted::Unknown(Failure::of(message)), None, self.now);
         }
     }
 }

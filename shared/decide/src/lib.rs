@@ -85,7 +85,7 @@ pub fn finish(
         return Err(MissingBody);
     }
     let mut deciding = Deciding::new(claimed, None, now, settings);
-    deciding.ended(attempted, now);
+    deciding.ended(attempted, None, now);
     let decided = deciding.whole(claimed, &LaneFound::Free)?;
     // A finish has no time to take a lane, or to renew bodies and owners that the record needs for longer.
     let outlives = decided
@@ -115,6 +115,7 @@ impl<'a> Deciding<'a> {
         self.give_up_dead_sender();
         let slow = self.retarget(found)?;
         self.mark_notifications();
+        self.note_decision(read);
         self.bound();
         self.outlook(slow);
         let held = |lane: &str| read.holds(lane);

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use relay_types::notification::{NotificationState, Says};
+use relay_types::notification::{self, NotificationState, Says};
 use relay_types::reason::Reason;
-use relay_types::record::{Attention, Fact, GRACE, MAX_HISTORY, MAX_NOTIFICATIONS, Wanted, next_look};
+use relay_types::record::{
+    Attention, Body, Entry, Fact, GRACE, MAX_HISTORY, MAX_INLINE_HISTORY, MAX_NOTIFICATIONS, OrderRecord, Wanted,
+    next_look,
+};
 use relay_types::time::EpochMillis;
 
 use crate::{Deciding, RENEW_WITHIN};
@@ -72,6 +75,39 @@ impl Deciding<'_> {
         self.reasons = reasons;
     }
 
+    /// Adds the decision to the history if nothing is requested for other reasons than before. A request, what became of
+    /// it, and an operator's request have their own entries.
+    pub(super) fn note_decision(&mut self, read: &OrderRecord) {
+        let has_own_entry = |reason: &Reason| {
+            matches!(
+                reason,
+                Reason::NoFacts
+                    | Reason::Refused
+                    | Reason::Unknown
+                    | Reason::AttemptOpen
+                    | Reason::Closed
+                    | Reason::Withdrawn
+            )
+        };
+        let of = |wanted: &Option<Wanted>, waits: Option<Reason>, attention: &BTreeSet<Reason>| -> BTreeSet<Reason> {
+            let nothing = match wanted {
+                Some(Wanted::Nothing(reason)) => Some(*reason),
+                _ => None,
+            };
+            let reasons = nothing.into_iter().chain(waits).chain(attention.iter().copied());
+            reasons.filter(|reason| !has_own_entry(reason)).collect()
+        };
+        let none = BTreeSet::new();
+        let before =
+            of(&read.wanted, read.waits, read.attention.as_ref().map_or(&none, |attention| &attention.reasons));
+        let reasons = of(&self.record.wanted, self.record.waits, &self.reasons);
+        let is_new = read.current != self.record.current || before != reasons;
+        if is_new && !reasons.is_empty() {
+            let digest = self.record.current.clone();
+            self.note("decided", Entry { at: self.now, digest, reasons, ..Entry::default() });
+        }
+    }
+
     /// Limits the size of the record: keeps the newest notifications in full, older ones summarised, and the newest
     /// history.
     pub(super) fn bound(&mut self) {
@@ -87,6 +123,10 @@ impl Deciding<'_> {
         });
         history.drain(..excess);
         history.extend(newest);
+        let is_inline = |entry: &&mut Entry| matches!(entry.body, Some(Body::Inline(_)));
+        for entry in history.iter_mut().rev().filter(is_inline).skip(MAX_INLINE_HISTORY) {
+            entry.body = None;
+        }
         // Redemptions are limited on submission. For other calls, only the newest submission counts.
         if !self.record.key.is_redemption() {
             let excess = self.record.submissions.len().saturating_sub(MAX_SUBMISSIONS);
@@ -112,6 +152,9 @@ impl Deciding<'_> {
             if let Some(one) =
                 self.record.notifications.get_mut(digest).filter(|_| !keeps.contains(&Some(digest.clone())))
             {
+                if let Some(Body::Inline(json)) = &one.body {
+                    one.status = notification::read(one.kind, json).status;
+                }
                 (one.body, one.lane) = (None, None);
             }
         }

@@ -247,12 +247,12 @@ impl Deciding<'_> {
 
     /// Removes a target that TOP certainly does not have.
     fn withdraw(&mut self) {
-        if let Some(target) = &self.record.target {
+        let entry = self.entry(self.now);
+        if let Some(target) = self.record.target.take() {
             if target.end.is_none() {
-                let entry = Entry { failure: target.failure.clone(), ..self.entry(self.now) };
-                self.note("withdrawn_before_sent", entry);
+                self.note("withdrawn_before_sent", Entry { failure: target.failure, ..entry });
             }
-            self.record.target = None;
+            self.keep_request(target.generation, Some(target.request), target.since);
             self.record.attempt = 0;
         }
     }

@@ -220,6 +220,9 @@ impl Breakers {
             Ok(is_longest) => self.with_known(|known| {
                 if is_longest {
                     known.table.insert(account.to_owned(), breaker.clone());
+                } else {
+                    // The table has a longer one, or this one, if the answer to the first try was lost.
+                    known.read_at = None;
                 }
                 if known.own.get(account) == Some(&breaker) {
                     known.own.remove(account);

@@ -21,7 +21,9 @@ impl Sender {
         trace_header: Option<&str>,
     ) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let owner = claimed.sending.as_ref().map(|sending| sending.owner.clone()).unwrap_or_default();
+        let sending = claimed.sending.as_ref();
+        let owner = sending.map(|sending| sending.owner.clone()).unwrap_or_default();
+        let began = sending.and_then(|sending| sending.since);
         if let Ok(decided) = relay_decide::finish(claimed, attempted, now, &self.settings)
             && decided.wakes.is_empty()
             && self.store.replace(claimed, &decided.record, &owner).await?
@@ -32,7 +34,7 @@ impl Sender {
             }
             return Ok(true);
         }
-        let handed_in = self.store.hand_in(&claimed.key, &owner, attempted, now).await?;
+        let handed_in = self.store.hand_in(&claimed.key, (&owner, began), attempted, now).await?;
         if handed_in {
             self.wake(&claimed.key, trace_header).await;
         }

@@ -39,7 +39,10 @@ pub fn read_record(mut item: Item) -> Result<OrderRecord, StoreError> {
     let foreign = || StoreError::Foreign { pk: pk.clone(), sk: sk.clone() };
     let key = RecordKey::parse(&pk).ok_or_else(foreign)?;
     let target = read_part(&mut item, TARGET).map_err(|()| foreign())?;
-    let sending = read_part(&mut item, SENDING).map_err(|()| foreign())?;
+    // Another version may have ended a claim without removing an attribute that it does not know.
+    let is_claimed = item.contains_key("s_owner");
+    let sending = read_part(&mut item, SENDING).map_err(|()| foreign());
+    let sending = if is_claimed { sending? } else { None };
     let mut notifications = BTreeMap::new();
     for (digest, value) in take_prefixed(&mut item, NOTIFICATION) {
         notifications.insert(digest, serde_dynamo::from_attribute_value(value).map_err(|_| foreign())?);

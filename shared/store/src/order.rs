@@ -1,12 +1,16 @@
 //! Reads and writes order records, with one request for each step.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use futures_util::future::try_join_all;
 use relay_types::call::CallKind;
 use relay_types::notification::NotificationKind;
 use relay_types::record::{
-    Attempted, Bodies, Body, Fact, GRACE, Instruction, LinkFact, Notification, OrderRecord, RecordKey, SPARE, digest_of,
+    Attempted, Bodies, Body, Fact, GRACE, Instruction, LinkFact, Notification, OrderRecord, RecordKey, ReplacedLink,
+    SPARE, digest_of,
 };
 use relay_types::time::EpochMillis;
 
@@ -17,6 +21,8 @@ use crate::{Store, StoreError, Updated, attribute, index, n, s, updated, written
 pub const MAX_UNDECIDED: i64 = 200;
 /// Maximum number of undecided facts up to which short bodies are stored in the record. It limits the record's size.
 const MAX_INLINE_UNDECIDED: i64 = 16;
+/// Number of undecided facts from which a replaced link is a separate item, for the same reason.
+const MOST_INLINE_LINKS: usize = 16;
 /// The prefix of a body's sort key. The body's digest follows.
 const BODY: &str = "body#";
 
@@ -147,10 +153,16 @@ impl Store {
         let link = LinkFact { version: version + 1, body, at: now, by: by.to_owned(), token: token.to_owned() };
         // What an operator or an earlier decision said about the former link no longer counts.
         let was_decided = seen.stopped.is_some() || seen.attention.is_some() || !seen.dismissed.is_empty();
-        let decide = was_decided || !(seen.notifications.is_empty() && seen.facts.is_empty());
+        let was = seen.link.as_ref().filter(|was| was.body != link.body).map(LinkFact::replaced);
+        // The decision moves a replaced link to the history.
+        let decide = was_decided || was.is_some() || !(seen.notifications.is_empty() && seen.facts.is_empty());
         let update = if decide {
+            let was = match was {
+                Some(was) if seen.facts.len() >= MOST_INLINE_LINKS => Some(self.shorter(&seen.key, was, now).await?),
+                was => was,
+            };
             let update = self
-                .with_fact(&seen.key, &Fact::Linked { was: seen.link.as_ref().map(LinkFact::replaced) }, now)?
+                .with_fact(&seen.key, &Fact::Linked { was }, now)?
                 .update_expression(format!("SET link = :link, {FACT} REMOVE expires_at"));
             match version {
                 0 => update.condition_expression("attribute_not_exists(link)"),
@@ -190,6 +202,13 @@ impl Store {
                 Ok(if is_ours { Linked::Recorded { decide } } else { Linked::Changed })
             }
         }
+    }
+
+    /// Moves the body of a replaced link out of the record.
+    async fn shorter(&self, key: &RecordKey, was: ReplacedLink, now: EpochMillis) -> Result<ReplacedLink, StoreError> {
+        let Some(Body::Inline(json)) = &was.body else { return Ok(was) };
+        self.store_body(key, json, now).await?;
+        Ok(ReplacedLink { body: Some(Body::Stored(digest_of(json))), ..was })
     }
 
     /// Records an operator's request about the record as `seen`. Returns `false` if the record has changed since.
@@ -287,6 +306,18 @@ impl Store {
             }
         }
         Ok(Some((record, bodies)))
+    }
+
+    /// Reads some bodies of a record that are separate items. Lost ones are absent from the result.
+    ///
+    /// # Errors
+    /// If DynamoDB did not respond.
+    pub async fn bodies(&self, key: &RecordKey, digests: BTreeSet<String>) -> Result<Bodies, StoreError> {
+        let read = digests.into_iter().map(async |digest| {
+            let json = self.body(key, &Body::Stored(digest.clone())).await?;
+            Ok(json.map(|json| (digest, json)))
+        });
+        Ok(try_join_all(read).await?.into_iter().flatten().collect())
     }
 
     /// Reads the JSON of a body; `None` if the body is lost.
@@ -401,7 +432,7 @@ impl Store {
         let result = self
             .update(&key.pk(), RECORD)
             .update_expression(
-                "SET s_owner = :me, s_until = :until, s_generation = t_generation, \
+                "SET s_owner = :me, s_until = :until, s_since = :now, s_generation = t_generation, \
                  attempt = if_not_exists(attempt, :zero) + :one, unsettled = if_not_exists(unsettled, :zero) + :one \
                  ADD revision :one",
             )
@@ -440,14 +471,14 @@ impl Store {
     pub async fn hand_in(
         &self,
         key: &RecordKey,
-        owner: &str,
+        (owner, began): (&str, Option<EpochMillis>),
         attempted: &Attempted,
         now: EpochMillis,
     ) -> Result<bool, StoreError> {
-        let fact = Fact::Ended { owner: owner.to_owned(), attempted: attempted.clone(), at: now };
+        let fact = Fact::Ended { owner: owner.to_owned(), attempted: attempted.clone(), at: now, began };
         let result = self
             .with_fact(key, &fact, now)?
-            .update_expression(format!("SET {FACT} REMOVE s_owner, s_until, s_generation, t_due"))
+            .update_expression(format!("SET {FACT} REMOVE s_owner, s_until, s_since, s_generation, t_due"))
             .condition_expression("s_owner = :me")
             .expression_attribute_values(":me", s(owner))
             .send()

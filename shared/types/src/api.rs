@@ -2,6 +2,7 @@
 //! absent.
 
 mod breakers;
+mod timeline;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,6 +18,7 @@ use crate::reason::Reason;
 use crate::record::{Resolution, Stopped};
 
 pub use self::breakers::{HeldBack, HeldBackList, PauseRequest, ResumeRequest, RetryNowRequest};
+pub use self::timeline::{Event, EventKind};
 
 /// Maximum length of a note, in bytes.
 pub const MAX_NOTE_BYTES: usize = 1024;
@@ -266,6 +268,10 @@ pub struct Notification {
     pub last_received_at: String,
     /// Number of deliveries.
     pub deliveries: u32,
+    /// The status that the partner sent, in words.
+    pub status: Option<String>,
+    /// The partner's own number of the order. Absent if the payload was not read.
+    pub partner_number: Option<String>,
     /// When its state last changed.
     pub decided_at: Option<String>,
     /// The calls that it leads to, as `call/id`.
@@ -339,6 +345,8 @@ pub struct Call {
 pub struct Attempt {
     /// The attempt number, from 1.
     pub attempt: u32,
+    /// When the attempt began.
+    pub began_at: Option<String>,
     /// When the attempt ended.
     pub at: String,
     /// The outcome of the attempt.
@@ -349,20 +357,6 @@ pub struct Attempt {
     pub note: Option<String>,
     /// The details of a failure.
     pub error: Option<Failure>,
-}
-
-/// One event of a timeline.
-#[skip_serializing_none]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Event {
-    /// When the event happened.
-    pub at: String,
-    /// The event.
-    pub event: String,
-    /// Details of the event.
-    pub detail: Option<String>,
 }
 
 /// A page of the attention list.

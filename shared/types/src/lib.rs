@@ -5,6 +5,7 @@ pub mod api;
 pub mod attention;
 pub mod breaker;
 pub mod call;
+pub mod difference;
 pub mod digest;
 pub mod error;
 pub mod failure;

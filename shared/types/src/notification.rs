@@ -10,6 +10,9 @@ use crate::partner::sctt::{self, Cancellation, VoucherPush};
 use crate::partner::tsy::{self, ChangePricePush, IssueNotify};
 use crate::reason::Reason;
 
+/// The longest status that the record keeps, in bytes.
+const MAX_STATUS_BYTES: usize = 32;
+
 /// The kinds of notification.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, AsRefStr, Display, EnumString, IntoStaticStr,
@@ -59,11 +62,50 @@ impl NotificationKind {
         Ok(vec![Ok(order_id)])
     }
 
+    /// The status in a body, in words. A code that the partner does not publish stays as it is.
+    #[must_use]
+    pub fn status(self, body: &Value) -> Option<String> {
+        let (status, words): (_, &[&str]) = match self {
+            Self::IssueNotify => return body["type"].as_str().map(str::to_owned),
+            Self::ChangePricePush | Self::ChangeResultPush => return None,
+            Self::VoucherPush => (&body["order_status"], &sctt::ORDER_STATUS),
+            Self::CancelPush => (&cancelled(body)["cancel_status"], &sctt::CANCEL_STATUS),
+        };
+        let word = |code: i64| words.get(usize::try_from(code).ok()?.checked_sub(1)?);
+        match status {
+            Value::Number(code) => {
+                Some(code.as_i64().and_then(word).map_or_else(|| code.to_string(), |&word| word.to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The partner's own number of the order in a body.
+    #[must_use]
+    pub fn partner_number(self, body: &Value) -> Option<String> {
+        let number = match self {
+            Self::IssueNotify => &body["orderNo"],
+            Self::ChangePricePush | Self::ChangeResultPush => &body["orderNum"],
+            Self::VoucherPush => &body["order_code"],
+            Self::CancelPush => &cancelled(body)["order_code"],
+        };
+        match number {
+            Value::String(number) if !number.is_empty() => Some(number.clone()),
+            Value::Number(number) => Some(json::digits(number)),
+            _ => None,
+        }
+    }
+
     /// The part of a body that is about its orders at `indices`; `None` if the kind has one order per body.
     #[must_use]
     pub fn part_of(self, body: &Value, indices: &[usize]) -> Option<Value> {
         (self == Self::CancelPush).then(|| Cancellation::part_of(body, indices))
     }
+}
+
+/// The last result in the recorded part of a cancel push.
+fn cancelled(body: &Value) -> &Value {
+    body["orderlist"].as_array().and_then(|results| results.last()).unwrap_or(&Value::Null)
 }
 
 /// The content of a notification.
@@ -108,11 +150,30 @@ pub enum Says {
     Odd(Reason),
 }
 
-/// Reads a recorded body and decides what it implies for TOP.
+/// What the relay reads in a recorded body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// What the notification implies for TOP.
+    pub says: Says,
+    /// Its status in words.
+    pub status: Option<String>,
+}
+
+/// Reads a recorded body.
 #[must_use]
-pub fn says(kind: NotificationKind, body: &str) -> Says {
-    let read = json::parse_object(body.as_bytes()).and_then(|payload| Notification::from_payload(kind, &payload));
-    match read {
+pub fn read(kind: NotificationKind, body: &str) -> Reading {
+    match json::parse_object(body.as_bytes()) {
+        Err(_) => Reading { says: Says::Odd(Reason::Unreadable), status: None },
+        Ok(payload) => {
+            // A partner may send any text. One that is longer than any status would make the record large.
+            let status = kind.status(&payload).filter(|status| status.len() <= MAX_STATUS_BYTES);
+            Reading { says: says(kind, &payload), status }
+        }
+    }
+}
+
+fn says(kind: NotificationKind, payload: &Value) -> Says {
+    match Notification::from_payload(kind, payload) {
         Err(_) => Says::Odd(Reason::Unreadable),
         Ok(Notification::Issue(notify)) if ["issued", "rejected"].contains(&notify.kind.as_str()) => Says::Decisive,
         Ok(Notification::Issue(_)) => Says::Odd(Reason::OddStatus),

@@ -1,16 +1,17 @@
 //! Converts records to API responses: readable times, personal data masked.
 
+mod timeline;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use crate::api::{
-    Attempt, Attention, AttentionItem, AttentionKind, Call, CallState, Event, HeldBack, Notification, Order, ReasonText,
+    Attempt, Attention, AttentionItem, AttentionKind, Call, CallState, HeldBack, Notification, Order, ReasonText,
 };
 use crate::attention::{NeedsPerson, What};
 use crate::breaker::Breaker;
 use crate::call::Lane;
-use crate::failure::Failure;
 use crate::notification::NotificationState;
 use crate::order::OrderKey;
 use crate::reason::Reason;
@@ -19,10 +20,7 @@ use crate::record::{
     Target, Told, Wanted,
 };
 use crate::redact::mask_personal;
-use crate::time::EpochMillis;
 
-/// How many digits of a digest identify a notification in the timeline of an order.
-const SHOWN_OF_DIGEST: usize = 8;
 /// How many bytes of payloads a response may hold. Lambda returns at most 6 MB, and the link and calls need some of them.
 const MAX_PAYLOADS: usize = 4_000_000;
 
@@ -108,12 +106,15 @@ fn call(
 ) -> Call {
     let generation = target.map(|target| target.generation).or(told.map(|told| told.generation)).unwrap_or(0);
     let name = lane.to_string();
-    let of_it = |entry: &&Entry| entry.lane.as_ref() == Some(&name) && entry.generation == generation;
+    let of_it = |entry: &&Entry| {
+        entry.lane.as_ref() == Some(&name) && entry.generation == generation && entry.what != "requested"
+    };
     let mut history: Vec<_> = record.history.iter().filter(of_it).map(attempt).collect();
     if let Some(told) = told.filter(|told| told.outcome == Outcome::Succeeded) {
         let at = told.at.to_string();
         let outcome = "succeeded".to_owned();
-        history.push(Attempt { attempt: told.attempts, at, outcome, owner: None, note: None, error: None });
+        let began_at = told.began.map(|began| began.to_string());
+        history.push(Attempt { attempt: told.attempts, began_at, at, outcome, owner: None, note: None, error: None });
     }
     let latest = |target: &Target| {
         let entries = record.history.iter().filter(of_it).map(|entry| entry.at);
@@ -182,6 +183,7 @@ pub fn held_back(breaker: &Breaker) -> HeldBack {
 fn attempt(entry: &Entry) -> Attempt {
     Attempt {
         attempt: entry.attempt,
+        began_at: entry.began.map(|began| began.to_string()),
         at: entry.at.to_string(),
         outcome: entry.what.clone(),
         owner: entry.by.clone(),
@@ -247,6 +249,7 @@ fn notification(digest: &str, one: &Recorded, undecided: u32, bodies: &Bodies) -
     let state =
         if undecided > 0 { NotificationState::Received } else { one.state.unwrap_or(NotificationState::Received) };
     let reason: Option<Reason> = one.reason.as_deref().filter(|_| undecided == 0).and_then(|code| code.parse().ok());
+    let payload = one.body.as_ref().map(|body| masked(body, bodies));
     Notification {
         kind: one.kind,
         digest: digest.to_owned(),
@@ -256,9 +259,11 @@ fn notification(digest: &str, one: &Recorded, undecided: u32, bodies: &Bodies) -
         received_at: one.first.to_string(),
         last_received_at: one.last.unwrap_or(one.first).to_string(),
         deliveries: one.deliveries + undecided,
+        status: one.status.clone().or_else(|| one.kind.status(payload.as_ref()?)),
+        partner_number: payload.as_ref().and_then(|payload| one.kind.partner_number(payload)),
         decided_at: one.decided.map(|at| at.to_string()),
         calls: one.lane.iter().cloned().collect(),
-        payload: one.body.as_ref().map(|body| masked(body, bodies)),
+        payload,
         payload_left_out: None,
     }
 }
@@ -318,67 +323,11 @@ pub fn order(order: &OrderKey, record: &OrderRecord, bodies: &Bodies, payload: O
         waits_for: record.waits.map(reason_text),
         dismissed: texts(&record.dismissed),
         stopped: record.stopped,
-        timeline: timeline(record),
+        timeline: timeline::timeline(record, bodies),
     }
 }
 
-/// The events of an order, oldest first.
-fn timeline(record: &OrderRecord) -> Vec<Event> {
-    let mut events: Vec<(EpochMillis, String, Option<String>)> = Vec::new();
-    if let Some(link) = &record.link {
-        events.push((link.at, "linked".to_owned(), Some(format!("by {}", link.by))));
-    }
-    for (digest, one) in &record.notifications {
-        let name = format!("{} {}", one.kind, digest.get(..SHOWN_OF_DIGEST).unwrap_or_default());
-        let deliveries = one.deliveries + undecided_deliveries(record, digest);
-        events.push((one.first, format!("{name} received"), None));
-        if deliveries > 1 {
-            let last = one.last.unwrap_or(one.first);
-            events.push((last, format!("{name} received again"), Some(format!("{deliveries} deliveries in total"))));
-        }
-        if let (Some(at), Some(state)) = (one.decided, one.state) {
-            let reason: Option<Reason> = one.reason.as_deref().and_then(|code| code.parse().ok());
-            let lane = one.lane.iter().map(|lane| format!("to {lane}"));
-            let detail: Vec<_> = reason.map(|reason| reason.text().to_owned()).into_iter().chain(lane).collect();
-            events.push((at, format!("{name} {}", state.as_ref()), Some(detail.join("; "))));
-        }
-    }
-    let target = record.target.iter().map(|target| (target.since, target.lane().to_string()));
-    let told = record.told.iter().map(|(lane, told)| (told.since, lane.clone()));
-    events.extend(told.chain(target).map(|(since, lane)| (since, format!("{lane} requested"), None)));
-    for entry in &record.history {
-        let call = entry.lane.as_ref().filter(|_| entry.generation > 0);
-        let event = match call {
-            Some(lane) if entry.attempt > 0 => format!("{lane} attempt {} {}", entry.attempt, entry.what),
-            Some(lane) => format!("{lane} {}", entry.what),
-            None => entry.what.clone(),
-        };
-        let by = entry.by.as_ref().map(|by| format!("by {by}"));
-        let detail = [by, entry.note.clone(), entry.failure.as_ref().map(worded)];
-        events.push((entry.at, event, Some(detail.into_iter().flatten().collect::<Vec<_>>().join(": "))));
-    }
-    for (lane, told) in &record.told {
-        let request = told.reply.as_ref().and_then(|reply| reply.request_id.as_ref());
-        let detail = request.map(|id| format!("TOP request {id}"));
-        events.push((told.at, format!("{lane} attempt {} {}", told.attempts, told.outcome.as_ref()), detail));
-    }
-    events.sort_by_key(|(at, ..)| *at);
-    let line = |(at, event, detail): (EpochMillis, String, Option<String>)| Event {
-        at: at.to_string(),
-        event,
-        detail: detail.filter(|detail| !detail.is_empty()),
-    };
-    events.into_iter().map(line).collect()
-}
-
-fn worded(error: &Failure) -> String {
-    let code = error.code.map(|code| format!("code {code}"));
-    let request = error.request_id.as_ref().map(|id| format!("TOP request {id}"));
-    let parts: Vec<_> =
-        [code, error.sub_code.clone(), Some(error.message.clone()), request].into_iter().flatten().collect();
-    parts.join(", ")
-}
-
+/// The JSON of a body, with personal data masked; `null` if it is lost.
 fn masked(body: &Body, bodies: &Bodies) -> Value {
     let json = match body {
         Body::Inline(json) => Some(json),

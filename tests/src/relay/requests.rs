@@ -66,6 +66,15 @@ impl Relay {
         serde_json::from_str(&body).unwrap()
     }
 
+    /// Compares two notifications or links of an order.
+    pub async fn difference(&self, partner: &str, order_id: &str, from: &str, to: &str) -> Answered {
+        let parameters = json!({"partner": partner, "order_id": order_id});
+        let resource = "/orders/{partner}/{order_id}/difference";
+        let request = api_request("GET", resource, parameters, json!({}), Body::None);
+        let query = [("from", from), ("to", to)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        answered(self.order_link.handle(&request.with_query_string_parameters(HashMap::from(query))).await)
+    }
+
     /// The states of an order's notifications, in order of arrival.
     pub async fn notification_states(&self, partner: &str, order_id: &str) -> Vec<String> {
         let order = self.order(partner, order_id).await;

@@ -383,6 +383,7 @@ async fn timeline_shows_every_event_in_order_without_personal_data() {
         events,
         [
             format!("voucher-push {digest} received").as_str(),
+            format!("voucher-push {digest} decided").as_str(),
             "linked",
             format!("voucher-push {digest} dispatched").as_str(),
             "ship-notify/38 requested",

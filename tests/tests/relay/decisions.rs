@@ -160,6 +160,7 @@ impl Order {
                         owner: "me".to_owned(),
                         attempted: attempted.clone(),
                         at: self.now,
+                        began: None,
                     });
                     record
                 },
@@ -193,7 +194,8 @@ impl Order {
         let target = self.record.target.as_ref().unwrap();
         assert!(target.due.is_some_and(|due| due <= self.now), "the call must be due: {target:?}");
         let until = self.now.plus(Duration::from_secs(3600));
-        self.record.sending = Some(Sending { owner: "me".to_owned(), until, generation: target.generation });
+        let (owner, generation, since) = ("me".to_owned(), target.generation, Some(self.now));
+        self.record.sending = Some(Sending { owner, until, generation, since });
         self.record.attempt += 1;
         self.record.unsettled += 1;
     }

@@ -141,6 +141,20 @@ async fn breaker_that_another_instance_may_have_tripped_again_is_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn instance_remembers_a_ban_although_the_answer_to_its_write_was_lost() {
+    let relay = Relay::new().await;
+    relay.top_faults(json!([ban(600, 1)]));
+    submit(&relay, "1").await;
+    // A read a moment ago, in which nothing was held back.
+    relay.breakers().await;
+    relay.cloud.order(WireFault::AnswerLost, 1, of_breaker);
+    relay.poll("ship-notify").await;
+    submit(&relay, "2").await;
+    relay.poll("ship-notify").await;
+    assert_eq!(relay.ledger().len(), 1, "nothing is sent during the ban: {:?}", relay.ledger());
+}
+
+#[tokio::test(start_paused = true)]
 async fn fault_without_an_answer_does_not_hide_the_next_fault_of_the_deployment() {
     let relay = Relay::new().await;
     relay.top_faults(json!([{"fault": "timeout_before_effect", "times": 1}]));

@@ -20,6 +20,7 @@ mod field_tables;
 mod flows;
 mod heal;
 mod held;
+mod history;
 mod kept;
 mod layout;
 mod openapi;

@@ -83,9 +83,9 @@ async fn outcome_handed_in_twice_counts_once() {
     claimed(claim(&relay, &key, "me").await);
     relay.cloud.order(WireFault::AnswerLost, 1, |sent| sent.operation == "UpdateItem");
     let succeeded = Attempted::Succeeded(Reply::default());
-    assert!(relay.store.hand_in(&key, "me", &succeeded, relay.clock.now()).await.unwrap());
+    assert!(relay.store.hand_in(&key, ("me", None), &succeeded, relay.clock.now()).await.unwrap());
     assert_eq!(relay.record("submission#ship-notify#38").await.facts.len(), 1);
-    assert!(!relay.store.hand_in(&key, "other", &succeeded, relay.clock.now()).await.unwrap());
+    assert!(!relay.store.hand_in(&key, ("other", None), &succeeded, relay.clock.now()).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +96,7 @@ async fn stale_owner_cannot_finish() {
     let second = claimed(claim(&relay, &key, "second").await);
     let refused = Attempted::Refused(Failure::of("outcome of the stale owner"));
     assert!(!finish(&relay, &stale, &refused).await);
-    assert!(!relay.store.hand_in(&key, "slow", &refused, relay.clock.now()).await.unwrap());
+    assert!(!relay.store.hand_in(&key, ("slow", None), &refused, relay.clock.now()).await.unwrap());
     assert!(finish(&relay, &second, &Attempted::Succeeded(Reply::default())).await);
     assert_eq!(relay.call(CallKind::ShipNotify, "38").await["state"], "succeeded");
 }

@@ -22,12 +22,17 @@ pub const FAILED: i64 = 3;
 /// `order_status`: the order was cancelled.
 pub const CANCELLED: i64 = 4;
 
+/// The values of `order_status` in words, from 1.
+pub const ORDER_STATUS: [&str; 4] = ["waiting", "booked", "failed", "cancelled"];
+
 /// `cancel_status`: the cancellation failed.
 pub const CANCEL_FAILED: i64 = 1;
 /// `cancel_status`: the cancellation is pending.
 pub const CANCEL_WAITING: i64 = 2;
 /// `cancel_status`: the cancellation is done.
 pub const CANCEL_DONE: i64 = 3;
+/// The values of `cancel_status` in words, from 1.
+pub const CANCEL_STATUS: [&str; 3] = ["failed", "waiting", "done"];
 
 /// The members that authenticate a push. The page's table lists them, but its sample of the voucher push has none of
 /// them. They are therefore optional and checked only if configured. A member of the wrong type counts as absent.

@@ -31,11 +31,12 @@ impl LinkFact {
     /// The link's entry for the history.
     #[must_use]
     pub fn replaced(&self) -> ReplacedLink {
-        ReplacedLink { version: self.version, at: self.at, by: self.by.clone() }
+        ReplacedLink { version: self.version, at: self.at, by: self.by.clone(), body: Some(self.body.clone()) }
     }
 }
 
 /// A replaced link, for the history.
+#[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplacedLink {
     /// Number of times the link had been put.
@@ -44,6 +45,8 @@ pub struct ReplacedLink {
     pub at: EpochMillis,
     /// The IAM identity that put it.
     pub by: String,
+    /// Its JSON.
+    pub body: Option<Body>,
 }
 
 /// One notification with all its deliveries.
@@ -68,6 +71,8 @@ pub struct Notification {
     pub tokens: Vec<String>,
     /// What it implies for TOP; `None` until the first decision.
     pub says: Option<Says>,
+    /// The status that the partner sent, in words, if the record does not hold the body.
+    pub status: Option<String>,
     /// Its number among the order's notifications, from 1, by first delivery.
     #[serde(default, skip_serializing_if = "is_default")]
     pub number: u32,
@@ -94,6 +99,7 @@ impl Notification {
             request_time: None,
             tokens: Vec::new(),
             says: None,
+            status: None,
             number: 0,
             state: None,
             reason: None,
@@ -238,6 +244,8 @@ pub enum Fact {
         attempted: Attempted,
         /// When the attempt ended.
         at: EpochMillis,
+        /// When it began.
+        began: Option<EpochMillis>,
     },
 }
 

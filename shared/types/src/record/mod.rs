@@ -22,7 +22,7 @@ pub use self::fact::{Attempted, Fact, Instruction, LinkFact, Notification, Repla
 pub use self::target::{End, Outcome, Sending, Submission, Target, Told, Wanted};
 use crate::call::{CallKind, Lane};
 use crate::digest::sha256_hex;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reply};
 use crate::order::{OrderId, OrderKey};
 use crate::reason::Reason;
 use crate::time::EpochMillis;
@@ -37,6 +37,8 @@ pub const SPARE: Duration = Duration::from_secs(60 * 24 * 3600);
 pub const INLINE_BYTES: usize = 1024;
 /// Maximum number of history entries. Older entries are dropped first.
 pub const MAX_HISTORY: usize = 40;
+/// Maximum number of replaced links and requests in the history that the record itself holds. Older ones are dropped.
+pub const MAX_INLINE_HISTORY: usize = 4;
 /// Maximum number of notifications in full. Older ones are summarised.
 pub const MAX_NOTIFICATIONS: usize = 30;
 /// Number of hex digits of the SHA-256 that identify a body or a request.
@@ -164,6 +166,15 @@ impl Body {
     pub fn of(json: &str) -> Self {
         if json.len() <= INLINE_BYTES { Self::Inline(json.to_owned()) } else { Self::Stored(digest_of(json)) }
     }
+
+    /// The digest of the item that holds the string, if it is a separate item.
+    #[must_use]
+    pub fn stored(&self) -> Option<&str> {
+        match self {
+            Self::Stored(digest) => Some(digest),
+            Self::Inline(_) => None,
+        }
+    }
 }
 
 /// Why a record needs attention, and since when.
@@ -181,10 +192,12 @@ pub struct Attention {
 pub struct Entry {
     /// The entry's number in the record, from 1.
     pub n: u32,
-    /// When it happened.
+    /// When it happened. For a replaced link: when it was put.
     pub at: EpochMillis,
-    /// The event: the name of an operator's request, the outcome of an attempt, `link_replaced`, `withdrawn`,
-    /// `repeated`.
+    /// For an attempt: when it began.
+    pub began: Option<EpochMillis>,
+    /// The event: the name of an operator's request, the outcome of an attempt, `requested`, `decided`,
+    /// `link_replaced`, `withdrawn_before_sent`, `repeated`.
     pub what: String,
     /// The lane that the event is about, as `call/id`.
     pub lane: Option<String>,
@@ -194,8 +207,14 @@ pub struct Entry {
     /// The attempt number.
     #[serde(default, skip_serializing_if = "is_default")]
     pub attempt: u32,
+    /// For a replaced link: its version.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub version: i64,
     /// The digest of the notification that the event is about.
     pub digest: Option<String>,
+    /// For a decision: why nothing was requested.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub reasons: BTreeSet<Reason>,
     /// Who caused the event.
     pub by: Option<String>,
     /// Identifies an operator's request.
@@ -204,6 +223,10 @@ pub struct Entry {
     pub note: Option<String>,
     /// The details of a failure, from TOP or the network.
     pub failure: Option<Failure>,
+    /// TOP's response to a call that succeeded.
+    pub reply: Option<Reply>,
+    /// The replaced link, or the request of a call that another one replaced.
+    pub body: Option<Body>,
 }
 
 /// The order record. A submission's record has the same type, without notifications.
@@ -346,16 +369,20 @@ impl OrderRecord {
     /// The digests of bodies that are separate items.
     #[must_use]
     pub fn stored_bodies(&self) -> BTreeSet<String> {
-        let notifications = self.notifications.values().filter_map(|one| one.body.as_ref());
+        let notifications = self.notifications.values().filter_map(|one| one.body.as_ref()?.stored());
+        notifications.map(str::to_owned).chain(self.stored_besides_notifications()).collect()
+    }
+
+    /// The digests of bodies that are separate items, except those of notifications.
+    #[must_use]
+    pub fn stored_besides_notifications(&self) -> BTreeSet<String> {
         let told = self.told.values().filter_map(|told| told.request.as_ref());
         let submitted = self.submissions.iter().map(|one| &one.request);
         let link = self.link.iter().map(|link| &link.body);
         let target = self.target.iter().map(|target| &target.request);
-        let stored = |body: &Body| match body {
-            Body::Stored(digest) => Some(digest.clone()),
-            Body::Inline(_) => None,
-        };
-        notifications.chain(told).chain(submitted).chain(link).chain(target).filter_map(stored).collect()
+        let replaced = self.history.iter().filter_map(|entry| entry.body.as_ref());
+        let bodies = told.chain(submitted).chain(link).chain(target).chain(replaced);
+        bodies.filter_map(Body::stored).map(str::to_owned).collect()
     }
 
     /// Whether no other record can have this lane. A redemption's lane is its record's key.

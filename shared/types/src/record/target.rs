@@ -81,6 +81,7 @@ impl Target {
 }
 
 /// The owner and lease of the target. Stored in the top-level attributes `s_…`.
+#[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sending {
     /// The owner's token, unique to one claim.
@@ -89,6 +90,8 @@ pub struct Sending {
     pub until: EpochMillis,
     /// The target's generation when it was claimed.
     pub generation: u32,
+    /// When it was claimed.
+    pub since: Option<EpochMillis>,
 }
 
 /// What TOP was told last on a lane.
@@ -106,6 +109,8 @@ pub struct Told {
     pub digest: String,
     /// Whether TOP has it, and how that is known.
     pub outcome: Outcome,
+    /// When the last attempt began.
+    pub began: Option<EpochMillis>,
     /// When it ended.
     pub at: EpochMillis,
     /// Number of attempts.
