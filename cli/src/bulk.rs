@@ -136,7 +136,8 @@ fn planned(args: &BulkArgs, item: &Value) -> Result<Planned, &'static str> {
         Action::RetryUnreadable if is_body => body("retry"),
         Action::RetryUnreadable => return Err("not an unreadable body"),
     };
-    if path.starts_with("/orders/") && item["revision"].is_i64() {
+    let takes_revision = is_order || matches!(args.action, Action::Dismiss | Action::RetryNow);
+    if takes_revision && !is_body && item["revision"].is_i64() {
         request["revision"] = item["revision"].clone();
     }
     Ok(Planned { item: item.clone(), path, body: request })
@@ -147,11 +148,12 @@ pub async fn run(deployment: &Deployment, args: &BulkArgs) -> Result<(Value, Str
     if args.action == Action::Resolve && args.outcome.is_none() {
         bail!("resolve needs --outcome");
     }
-    let items = match &args.from {
-        Some(file) => from_file(file)?,
+    let (items, missing) = match &args.from {
+        Some(file) => (from_file(file)?, ""),
         None => {
             unfinished::check_filtered(&args.filters)?;
-            list(&unfinished::read(deployment, &args.filters, None).await?, "items").to_vec()
+            let page = unfinished::read(deployment, &args.filters, None).await?;
+            (list(&page, "items").to_vec(), unfinished::missing(&page))
         }
     };
     let mut left_out: Vec<(&'static str, usize)> = Vec::new();
@@ -165,7 +167,7 @@ pub async fn run(deployment: &Deployment, args: &BulkArgs) -> Result<(Value, Str
             },
         }
     }
-    let mut shown = format!("{} of {} items\n", plan.len(), items.len());
+    let mut shown = format!("{missing}{} of {} items\n", plan.len(), items.len());
     shown.extend(left_out.iter().map(|(why, count)| format!("left out: {count} ({why})\n")));
     let mut json = json!({"planned": plan.len(), "left_out": left_out.iter().map(|(why, count)| json!({"why": why, "count": count})).collect::<Vec<_>>()});
     if args.dry_run {
@@ -180,8 +182,10 @@ pub async fn run(deployment: &Deployment, args: &BulkArgs) -> Result<(Value, Str
     if plan.len() > MANY && !args.yes {
         bail!("these are {} items; look at them with --dry-run, then pass --yes", plan.len());
     }
+    // Before the first request: afterwards the file is the only list of what was not done.
+    let file = Failures::create(args)?;
     let outcome = send_all(deployment, plan, args.rate).await;
-    let file = write_failures(args, &outcome)?;
+    let file = file.write(&outcome)?;
     let (done, skipped, failed, left) = (outcome.done, outcome.skipped.len(), outcome.failed.len(), outcome.left.len());
     json["done"] = done.into();
     json["skipped"] = skipped.into();
@@ -266,20 +270,35 @@ async fn send_one(deployment: &Deployment, Planned { item, path, body }: Planned
     (item, done)
 }
 
-/// Writes the items that failed or were not reached, one JSON object to a line. `None` if there are none.
-fn write_failures(args: &BulkArgs, results: &Results) -> Result<Option<PathBuf>> {
-    let not_done = results.failed.iter().chain(&results.skipped);
-    let not_done = not_done.map(|(item, problem)| unfinished::kept(item, Some(problem)));
-    let lines: Vec<_> = not_done.chain(results.left.iter().map(|item| unfinished::kept(item, None))).collect();
-    if lines.is_empty() {
-        return Ok(None);
+/// The file for the items that failed or were not reached.
+struct Failures {
+    path: PathBuf,
+    file: std::fs::File,
+}
+
+impl Failures {
+    fn create(args: &BulkArgs) -> Result<Self> {
+        let usual = || PathBuf::from(format!("relay-bulk-{}.jsonl", jiff::Timestamp::now().as_second()));
+        let path = args.failures.clone().unwrap_or_else(usual);
+        let file = std::fs::File::create(&path);
+        let file = file.with_context(|| format!("{} cannot be written; nothing was sent", path.display()))?;
+        Ok(Self { path, file })
     }
-    let usual = || PathBuf::from(format!("relay-bulk-{}.jsonl", jiff::Timestamp::now().as_second()));
-    let file = args.failures.clone().unwrap_or_else(usual);
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let written = std::fs::File::create(&file).and_then(|mut opened| opened.write_all(text.as_bytes()));
-    written.with_context(|| format!("{} could not be written", file.display()))?;
-    Ok(Some(file))
+
+    /// Writes one JSON object to a line. Without items, the file is removed: `None`.
+    fn write(mut self, results: &Results) -> Result<Option<PathBuf>> {
+        let not_done = results.failed.iter().chain(&results.skipped);
+        let not_done = not_done.map(|(item, problem)| unfinished::kept(item, Some(problem)));
+        let lines: Vec<_> = not_done.chain(results.left.iter().map(|item| unfinished::kept(item, None))).collect();
+        if lines.is_empty() {
+            std::fs::remove_file(&self.path)?;
+            return Ok(None);
+        }
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let written = self.file.write_all(text.as_bytes());
+        written.with_context(|| format!("{} could not be written", self.path.display()))?;
+        Ok(Some(self.path))
+    }
 }
 
 fn from_file(file: &Path) -> Result<Vec<Value>> {

@@ -43,6 +43,7 @@ impl Wanted {
 
 /// Reads the log, oldest line first. With `follow`, prints lines until Ctrl-C instead.
 pub async fn log(deployment: &Deployment, wanted: &Wanted, follow: bool, as_json: bool) -> Result<Answer> {
+    let mut began = jiff::Timestamp::now();
     let mut lines = read(deployment, wanted, wanted.since).await?;
     if !follow {
         let lines: Vec<_> = lines.into_iter().map(|(_, line)| line).collect();
@@ -64,7 +65,9 @@ pub async fn log(deployment: &Deployment, wanted: &Wanted, follow: bool, as_json
             _ = &mut interrupted => return Ok(Answer::new(Value::Null, String::new())),
             () = tokio::time::sleep(ASK_EVERY) => {}
         }
-        let since = jiff::Timestamp::now().checked_sub(LATE)?.max(wanted.since);
+        // A read may take minutes, so the next one overlaps it.
+        let since = began.checked_sub(LATE)?.max(wanted.since);
+        began = jiff::Timestamp::now();
         lines = read(deployment, wanted, since).await?;
     }
 }

@@ -126,9 +126,12 @@ pub async fn report(deployment: &Deployment, since: jiff::Timestamp, form: Form)
         "since": since.to_string(),
         "notifications": rows(&parts[0]),
         "calls": rows(&parts[1]),
-        "needs_a_person": {"total": needs["total"], "items": needs["items"]},
+        "needs_a_person": {"total": needs["total"], "complete": needs["complete"], "items": needs["items"]},
     });
-    let shown = parts.iter().map(|part| form.shown(part, since)).collect::<Vec<_>>().join("\n");
+    let mut shown = parts.iter().map(|part| form.shown(part, since)).collect::<Vec<_>>().join("\n");
+    if form != Form::Csv {
+        shown.push_str(unfinished::missing(&needs));
+    }
     Ok(Answer::new(json, shown))
 }
 

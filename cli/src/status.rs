@@ -8,6 +8,7 @@ use crate::Answer;
 use crate::api::{Refused, ask, path};
 use crate::deployment::Deployment;
 use crate::table::{list, table, text};
+use crate::unfinished::missing;
 use crate::{dead_letters, order};
 
 /// Pauses or resumes one call, or all.
@@ -41,6 +42,7 @@ pub async fn status(deployment: &Deployment) -> Result<Answer> {
     let rows: Vec<_> = states.map(|(state, count)| [state.replace('_', " "), count.to_string()]).collect();
     let mut shown =
         if rows.is_empty() { "nothing is unfinished\n".to_owned() } else { table(["unfinished", ""], rows) };
+    shown.push_str(missing(&unfinished));
     let oldest = list(&unfinished, "items").first().map(|item| text(item, "since"));
     shown.extend(oldest.map(|since| format!("the oldest since {since}\n")));
     shown.push('\n');
@@ -48,6 +50,7 @@ pub async fn status(deployment: &Deployment) -> Result<Answer> {
     let letters: u64 = dead.iter().map(|tally| tally.count + tally.hidden).sum();
     shown.push_str(&format!("\n{letters} dead letters\n"));
     let states = &unfinished["states"];
-    let json = json!({"unfinished": states, "held_back": held["items"], "dead_letters": dead, "oldest": list(&unfinished, "items").first()});
+    let complete = &unfinished["complete"];
+    let json = json!({"unfinished": states, "complete": complete, "held_back": held["items"], "dead_letters": dead, "oldest": list(&unfinished, "items").first()});
     Ok(Answer::new(json, shown))
 }

@@ -148,15 +148,22 @@ pub fn row(item: &Value) -> [String; 4] {
     [text(item, "since"), text(item, "state"), what(item), why(item)]
 }
 
+/// Says that a list is not complete, if it is not.
+pub fn missing(page: &Value) -> &'static str {
+    let is_complete = page["complete"] != false;
+    let missing = "NOT COMPLETE: there is more than the relay counts, or a record that it cannot read; see `relay log --problems`\n";
+    if is_complete { "" } else { missing }
+}
+
 /// The list as text: counts by state, then one row for each item.
 pub fn shown(page: &Value) -> String {
     let items = list(page, "items");
+    let more = missing(page);
     if items.is_empty() {
-        return "nothing is unfinished, or nothing matches\n".to_owned();
+        return format!("nothing is unfinished, or nothing matches\n{more}");
     }
     let counts = page["states"].as_object().into_iter().flatten();
     let counts: Vec<_> = counts.map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
-    let more = if page["complete"] == false { " (there is more than the relay counts)" } else { "" };
     let rows = items.iter().map(|item| {
         let next = &item["next"];
         let call = Some(["call", "key"].map(|name| text(item, name)).join(" "));
@@ -166,8 +173,8 @@ pub fn shown(page: &Value) -> String {
         [text(item, "since"), text(item, "state"), about, call, next.trim().to_owned(), why(item)]
     });
     let table = table(["since (UTC)", "state", "what", "call", "next (UTC)", "why"], rows);
-    let head = format!("{} of {}: {}{more}", items.len(), text(page, "total"), counts.join(", "));
-    format!("{}\n{table}", wrapped(&head))
+    let head = format!("{} of {}: {}", items.len(), text(page, "total"), counts.join(", "));
+    format!("{}\n{more}{table}", wrapped(&head))
 }
 
 /// Shows an unreadable body as text.

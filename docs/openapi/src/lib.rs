@@ -8,7 +8,7 @@ mod unfinished;
 
 use relay_types::account::NAME_PATTERN;
 use relay_types::api::{
-    Accepted, Call, DismissRequest, HeldBackList, Linked, Order, OrderRequest, PauseRequest, Refusal, ReplayRequest,
+    Accepted, Call, CallNote, HeldBackList, Linked, Order, OrderRequest, PauseRequest, Refusal, ReplayRequest,
     ResolveRequest, ResumeRequest, RetryNowRequest, Submitted,
 };
 use relay_types::call::CallKind;
@@ -254,11 +254,11 @@ impl Describer {
         let unknown = self.answer::<Refusal>("No such call.");
         let shown = vec![("200", self.answer::<Call>("The call as it is.")), ("404", unknown.clone())];
         let get = self.own(&format!("show-{call}"), "Show the call and its attempts", key(), None, shown);
-        let request = self.request::<DismissRequest>();
+        let request = self.request::<CallNote>();
         let answers = vec![
             ("202", self.answer::<Call>("Recorded: the call as it is.")),
             ("404", unknown.clone()),
-            ("409", self.answer::<Refusal>("The call is not in the attention list, or is being decided.")),
+            ("409", self.answer::<Refusal>("The call is not in the attention list, is being decided, or has changed.")),
         ];
         let id = format!("dismiss-{call}");
         let dismiss = self.own(&id, "Dismiss a call that you handled manually", key(), Some(request), answers);
@@ -278,11 +278,11 @@ impl Describer {
             Some(request),
             answers,
         );
-        let request = self.request::<DismissRequest>();
+        let request = self.request::<CallNote>();
         let answers = vec![
             ("202", self.answer::<Call>("Recorded: the call as it is.")),
             ("404", self.answer::<Refusal>("No such call.")),
-            ("409", self.answer::<Refusal>("The call does not wait to be sent, or is being decided.")),
+            ("409", self.answer::<Refusal>("The call does not wait to be sent, is being decided, or has changed.")),
         ];
         let id = format!("retry-{call}-now");
         let retry = self.own(&id, "Have a waiting call tried now", key(), Some(request), answers);

@@ -36,8 +36,8 @@ impl Attention {
                 list.add(row);
             }
         };
-        self.store.read_records(&found.records, add).await?;
-        let (page, next) = list.page(limit, after.as_ref(), found.complete);
+        let all_read = self.store.read_records(&found.records, add).await?;
+        let (page, next) = list.page(limit, after.as_ref(), found.complete && all_read);
         let page = UnfinishedPage { next: next.as_ref().map(token), ..page };
         Ok(http::json(StatusCode::OK, &page))
     }

@@ -11,7 +11,7 @@ use relay_runtime::http::{self, Refused};
 use relay_runtime::queue::Queue;
 use relay_store::{Store, StoreError};
 use relay_types::account::AccountNames;
-use relay_types::api::{Call, CallState, DismissRequest, ResolveRequest, Submitted};
+use relay_types::api::{Call, CallNote, CallState, ResolveRequest, Submitted};
 use relay_types::call::{CallKind, CallRequest, Lane, Resend};
 use relay_types::json::FieldError;
 use relay_types::order::{UNUSABLE_ID, is_usable_id};
@@ -275,21 +275,25 @@ impl SubmitCall {
     }
 
     async fn dismiss(&self, kind: CallKind, key: &str, request: &Request) -> Result<Response<Body>, Refused> {
-        let DismissRequest { note } = http::read_body(request)?;
+        let CallNote { note, revision } = http::read_body(request)?;
         http::check_note(&note)?;
         let by = http::caller(request);
-        self.instruct(kind, key, Meant::Submission, (&by, &note), |found| match &found.attention {
-            Some(attention) => Ok(Some(Instruction::Dismiss(attention.reasons.clone()))),
-            None => Err(format!("{kind}/{key} is not in the attention list")),
+        self.instruct(kind, key, Meant::Submission, (&by, &note), |found| {
+            check_revision(found, revision)?;
+            match &found.attention {
+                Some(attention) => Ok(Some(Instruction::Dismiss(attention.reasons.clone()))),
+                None => Err(format!("{kind}/{key} is not in the attention list")),
+            }
         })
         .await
     }
 
     async fn retry_now(&self, kind: CallKind, key: &str, request: &Request) -> Result<Response<Body>, Refused> {
-        let DismissRequest { note } = http::read_body(request)?;
+        let CallNote { note, revision } = http::read_body(request)?;
         http::check_note(&note)?;
         let by = http::caller(request);
         let waiting = |found: &OrderRecord| {
+            check_revision(found, revision)?;
             let target = found.target.as_ref().filter(|target| target.call == kind && is_key(target, key));
             match target.filter(|target| target.end.is_none()) {
                 Some(target) if found.sending.is_none() => Ok(target.account.clone()),
@@ -360,6 +364,14 @@ impl SubmitCall {
 
 fn refused(refused: Refused) -> Response<Body> {
     refused.into_answer(|error| tracing::error!(error, "call not read or written"))
+}
+
+/// Refuses a request about a record that has changed since the operator saw it.
+fn check_revision(found: &OrderRecord, seen: Option<i64>) -> Result<(), String> {
+    if seen.is_some_and(|seen| seen != found.revision) {
+        return Err("the call has changed; read it again".to_owned());
+    }
+    Ok(())
 }
 
 /// The record that an operator's request is about.

@@ -1,6 +1,7 @@
 //! Reads everything unfinished: the keys from both indexes, then the records.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use futures_util::future::try_join_all;
@@ -17,7 +18,9 @@ const BATCH: usize = 100;
 /// Number of such requests at the same time.
 const CONCURRENCY: usize = 8;
 /// How often the items that DynamoDB left out of a response are asked for again.
-const MAX_TRIES: usize = 8;
+const MAX_TRIES: u32 = 6;
+/// The first pause before that. Each is twice as long as the one before, so all take three seconds.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the indexes say is unfinished.
 #[derive(Debug, Default)]
@@ -82,11 +85,15 @@ impl Store {
     }
 
     /// Reads records and hands each to `take`, a hundred at a time. The reads are not consistent, so a record may be as it
-    /// was a moment ago. A record that this version cannot read is skipped.
+    /// was a moment ago. Returns whether all could be read: a record in another version's format is skipped.
     ///
     /// # Errors
     /// If DynamoDB did not respond, or keeps leaving records out.
-    pub async fn read_records(&self, keys: &[RecordKey], mut take: impl FnMut(OrderRecord)) -> Result<(), StoreError> {
+    pub async fn read_records(
+        &self,
+        keys: &[RecordKey],
+        mut take: impl FnMut(OrderRecord),
+    ) -> Result<bool, StoreError> {
         let batches: Vec<Vec<Item>> = keys
             .chunks(BATCH)
             .map(|keys| {
@@ -94,21 +101,25 @@ impl Store {
                 keys.iter().map(item).collect()
             })
             .collect();
+        let mut all = true;
         let mut read = stream::iter(batches).map(|keys| self.batch(keys)).buffer_unordered(CONCURRENCY);
         while let Some(items) = read.try_next().await? {
             for item in items {
                 match read_record(item) {
                     Ok(record) => take(record),
-                    Err(error) => tracing::error!(%error, "record skipped"),
+                    Err(error) => {
+                        tracing::error!(%error, "record skipped");
+                        all = false;
+                    }
                 }
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     async fn batch(&self, mut keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
-        for _ in 0..MAX_TRIES {
+        for pause in (0..MAX_TRIES).map(|attempt| PAUSE * (1 << attempt)) {
             let request = KeysAndAttributes::builder().set_keys(Some(keys)).build();
             let request = request.map_err(|error| StoreError::Request {
                 operation: "BatchGetItem of records",
@@ -124,7 +135,10 @@ impl Store {
             items.extend(output.responses.unwrap_or_default().remove(&self.name).unwrap_or_default());
             // Responses hold at most 16 MB.
             match output.unprocessed_keys.unwrap_or_default().remove(&self.name) {
-                Some(left) => keys = left.keys,
+                Some(left) => {
+                    keys = left.keys;
+                    tokio::time::sleep(pause).await;
+                }
                 None => return Ok(items),
             }
         }

@@ -68,7 +68,20 @@ pub struct ResolveRequest {
     pub attempt: Option<i64>,
 }
 
-/// Dismisses a call or an unreadable body.
+/// Dismisses a call, or has it tried now.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CallNote {
+    /// Reason for the request, at most 1024 bytes.
+    #[cfg_attr(feature = "schema", schemars(length(max = 1024)))]
+    pub note: String,
+    /// The revision of the call that the operator saw. Default: the current one.
+    #[serde(default, deserialize_with = "json::optional_integer")]
+    pub revision: Option<i64>,
+}
+
+/// Dismisses an unreadable body, or has it read again.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

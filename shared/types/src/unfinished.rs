@@ -150,7 +150,8 @@ pub struct UnfinishedPage {
     pub states: BTreeMap<String, usize>,
     /// Number of items by reason that match all filters but `reason`.
     pub reasons: BTreeMap<String, usize>,
-    /// `false` if there is more than the relay counts; then the longest unfinished may be missing.
+    /// `false` if something is missing: there is more than the relay counts, and the longest unfinished may be missing,
+    /// or a record is in the format of another version.
     pub complete: bool,
 }
 

@@ -275,7 +275,13 @@ async fn submitted_call_in_an_orders_lane_can_be_dismissed() {
     assert_eq!(relay.submit("ship-notify", None, &ship_call("38", true)).await.status(), 202);
     relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, [["lane_taken"]]);
-    let (status, answer) = relay.instruct_call("dismiss", "ship-notify", "38", r#"{"note":"the order told it"}"#).await;
+    // The order's call has the same key, so only the list tells the revision of the submitted one.
+    let listed: Value = serde_json::from_str(&relay.unfinished(&[]).await.1).unwrap();
+    let revision = listed["items"][0]["revision"].as_i64().unwrap();
+    let dismissal = |revision: i64| json!({"note": "the order told it", "revision": revision}).to_string();
+    let (status, answer) = relay.instruct_call("dismiss", "ship-notify", "38", &dismissal(revision - 1)).await;
+    assert!(status == 409 && answer.contains("has changed"), "{status} {answer}");
+    let (status, answer) = relay.instruct_call("dismiss", "ship-notify", "38", &dismissal(revision)).await;
     assert_eq!(status, 202, "{answer}");
     relay.run_until_idle().await;
     assert_eq!(reasons(&relay).await, Vec::<Vec<String>>::new());

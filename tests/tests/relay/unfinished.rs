@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use relay_tests::bodies::{flight, redemption, sctt, ship, ship_call, tsy};
 use relay_tests::relay::Relay;
 use relay_types::notification::NotificationKind;
@@ -263,4 +264,19 @@ async fn order_that_was_closed_rings_again_after_another_link() {
     relay.sweep().await.unwrap();
     relay.run_until_idle().await;
     assert_eq!(list(&relay, &[]).await.reasons, [("not_notified".to_owned(), 1)].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn list_without_a_record_of_another_version_says_that_it_is_not_complete() {
+    let relay = Relay::new().await;
+    relay.post_sctt(&sctt("T-1", 2, 1).to_string()).await;
+    relay.post_sctt(&sctt("T-2", 2, 1).to_string()).await;
+    relay.run_until_idle().await;
+    let update = relay.dynamodb.update_item().table_name("relay").update_expression("SET waits = :other");
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let update = update.key("pk", text("order#sctt#T-1")).key("sk", text("record"));
+    update.expression_attribute_values(":other", text("a_reason_of_the_next_version")).send().await.unwrap();
+    let (status, body) = relay.unfinished(&[]).await;
+    let page: UnfinishedPage = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, page.total, page.complete), (200, 1, false));
 }
