@@ -52,6 +52,15 @@ pub enum Command {
     /// Show, link, withdraw or close an order
     #[command(subcommand)]
     Order(OrderCommand),
+    /// Serve the operator's web console on this machine, with your own AWS credentials
+    Console {
+        /// Port; another one if it is taken
+        #[arg(long, default_value_t = 7433)]
+        port: u16,
+        /// Open the browser
+        #[arg(long)]
+        open: bool,
+    },
     /// List and handle items that need attention
     #[command(subcommand)]
     Attention(AttentionCommand),

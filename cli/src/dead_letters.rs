@@ -56,6 +56,10 @@ fn pairs(deployment: &Deployment, only: Option<&str>) -> Result<Vec<Pair>> {
         .collect()
 }
 
+fn pair(deployment: &Deployment, queue: &str) -> Result<Pair> {
+    pairs(deployment, Some(queue))?.pop().with_context(|| format!("there is no queue {queue}"))
+}
+
 /// The number of dead letters of a queue that were, or would be, redriven.
 #[derive(Debug, Serialize)]
 pub struct Tally {
@@ -207,7 +211,7 @@ async fn receive_one(client: &Client, pair: &Pair, id: &str) -> Result<Message> 
 /// Redrives one dead letter.
 pub async fn redrive_by_id(deployment: &Deployment, queue: &str, id: &str) -> Result<Value> {
     let client = Client::new(&deployment.sdk);
-    let pair = pairs(deployment, Some(queue))?.remove(0);
+    let pair = pair(deployment, queue)?;
     let message = receive_one(&client, &pair, id).await?;
     put_back(&client, &pair, std::slice::from_ref(&message), &mut HashSet::new())
         .await
@@ -218,7 +222,7 @@ pub async fn redrive_by_id(deployment: &Deployment, queue: &str, id: &str) -> Re
 /// Deletes one dead letter for good. The record that it names stays.
 pub async fn delete(deployment: &Deployment, queue: &str, id: &str) -> Result<Value> {
     let client = Client::new(&deployment.sdk);
-    let pair = pairs(deployment, Some(queue))?.remove(0);
+    let pair = pair(deployment, queue)?;
     let message = receive_one(&client, &pair, id).await?;
     let deletion = client.delete_message().queue_url(&pair.dead_letters_url);
     let deleted = deletion.set_receipt_handle(message.receipt_handle.clone()).send().await;
@@ -258,6 +262,16 @@ fn described(queue: &str, message: &Message) -> Value {
 }
 
 impl Listing {
+    /// The listed messages.
+    pub fn messages(&self) -> &[Value] {
+        &self.messages
+    }
+
+    /// The number of messages that are not listed.
+    pub fn hidden(&self) -> u64 {
+        self.not_listed.values().sum()
+    }
+
     /// The listing as text for people.
     pub fn shown(&self) -> String {
         let mut shown = String::new();

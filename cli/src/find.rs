@@ -19,8 +19,8 @@ struct Place {
     found_as: String,
 }
 
-/// Asks everywhere at the same time.
-pub async fn find(deployment: &Deployment, id: &str) -> Result<Answer> {
+/// Asks everywhere at the same time. Each hit is the order or the call, with what it was found as.
+pub async fn hits(deployment: &Deployment, id: &str) -> Result<Vec<Value>> {
     let orders = Partner::ALL.map(|partner| Place {
         path: path(["orders", partner.into(), id]) + "?payload=none",
         found_as: format!("order id of {}", <&str>::from(partner)),
@@ -37,6 +37,12 @@ pub async fn find(deployment: &Deployment, id: &str) -> Result<Answer> {
             hits.push(hit);
         }
     }
+    Ok(hits)
+}
+
+/// Finds whatever has this id; it is an error if nothing has.
+pub async fn find(deployment: &Deployment, id: &str) -> Result<Answer> {
+    let hits = hits(deployment, id).await?;
     if hits.is_empty() {
         bail!(Refused {
             status: 404,
@@ -69,7 +75,7 @@ async fn look(deployment: &Deployment, place: &Place) -> Result<Option<Value>> {
 }
 
 /// The state of an order or a call, with its reason.
-fn state(hit: &Value) -> String {
+pub fn state(hit: &Value) -> String {
     let reasons = |of: &Value| {
         let reasons = of["reasons"].as_array().into_iter().flatten();
         reasons.map(|reason| text(reason, "code")).collect::<Vec<_>>().join(", ")

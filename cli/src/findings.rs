@@ -72,7 +72,7 @@ pub struct Check<'a> {
     waits_for: String,
     /// How to fix a problem, unless the problem names another fix.
     fix: String,
-    work: Pin<Box<dyn Future<Output = Found> + 'a>>,
+    work: Pin<Box<dyn Future<Output = Found> + Send + 'a>>,
 }
 
 impl<'a> Check<'a> {
@@ -81,7 +81,7 @@ impl<'a> Check<'a> {
         name: &'static str,
         waits_for: impl Into<String>,
         fix: impl Into<String>,
-        work: impl Future<Output = Found> + 'a,
+        work: impl Future<Output = Found> + Send + 'a,
     ) -> Self {
         Self { name, waits_for: waits_for.into(), fix: fix.into(), work: Box::pin(work) }
     }

@@ -73,7 +73,7 @@ pub async fn log(deployment: &Deployment, wanted: &Wanted, follow: bool, as_json
 }
 
 /// The lines since a time, each with its id.
-async fn read(deployment: &Deployment, wanted: &Wanted, since: jiff::Timestamp) -> Result<Vec<(String, Value)>> {
+pub async fn read(deployment: &Deployment, wanted: &Wanted, since: jiff::Timestamp) -> Result<Vec<(String, Value)>> {
     let mut lines = Vec::new();
     let take = |id, line: Value| {
         if line["level"].is_string() && wanted.takes(&line) {
@@ -119,10 +119,15 @@ impl Reader {
     }
 }
 
-fn shown(line: &Value) -> String {
+/// The members of a line that say more than its time, level and message.
+pub fn members(line: &Value) -> String {
     let members = line.as_object().into_iter().flatten();
     let members = members.filter(|(name, value)| !NOT_SHOWN.contains(&name.as_str()) && !value.is_null());
-    let members: String = members.map(|(name, _)| format!(" {name}={}", text(line, name))).collect();
+    members.map(|(name, _)| format!(" {name}={}", text(line, name))).collect()
+}
+
+fn shown(line: &Value) -> String {
+    let members = members(line);
     let [at, level, message] = ["timestamp", "level", "message"].map(|name| text(line, name));
     format!("{at} {level:5} {message}{}\n", escaped(&members))
 }

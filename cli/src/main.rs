@@ -5,6 +5,7 @@ mod args;
 mod aws;
 mod bulk;
 mod concurrency;
+mod console;
 mod dead_letters;
 mod deployment;
 mod doctor;
@@ -150,6 +151,10 @@ async fn run(Cli { global, command }: Cli) -> Result<Answer> {
             let parameters = parameter_overrides.into_iter().collect();
             let (json, shown, good) = preflight::examine(&global, &parameters).await;
             Ok(Answer { json, shown, good })
+        }
+        Command::Console { port, open } => {
+            console::serve(deployment.await?, port, open).await?;
+            Ok(Answer::new(Value::Null, String::new()))
         }
         Command::Doctor => {
             let (json, shown, good) = doctor::examine(deployment).await;

@@ -150,15 +150,18 @@ fn rows(part: &Part) -> Value {
     part.rows.iter().map(row).collect()
 }
 
+/// A field of a CSV file.
+pub fn quoted(field: &str) -> String {
+    // A spreadsheet would take such a field as a formula.
+    let field =
+        if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field.to_owned() };
+    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
+}
+
 impl Form {
     fn shown(self, part: &Part, since: jiff::Timestamp) -> String {
         let empty = part.rows.is_empty();
         let escaped = |field: &String| field.replace('|', "\\|");
-        let quoted = |field: &str| {
-            // A spreadsheet would take such a field as a formula.
-            let field = if field.starts_with(['=', '+', '-', '@']) { format!("'{field}") } else { field.to_owned() };
-            if field.contains([',', '"', '\n']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
-        };
         let mut shown = match self {
             Self::Table => format!("{} since {since}\n", part.title),
             Self::Markdown => format!("## {} since {since}\n\n", part.title),

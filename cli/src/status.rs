@@ -27,7 +27,8 @@ pub async fn switch(deployment: &Deployment, call: &str, verb: &str, body: &Valu
     Ok(Answer::new(held, shown))
 }
 
-fn is_conflict(error: &anyhow::Error) -> bool {
+/// Whether the API refused a request because something has changed.
+pub fn is_conflict(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Refused>().is_some_and(|refused| refused.status == 409)
 }
 

@@ -40,6 +40,12 @@ pub async fn examine(deployment: impl Future<Output = Result<Deployment>>) -> (V
     report(&findings)
 }
 
+/// Examines a deployment that was found.
+pub async fn of(deployment: &Deployment) -> (Value, String, bool) {
+    let alarms = Alarms::of(deployment);
+    report(&run(checks(deployment, &alarms), TIME_LIMIT).await)
+}
+
 fn checks<'a>(deployment: &'a Deployment, alarms: &'a Alarms<'a>) -> Vec<Check<'a>> {
     let mut checks = settings(deployment);
     checks.extend(health(deployment, alarms));
