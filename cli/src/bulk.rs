@@ -79,22 +79,24 @@ pub struct BulkArgs {
 }
 
 /// A request about one item.
-struct Planned {
+pub struct Planned {
     item: Value,
     path: String,
     body: Value,
 }
 
 /// What came of one request.
-enum Done {
+pub enum Done {
+    /// It was recorded.
     Accepted,
     /// The item has changed since the plan, or is being decided or sent.
     Skipped(String),
+    /// The API refused it, or did not answer.
     Failed(String),
 }
 
 /// The request of an action about an item, or why there is none.
-fn planned(args: &BulkArgs, item: &Value) -> Result<Planned, &'static str> {
+pub fn planned(args: &BulkArgs, item: &Value) -> Result<Planned, &'static str> {
     let name = |name: &str| item[name].as_str().unwrap_or_default();
     let order = |verb: &str| path(["orders", name("partner"), name("order_id"), verb]);
     let of_call = |verb: &str| path(["calls", name("call"), name("key"), verb]);
@@ -257,7 +259,8 @@ async fn send_all(deployment: &Deployment, plan: Vec<Planned>, rate: u32) -> Res
     results
 }
 
-async fn send_one(deployment: &Deployment, Planned { item, path, body }: Planned) -> (Value, Done) {
+/// Sends one request.
+pub async fn send_one(deployment: &Deployment, Planned { item, path, body }: Planned) -> (Value, Done) {
     let done = match send(deployment, "POST", &path, &[], &body.to_string()).await {
         Ok(answer) if (200..300).contains(&answer.status) => Done::Accepted,
         Ok(answer) => {

@@ -137,17 +137,24 @@ fn action_name(action: Action) -> &'static str {
     action.into()
 }
 
+/// The outcomes to choose from.
+pub fn outcomes_of_many(view: &View, chosen: &str) -> Markup {
+    html! {
+        fieldset {
+            legend { (view.t("action.resolve.outcome")) }
+            @for (value, key) in OUTCOMES {
+                label class="choice" { input type="radio" name="outcome" value=(value) checked[chosen == value]; (view.t(key)) }
+            }
+        }
+    }
+}
+
 fn outcomes(view: &View, form: &Form) -> Markup {
     // The attempt's end is when the item became unknown.
     let ended = form.one("ended").parse::<jiff::Timestamp>().ok();
     let late = ended.is_some_and(|ended| view.now.duration_since(ended).as_secs_f64() < LATE);
     html! {
-        fieldset {
-            legend { (view.t("action.resolve.outcome")) }
-            @for (value, key) in OUTCOMES {
-                label class="choice" { input type="radio" name="outcome" value=(value) checked[form.one("outcome") == value]; (view.t(key)) }
-            }
-        }
+        (outcomes_of_many(view, form.one("outcome")))
         @if late {
             input type="hidden" name="late" value="1";
             label class="choice" { input type="checkbox" name="known" value="1"; (view.t("action.resolve.late")) }

@@ -70,6 +70,11 @@ fn other_stack(console: &Console, path: &str) -> Option<String> {
 pub struct Form(Vec<(String, String)>);
 
 impl Form {
+    /// All values of a field.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+    }
+
     /// The first value of a field; empty if there is none.
     pub fn one(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).unwrap_or_default()

@@ -4,6 +4,7 @@
 mod act;
 mod actions;
 mod assets;
+mod bulk;
 mod dead;
 mod difference;
 mod guard;
@@ -61,6 +62,7 @@ pub struct Console {
     who: String,
     port: u16,
     sessions: Sessions,
+    runs: bulk::Runs,
     cache: Mutex<HashMap<String, (Instant, Value)>>,
     dead: Mutex<Option<(Instant, u64)>>,
 }
@@ -195,6 +197,7 @@ pub async fn serve(deployment: Deployment, port: u16, open: bool) -> Result<()> 
         who: page::person(identity.arn().unwrap_or_default()),
         port,
         sessions: Sessions::default(),
+        runs: bulk::Runs::default(),
         cache: Mutex::default(),
         dead: Mutex::default(),
         deployment,
@@ -258,6 +261,7 @@ fn router(console: Arc<Console>) -> Router {
         .route("/now", get(now::show))
         .route("/unfinished", get(unfinished::show))
         .route("/unfinished.csv", get(unfinished::csv))
+        .route("/bulk", get(bulk::show).post(bulk::post))
         .route("/orders", get(orders::show))
         .route("/order", get(order::show))
         .route("/call", get(order::show_call))

@@ -167,8 +167,8 @@ fn held_back(view: &View, breakers: &[HeldBack], held: &UnfinishedPage) -> Marku
                     @let is_pause = one.cause == Cause::Paused;
                     tr role="row" data-key=(format!("{call}/{}", one.account)) {
                         td role="cell" class="c-state" { (held_tag(view, one)) " " span class="muted" { (code(one)) } }
-                        td role="cell" class="c-what" { (call) @if !is_pause { ", " (view.f("now.account", &[("account", &one.account)])) } }
-                        td role="cell" { (view.f("now.calls_n", &[("n", &number(waiting(one)))])) }
+                        td role="cell" class="c-what" { (call) @if !is_pause { (view.t("list.comma")) (view.f("now.account", &[("account", &one.account)])) } }
+                        td role="cell" { (view.count("now.calls_n", waiting(one))) }
                         td role="cell" { (until(view, one)) }
                         td role="cell" class="c-do" { div class="buttons" {
                             @if is_pause { (parts::button(&format!("act/resume?call={call}"), view.t("do.resume"), call)) }
@@ -227,7 +227,7 @@ fn calls(view: &View, breakers: &[HeldBack]) -> Markup {
                         td role="cell" class="c-state" {
                             @if held.is_empty() { span class="state blue" { (parts::icon("in_progress")) " " (view.t("now.running")) } }
                             @for one in held {
-                                span class="state amber" { (parts::icon("held")) " " (view.language.of_code("cause", one.cause.as_ref())) ", " (until(view, one)) " " }
+                                span class="state amber" { (parts::icon("held")) " " (view.language.of_code("cause", one.cause.as_ref())) (view.t("list.comma")) (until(view, one)) " " }
                             }
                         }
                         td role="cell" class="c-do" { div class="buttons" {

@@ -43,7 +43,7 @@ fn page(view: &View, wanted: &str, hits: &[Value]) -> Page {
     let words = visible(wanted);
     let content = html! {
         div class="head" { h1 { (view.t("nav.orders")) } }
-        form class="find" role="search" action="orders" {
+        form class="find" role="search" aria-label=(view.t("nav.orders")) action="orders" {
             label class="vh" for="q" { (view.t("orders.question")) }
             input id="q" name="q" type="search" value=(wanted) placeholder=(view.t("orders.question"));
             button { (view.t("frame.find")) }

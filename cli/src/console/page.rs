@@ -138,9 +138,9 @@ fn banners(view: &View, counts: &Counts) -> Markup {
     }
 }
 
-/// The name of an IAM identity for people: what follows the last slash.
+/// The name of an IAM identity for people: what follows the last slash or colon.
 pub fn person(arn: &str) -> String {
-    visible(arn.rsplit_once('/').map_or(arn, |(_, name)| name))
+    visible(arn.rsplit(['/', ':']).next().unwrap_or(arn))
 }
 
 fn foot(console: &Console, view: &View, token: &str, command: &str) -> Markup {

@@ -33,9 +33,10 @@ pub fn timeline(view: &View, order: &Order, _before: &str) -> Markup {
     }
 }
 
-/// The request of a call is told by its decision, so an operator's note about a link is not hidden by it.
+/// Leaves out what another entry tells: a decision for a call has the entry of its request.
 fn is_shown(event: &Event) -> bool {
-    event.outcome.as_deref() != Some("withdrawn_before_sent") || event.request.is_some()
+    let is_told_by_request = event.kind == EventKind::Decision && event.digest.is_some() && event.call.is_some();
+    !is_told_by_request
 }
 
 /// The events, with the middle of many attempts of one request in one group.
@@ -131,9 +132,14 @@ fn decided(view: &View, event: &Event) -> Markup {
         Some(call) if event.reasons.is_empty() => {
             let withdrawn = event.event.ends_with("withdrawn_before_sent");
             let key = if withdrawn { "order.decision_withdrawn" } else { "order.decision_tell" };
-            html! { (view.h(key, &[("call", html! { (parts::id(call)) })])) }
+            let (name, key_of_call) = call.split_once('/').unwrap_or((call, ""));
+            html! { (view.h(key, &[("call", html! { (name) " " (parts::id(key_of_call)) })])) }
         }
-        _ => html! { (view.t("order.decision")) " " (parts::reasons(view, &event.reasons)) },
+        _ => html! {
+            (view.t("order.decision")) " "
+            @if let Some(digest) = &event.digest { span class="muted" { (digest.get(..8).unwrap_or(digest)) } " " }
+            (parts::reasons(view, &event.reasons))
+        },
     };
     html! { span { (what) } @if event.call.is_some() { span class="to" aria-hidden="true" {} } }
 }
@@ -176,7 +182,8 @@ fn took(view: &View, began: Option<&str>, ended: &str) -> Markup {
     let began = began.and_then(|began| began.parse::<Timestamp>().ok());
     let seconds =
         began.zip(ended.parse::<Timestamp>().ok()).map(|(began, ended)| ended.duration_since(began).as_secs_f64());
-    html! { @if let Some(seconds) = seconds { span class="muted" { (view.f("order.seconds", &[("n", &format!("{seconds:.1}"))])) } } }
+    let shown = |seconds: f64| if seconds < 1.0 { format!("{seconds:.2}") } else { format!("{seconds:.1}") };
+    html! { @if let Some(seconds) = seconds { span class="muted" { (view.f("order.seconds", &[("n", &shown(seconds))])) } } }
 }
 
 fn answer(view: &View, error: Option<&relay_types::failure::Failure>, request_id: Option<&str>) -> Markup {

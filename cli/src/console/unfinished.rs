@@ -24,7 +24,7 @@ use super::{Console, Problem};
 /// Rows of a page.
 const ROWS: usize = 50;
 /// The filters, by the names of the API's parameters.
-const FILTERS: [&str; 8] = ["state", "reason", "partner", "kind", "call", "account", "since", "until"];
+pub const FILTERS: [&str; 8] = ["state", "reason", "partner", "kind", "call", "account", "since", "until"];
 
 /// Shows the page.
 pub async fn show(State(console): State<Arc<Console>>, Extension(view): Extension<View>) -> (StatusCode, Markup) {
@@ -62,7 +62,10 @@ async fn page(console: &Console, view: &View) -> Result<Page, Problem> {
         div id="tabs" data-live="all" { (states(view, &asked, &list)) (reasons(view, &asked, &list)) }
         (filters(view, &asked))
         div class="fresh" data-fresh="rows" {}
-        (table(view, &list))
+        form method="post" action="bulk" {
+            (table(view, &list))
+            @if !list.items.is_empty() { (bulk(view, console, &asked, list.total)) }
+        }
         div id="nothing" data-live="all" {
             @if list.items.is_empty() {
                 p class="empty" { (view.t(if is_filtered { "unfinished.empty_filtered" } else { "unfinished.empty" })) }
@@ -166,12 +169,32 @@ fn filters(view: &View, asked: &Form) -> Markup {
     }
 }
 
+/// The actions for the selected items, or for all that match.
+fn bulk(view: &View, console: &Console, asked: &Form, total: usize) -> Markup {
+    let token = console.sessions.form_token(&view.session).unwrap_or_default();
+    html! {
+        input type="hidden" name="token" value=(token);
+        @for name in FILTERS { @if !asked.one(name).is_empty() { input type="hidden" name=(name) value=(asked.one(name)); } }
+        div class="bulk" role="group" aria-label=(view.t("unfinished.with")) {
+            label class="choice" { input type="radio" name="scope" value="selected" checked;
+                span data-count="sel" data-text=(view.t("unfinished.with_selected")) { (view.t("unfinished.with_selection")) } }
+            label class="choice" { input type="radio" name="scope" value="all"; (view.f("unfinished.with_all", &[("n", &number(total))])) }
+            div class="buttons" {
+                @for (action, key) in super::bulk::ACTIONS { button name="action" value=(action) { (view.t(key)) } }
+            }
+        }
+    }
+}
+
 fn table(view: &View, list: &UnfinishedPage) -> Markup {
     html! {
         table role="table" {
             caption { (view.f("unfinished.caption", &[("n", &number(list.total))])) " " (view.t("caption.oldest")) " "
                 (view.f("caption.zone", &[("zone", &view.zone_name())])) }
             thead role="rowgroup" { tr role="row" {
+                th role="columnheader" scope="col" class="c-tick" {
+                    input type="checkbox" data-all="sel" hidden aria-label=(view.f("unfinished.select_page", &[("n", &number(list.items.len()))]));
+                }
                 th role="columnheader" scope="col" { (view.t("col.state")) }
                 th role="columnheader" scope="col" { (view.t("col.what")) }
                 th role="columnheader" scope="col" class="c-age" { (view.t("col.age")) }
@@ -182,6 +205,9 @@ fn table(view: &View, list: &UnfinishedPage) -> Markup {
                 @for item in &list.items {
                     @let about = About::of(item);
                     tr role="row" data-key=(about.page) {
+                        td role="cell" class="c-tick" { label class="tick" {
+                            input type="checkbox" name="sel" value=(about.page) aria-label=(view.f("unfinished.select", &[("what", &about.name)]));
+                        } }
                         td role="cell" class="c-state" { (tag(view, item.state.as_ref())) span class="vh" { (view.t("state.colon")) } " " (why(view, item)) }
                         td role="cell" class="c-what" { (about.link()) (call_of(item)) }
                         td role="cell" class="c-age" { (age(view, &item.since)) }
@@ -210,7 +236,11 @@ pub fn why(view: &View, item: &Unfinished) -> Markup {
         code.into_iter().chain(error.sub_code.clone()).collect::<Vec<_>>().join(" ")
     });
     html! {
-        (parts::reasons(view, &item.reasons))
+        @match item.state {
+            // Each body has its own problem.
+            ItemState::Unreadable => @for reason in &item.reasons { span class="why" { (visible(&reason.text)) } },
+            _ => (parts::reasons(view, &item.reasons)),
+        }
         @for held in &item.held_back {
             span class="why" { (view.language.of_code("cause", held.cause.as_ref())) ": " (super::now::until(view, held)) }
         }
@@ -228,7 +258,7 @@ pub fn next(view: &View, item: &Unfinished) -> Markup {
     html! {
         (step)
         @if let Some(at) = at.filter(|_| !matches!(item.next.step, Step::Person | Step::Link | Step::Notification)) {
-            ", " (view.h("unfinished.on_its_own", &[("time", view.time(at)), ("relative", view.relative(at))]))
+            (view.t("list.comma")) (view.h("unfinished.on_its_own", &[("time", view.time(at)), ("relative", view.relative(at))]))
         }
     }
 }

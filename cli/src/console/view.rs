@@ -64,6 +64,13 @@ impl View {
         self.language.html(key, values)
     }
 
+    /// The text with a count, or its singular.
+    pub fn count(&self, key: &str, count: usize) -> String {
+        let singular = format!("{key}.one");
+        let key = if count == 1 && self.language.has(&singular) { &singular } else { key };
+        self.f(key, &[("n", &number(count))])
+    }
+
     /// The zone's name, such as `UTC+8`.
     pub fn zone_name(&self) -> String {
         let offset = self.zone.zone().to_offset(self.now).seconds();
