@@ -144,7 +144,7 @@ fn call_state(view: &View, call: &Call) -> Markup {
         span class=(format!("state {}", parts::color(state))) { (parts::icon(state)) " " (view.language.of_code("state", state)) }
         @if let Some(at) = &call.updated_at { ", " (view.time_of(at)) }
         @if let Some(codes) = codes { @if !codes.is_empty() { ", " (visible(&codes)) } }
-        @if let Some(error) = error { span class="why muted" { (view.f("said.top", &[("words", &visible(&error.message))])) } }
+        @if let Some(error) = error { " " span class="why muted" { (view.f("said.top", &[("words", &visible(&error.message))])) } }
     }
 }
 

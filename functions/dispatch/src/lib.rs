@@ -16,7 +16,7 @@ use relay_runtime::queue::{Queue, SendError, backoff};
 use relay_store::lane::Taken;
 use relay_store::{Store, StoreError};
 use relay_types::call::{CallKind, Lane};
-use relay_types::record::{Bodies, DueCall, Fact, Instruction, LaneFound, OrderRecord, RecordKey, SPARE};
+use relay_types::record::{Attention, Bodies, DueCall, Fact, Instruction, LaneFound, OrderRecord, RecordKey, SPARE};
 use relay_types::time::{EpochMillis, SharedClock, SharedRandom};
 use thiserror::Error;
 
@@ -165,10 +165,12 @@ impl Dispatch {
     ) -> Result<(), DispatchError> {
         let target = record.target.as_ref();
         let (call, generation) = (target.map(|target| target.lane().to_string()), record.generation);
-        let reasons = record.attention.as_ref().map(|attention| format!("{:?}", attention.reasons));
+        let codes = |attention: &Attention| attention.reasons.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
+        let reasons = record.attention.as_ref().map(codes);
+        let waits = record.waits.as_ref().map(AsRef::<str>::as_ref);
         match reasons {
             Some(reasons) => tracing::warn!(record = %record.key, call, generation, reasons, "record needs attention"),
-            None => tracing::info!(record = %record.key, call, generation, waits = ?record.waits, "record decided"),
+            None => tracing::info!(record = %record.key, call, generation, waits, "record decided"),
         }
         if let Some(queue) =
             target.filter(|_| record.is_to_be_sent(now)).and_then(|target| self.calls.get(&target.call))

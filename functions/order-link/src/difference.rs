@@ -19,11 +19,6 @@ impl OrderLink {
         let query = request.query_string_parameters();
         let name = |name: &str| query.first(name).unwrap_or_default().to_owned();
         let (from, to) = (name("from"), name("to"));
-        let is_link = |name: &str| name.starts_with("link-");
-        if is_link(&from) != is_link(&to) {
-            let message = "from and to must be two notifications or two links";
-            return Ok(http::refusal(StatusCode::BAD_REQUEST, Some("to"), message));
-        }
         let key = RecordKey::Order(order.clone());
         let Some(record) = self.store.record(&key).await? else {
             return Ok(http::refusal(StatusCode::NOT_FOUND, None, "no such order"));

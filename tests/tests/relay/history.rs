@@ -135,7 +135,7 @@ async fn comparison_of_what_is_not_there_says_what_is_wrong() {
     for (from, to, status, says) in [
         ("link-1", "link-2", 404, "no such link"),
         ("link-0", "link-1", 404, "no such link"),
-        ("link-1", "00000000", 400, "two notifications or two links"),
+        ("link-1", "00000000", 404, "no such notification"),
         ("00000000", "00000000", 404, "no such notification"),
         ("0000000", "00000000", 400, "at least 8 digits"),
         ("", "", 400, "at least 8 digits"),
