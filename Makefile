@@ -27,7 +27,7 @@ FUZZ_TARGETS ?= $(sort $(notdir $(wildcard tests/fuzz/__fuzz__/*)))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up watch down status test ci check lint test-rust test-e2e simulate simulate-briefly explore explore-briefly soak mutations mutants second-opinion fuzz build openapi picture bench tools
+.PHONY: help demo up watch down console status test ci check lint test-rust test-e2e simulate simulate-briefly explore explore-briefly soak mutations mutants second-opinion fuzz build openapi picture bench tools
 
 help: ## list the targets and variables
 	@sed -n 's/^\([a-z0-9-]*\):.* ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -72,6 +72,9 @@ watch: ## rebuild and redeploy one function of the running stack whenever its so
 
 down: ## stop the local stack
 	$(STACK) down
+
+console: ## serve the operator's web console of the running stack
+	$(STACK) console
 
 status: ## show whether the local stack is running, and the backlog of its queues
 	$(STACK) status

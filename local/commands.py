@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 
 import aws
 import ports
@@ -11,8 +12,8 @@ import steps
 import watch as watching
 from connection import Connection
 from demo import Demo
-from instance import Instance, Settings, build, temporary
-from layout import FUNCTIONS_ENV, ROOT, STACK_JSON
+from instance import STACK_NAME, Instance, Settings, build, temporary
+from layout import BINARIES, FUNCTIONS_ENV, ROOT, STACK_JSON
 from relay import Relay
 
 _DEFAULT_PORTS = {"MINISTACK_PORT": 4566, "TOP_PORT": 4580}
@@ -71,6 +72,16 @@ def status() -> int:
     return 0
 
 
+def console() -> int:
+    """Serves the operator's web console of the running stack until Ctrl-C."""
+    if not (Instance("up").running and STACK_JSON.is_file()):
+        raise steps.StepFailed("the stack is not running; start it with `make up`")
+    connection = Connection.read(STACK_JSON)
+    environment = {**os.environ, **aws.settings(connection.aws_endpoint_url)}
+    environment |= {"RELAY_STACK": STACK_NAME, "RELAY_API_URL": connection.api_url}
+    return subprocess.run([BINARIES / "relay", "console"], env=environment, check=False).returncode
+
+
 def demo() -> int:
     """Runs every scenario on a separate stack; the exit status is 0 if all of them pass."""
     with temporary("demo", _demo_settings) as connection:
@@ -114,4 +125,5 @@ def _describe(connection: Connection) -> None:
     steps.note(f"TSY posts to   {connection.tsy_url}")
     steps.note(f"SCTT posts to  {connection.sctt_url}{' (signed)' if connection.sctt_secret else ''}")
     steps.note(f"TOP's ledger   {connection.top_url.removesuffix('/router/rest')}/_sim/ledger")
+    steps.note("Web console    make console")
     steps.note(f"Full details   {STACK_JSON}")

@@ -1,4 +1,4 @@
-"""The driver of the local stack: `make up`, `make down`, `make demo` and `make status` run it.
+"""The driver of the local stack: `make up`, `make down`, `make demo`, `make status` and `make console` run it.
 
 Any Python 3.11 or newer can start it. It first installs the packages that it needs into .venv. The module with the
 commands can only be imported there.
@@ -22,6 +22,7 @@ def main() -> int:
     commands.add_parser("up", help="start the stack and leave it running; redeploy it if it is already running")
     commands.add_parser("down", help="stop the stack")
     commands.add_parser("status", help="show whether the stack is running, and the messages in its queues")
+    commands.add_parser("console", help="serve the operator's web console of the stack until Ctrl-C")
     commands.add_parser("demo", help="run every scenario on a separate stack; exit with 0 if all of them pass")
     commands.add_parser("tools", help="install the Python tools into .venv and exit")
     watch = commands.add_parser("watch", help="rebuild and redeploy one function whenever its sources change")
