@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import http.client
 import re
 import subprocess
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import pytest
 
@@ -18,6 +19,7 @@ import scenarios
 from layout import BINARIES
 from scenarios import Stage
 from test_command_line import operators_environment
+from test_heal import unknown_redemption
 from test_secrecy import personal
 from waiting import eventually
 
@@ -70,7 +72,7 @@ class Browser:
         self.cookies[f"relay_language_{self.port}"] = language
         return self.ask("GET", f"/{_STACK}/{page}")
 
-    def post(self, page: str, values: dict[str, str], **headers: str) -> Shown:
+    def post(self, page: str, values: dict[str, str] | list[tuple[str, str]], **headers: str) -> Shown:
         """Sends a form like a page of the console does, unless other headers are given."""
         own = {"Origin": f"http://127.0.0.1:{self.port}", "Sec_Fetch_Site": "same-origin"}
         own["Content_Type"] = "application/x-www-form-urlencoded"
@@ -106,7 +108,7 @@ class Console:
         """A browser with a session."""
         browser = Browser(self.port)
         started = browser.ask("GET", self.start_path())
-        assert started.status == 303, started
+        assert started.status == 200 and f"/{_STACK}/now" in started.headers["refresh"], started
         return browser
 
 
@@ -213,9 +215,10 @@ def test_every_page_is_whole_in_both_languages(stage: Stage, console: Console) -
         "live": "Live",
         "report?since=1h": "voucher-push",
         "health": "TOP",
-        "act/pause?call=ship-notify": "Pause ship-notify?",
-        f"act/close?partner=tsy&id={waiting}": f"Close tsy {waiting}?",
+        "act?do=pause&call=ship-notify": "Pause ship-notify?",
+        f"act?do=close&partner=tsy&id={waiting}": f"Close tsy {waiting}?",
     }
+    links: set[tuple[str, str]] = set()
     for page, expected in pages.items():
         shown = browser.get(page)
         assert shown.status == 200 and expected in shown.text, f"{page}: {shown.status} {expected}\n{shown.text}"
@@ -223,6 +226,21 @@ def test_every_page_is_whole_in_both_languages(stage: Stage, console: Console) -
         chinese = browser.get(page, "zh")
         assert chinese.status == 200 and '<html lang="zh"' in chinese.text and "未完成" in chinese.text
         _check(page, chinese)
+        links |= {(page, link) for link in re.findall(r'<a [^>]*href="([^"]+)"', shown.text)}
+        assert set(re.findall(r'action="([^"]+)"', shown.text)) <= {
+            "orders",
+            "settings",
+            "act",
+            "bulk",
+            "unfinished",
+            "live",
+            "report",
+        }
+    # Relative to the page, as a browser reads them.
+    addresses = {urljoin(f"/{_STACK}/{page}", html.unescape(link)).partition("#")[0] for page, link in links}
+    for address in sorted(addresses):
+        answer = browser.ask("GET", address)
+        assert answer.status in (200, 303), f"{address}: {answer.status} {answer.text[:300]}"
     missing = browser.get("order?partner=tsy&id=NO-SUCH")
     assert missing.status == 404 and "No such order" in missing.text
     found = browser.ask("GET", f"/{_STACK}/orders?q={told}")
@@ -237,7 +255,7 @@ def test_only_the_holder_of_the_token_gets_in(console: Console) -> None:
     path = console.start_path()
     started = stranger.ask("GET", path)
     cookie = started.headers["set-cookie"]
-    assert started.status == 303 and "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    assert started.status == 200 and "HttpOnly" in cookie and "SameSite=Strict" in cookie
     assert Browser(console.port).ask("GET", path).status == 403, "a token that was used"
     shown = stranger.get("now")
     assert shown.status == 200
@@ -252,8 +270,8 @@ def test_only_the_holder_of_the_token_gets_in(console: Console) -> None:
 def test_forms_of_other_pages_are_refused(stage: Stage, console: Console) -> None:
     order_id = _waiting(stage)
     browser = console.browser()
-    address = f"act/close?partner=tsy&id={order_id}"
-    values = {"partner": "tsy", "id": order_id, "note": "attack"}
+    address = f"act?do=close&partner=tsy&id={order_id}"
+    values = {"do": "close", "partner": "tsy", "id": order_id, "note": "attack"}
     attacks: list[dict[str, str]] = [
         {"Origin": "http://evil.example"},
         {"Origin": "http://127.0.0.1:1"},
@@ -264,29 +282,29 @@ def test_forms_of_other_pages_are_refused(stage: Stage, console: Console) -> Non
     ]
     for headers in attacks:
         with_token = {**values, "token": browser.get(address).token()}
-        assert browser.post("act/close", with_token, **headers).status == 403, headers
-    assert browser.post("act/close", values).status == 409, "no token"
-    assert browser.post("act/close", {**values, "token": "0" * 96}).status == 409
+        assert browser.post("act", with_token, **headers).status == 403, headers
+    assert browser.post("act", values).status == 409, "no token"
+    assert browser.post("act", {**values, "token": "0" * 96}).status == 409
     stolen = {**values, "token": console.browser().get(address).token()}
-    assert browser.post("act/close", stolen).status == 409, "another session's token"
-    without_session = Browser(console.port).post("act/close", {**values, "token": browser.get(address).token()})
+    assert browser.post("act", stolen).status == 409, "another session's token"
+    without_session = Browser(console.port).post("act", {**values, "token": browser.get(address).token()})
     assert without_session.status == 403
     assert "stopped" not in stage.relay.order("tsy", order_id)
     form = {**values, "token": browser.get(address).token()}
-    assert browser.post("act/close", form).status == 303
-    assert browser.post("act/close", form).status == 409, "a form that is sent twice"
+    assert browser.post("act", form).status == 303
+    assert browser.post("act", form).status == 409, "a form that is sent twice"
 
 
 def test_actions_ask_first_and_say_what_came_of_them(stage: Stage, console: Console) -> None:
     order_id = _waiting(stage)
     browser = console.browser()
     revision = stage.relay.order("tsy", order_id)["revision"]
-    address = f"act/close?partner=tsy&id={order_id}&revision={revision}"
+    address = f"act?do=close&partner=tsy&id={order_id}&revision={revision}"
     without_note = browser.act(address, note=" ")
     assert without_note.status == 400 and "Write a note" in without_note.text
     done = browser.act(address, note=_PLANTED)
     assert done.status == 303, done.text
-    page = done.headers["location"].removeprefix("../")
+    page = done.headers["location"]
     stage.wait_until_idle()
     shown = eventually("the order is closed", lambda: browser.get(page), lambda shown: "closed it" in shown.text)
     assert "Closed." in shown.text
@@ -298,14 +316,14 @@ def test_actions_ask_first_and_say_what_came_of_them(stage: Stage, console: Cons
 
 def test_pause_is_shown_on_every_page_until_it_is_resumed(stage: Stage, console: Console) -> None:
     browser = console.browser()
-    assert browser.act("act/pause?call=ticket-refund-notify", note="TOP asked us to").status == 303
+    assert browser.act("act?do=pause&call=ticket-refund-notify", note="TOP asked us to").status == 303
     try:
         for page in ("now", "unfinished", "orders"):
             shown = browser.get(page)
             assert "ticket-refund-notify is paused since" in shown.text and "TOP asked us to" in shown.text
         stage.wait_until_idle()
     finally:
-        assert browser.act("act/resume?call=ticket-refund-notify").status == 303
+        assert browser.act("act?do=resume&call=ticket-refund-notify").status == 303
     assert "is paused since" not in browser.get("now").text
 
 
@@ -318,3 +336,46 @@ def test_assets_are_kept_and_other_stacks_are_named(console: Console) -> None:
         assert len(asset.text.encode()) <= (16 if path.endswith("css") else 10) * 1024, path
     other = browser.ask("GET", "/other-stack/now")
     assert other.status == 404 and "relay --stack other-stack console" in other.text
+
+
+def test_bulk_plan_is_what_the_run_does(stage: Stage, console: Console) -> None:
+    ids = [_waiting(stage) for _ in range(4)]
+    browser = console.browser()
+    listed = browser.get("unfinished?state=waiting&since=10m&partner=tsy")
+    ticks = [html.unescape(tick) for tick in re.findall(r'name="sel" value="([^"]+)"', listed.text)]
+    ticked = [tick for tick in ticks if any(order_id in tick for order_id in ids)]
+    assert len(ticked) == 4
+    # One has changed since the list was shown.
+    stage.notify_tsy(partners.tsy_rejected(ids[3], "No seats"))
+    stage.wait_until_idle()
+    form = [("token", listed.token()), ("state", "waiting"), ("scope", "selected"), ("action", "close")]
+    planned = browser.post("bulk", form + [("sel", tick) for tick in ticked])
+    assert planned.status == 303, planned.text
+    plan = planned.headers["location"]
+    shown = browser.get(plan)
+    assert shown.status == 200 and "Close 3 records" in shown.text and "Left out: 1" in shown.text, shown.text
+    _check("bulk", shown)
+    run = {"id": plan.partition("=")[2], "step": "start", "rate": "20"}
+    without_note = browser.post("bulk", {**run, "token": shown.token()})
+    assert "Write a note" in without_note.text
+    assert browser.post("bulk", {**run, "token": shown.token(), "note": "tests"}).status == 409, "used token"
+    started = browser.post("bulk", {**run, "token": browser.get(plan).token(), "note": "tests"})
+    assert started.status == 303
+    ended = eventually("the run ended", lambda: browser.get(plan), lambda shown: "Done." in shown.text)
+    assert "3 done · 0 failed · 0 skipped · 0 not touched" in ended.text
+    stopped = [stage.relay.order("tsy", order_id).get("stopped") for order_id in ids]
+    assert stopped == ["closed", "closed", "closed", None]
+
+
+def test_unknown_redemption_is_sent_again_only_with_consent(stage: Stage, console: Console) -> None:
+    key = stage.new_id("redemption")
+    unknown_redemption(stage, key, "timeout_after_effect")
+    browser = console.browser()
+    address = f"act?do=resolve&call=ticket-verify&key={key}&attempt=1"
+    assert "Choose an outcome" in browser.act(address, note="n").text
+    refused = browser.act(address, note="asked TOP", outcome="retry")
+    assert refused.status == 400 and "late request may still take effect" in refused.text
+    stage.await_submitted("ticket-verify", key, "unknown")
+    done = browser.act(address, note="asked TOP", outcome="succeeded")
+    assert done.status == 303, done.text
+    stage.await_submitted("ticket-verify", key, "succeeded")

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
+use relay_types::api::MAX_NOTE_BYTES;
 
 use super::actions::{self, Action, Note, PARAMETERS};
 use super::guard::{Form, parameters};
@@ -14,6 +15,7 @@ use super::page::Page;
 use super::parts::{self, About};
 use super::view::{View, visible};
 use super::{Console, Problem};
+use crate::args::CallArgs;
 
 /// The outcomes that an operator may set.
 const OUTCOMES: [(&str, &str); 3] = [
@@ -21,23 +23,15 @@ const OUTCOMES: [(&str, &str); 3] = [
     ("rejected", "action.resolve.not_send"),
     ("retry", "action.resolve.send_again"),
 ];
-/// How long after an attempt a late request may take effect, in seconds.
-const LATE: f64 = crate::LATE_REQUEST_SECONDS;
-
-fn named(path: &str) -> Result<Action, Problem> {
-    path.parse().map_err(|_| Problem::Refused(StatusCode::NOT_FOUND, format!("there is no action {}", visible(path))))
+fn named(form: &Form) -> Result<Action, Problem> {
+    let name = form.one("do");
+    name.parse().map_err(|_| Problem::Refused(StatusCode::NOT_FOUND, format!("there is no action {}", visible(name))))
 }
 
 /// Shows what an action will do.
-pub async fn ask_first(
-    State(console): State<Arc<Console>>,
-    Extension(view): Extension<View>,
-    Path((_, action)): Path<(String, String)>,
-) -> (StatusCode, Markup) {
-    let page = match named(&action) {
-        Ok(action) => Ok(form_page(&console, &view, action, &parameters(&view.address), None)),
-        Err(problem) => Err(problem),
-    };
+pub async fn ask_first(State(console): State<Arc<Console>>, Extension(view): Extension<View>) -> (StatusCode, Markup) {
+    let form = parameters(&view.address);
+    let page = named(&form).map(|action| form_page(&console, &view, action, &form, None));
     console.framed(&view, page).await
 }
 
@@ -45,62 +39,73 @@ pub async fn ask_first(
 pub async fn act(
     State(console): State<Arc<Console>>,
     Extension(view): Extension<View>,
-    Path((_, action)): Path<(String, String)>,
     Extension(form): Extension<Form>,
 ) -> Response {
-    let action = match named(&action) {
+    let action = match named(&form) {
         Ok(action) => action,
         Err(problem) => return console.framed(&view, Err(problem)).await.into_response(),
     };
-    let refusal = match missing(action, &form) {
-        Some(key) => Some((StatusCode::BAD_REQUEST, html! { (view.t(key)) })),
-        None => match actions::perform(&console, action, &form).await {
-            Ok(()) => None,
-            Err(error) => Some(failed(&view, &actions::about(&view, &form), Problem::from(error))),
-        },
+    let about = actions::about(&view, &form);
+    let refusal = match missing(&console, action, &form).await {
+        Some(problem) => Some((StatusCode::BAD_REQUEST, html! { (view.t(problem)) })),
+        None => {
+            // If the browser leaves, the action must not stop half way.
+            let (console, asked) = (console.clone(), form.clone());
+            let done = tokio::spawn(async move { actions::perform(&console, action, &asked).await }).await;
+            let done = done.unwrap_or_else(|error| Err(error.into()));
+            done.err().map(|error| failed(&view, &about, action, &form, Problem::from(error)))
+        }
     };
     let Some((status, message)) = refusal else {
-        let page = actions::about(&view, &form).page;
-        let separator = if page.contains('?') { '&' } else { '?' };
-        let to = format!("../{page}{separator}done={}", action.name());
+        let separator = if about.page.contains('?') { '&' } else { '?' };
+        let to = format!("{}{separator}done={}", about.page, action.name());
         return (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response();
     };
+    // Links of this page must not repeat the form.
+    let address = format!("/{}/{}", crate::api::encoded(&console.stack), about.page);
+    let view = View { address, ..view };
     let page = form_page(&console, &view, action, &form, Some(&message));
     let (_, markup) = console.framed(&view, Ok(page)).await;
     (status, markup).into_response()
 }
 
 /// What a form lacks.
-fn missing(action: Action, form: &Form) -> Option<&'static str> {
+async fn missing(console: &Console, action: Action, form: &Form) -> Option<&'static str> {
     let has_outcome = OUTCOMES.iter().any(|(outcome, _)| *outcome == form.one("outcome"));
-    match action {
-        Action::Resolve if !has_outcome => Some("error.choose"),
-        Action::Resolve if form.one("outcome") == "retry" && form.one("late") == "1" && form.one("known") != "1" => {
-            Some("error.late")
-        }
-        _ if matches!(action.note(), Note::Required(_)) && form.one("note").trim().is_empty() => {
-            Some("error.note_missing")
-        }
-        _ => None,
+    let note = form.one("note");
+    if action == Action::Resolve && !has_outcome {
+        return Some("error.choose");
     }
+    if matches!(action.note(), Note::Required(_)) && note.trim().is_empty() {
+        return Some("error.note_missing");
+    }
+    if note.len() > MAX_NOTE_BYTES {
+        return Some("error.note_long");
+    }
+    let may_be_late = action == Action::Resolve && form.one("outcome") == "retry" && form.one("known") != "1";
+    if may_be_late {
+        let call = CallArgs { call: form.one("call").to_owned(), key: form.one("key").to_owned() };
+        // If the call cannot be read, its age is not known either.
+        return crate::check_age_of_attempt(&console.deployment, &call).await.is_err().then_some("error.late");
+    }
+    None
 }
 
 /// What became of an action that failed.
-fn failed(view: &View, about: &About, problem: Problem) -> (StatusCode, Markup) {
+fn failed(view: &View, about: &About, action: Action, form: &Form, problem: Problem) -> (StatusCode, Markup) {
+    // Of several requests, the first ones may have been performed.
+    let is_partly = matches!(action, Action::Pause | Action::Resume) && form.one("call") == "all";
     match problem {
-        Problem::NoAnswer => (StatusCode::GATEWAY_TIMEOUT, html! { (view.t("error.answer_lost")) }),
-        Problem::Refused(StatusCode::CONFLICT, message) => {
+        Problem::Refused(StatusCode::CONFLICT, message) if !is_partly => {
             let message = view.f("error.changed", &[("message", &visible(&message))]);
-            (
-                StatusCode::CONFLICT,
-                html! { (message) " " a href=(format!("../{}", about.page)) { (view.t("error.show_it")) } },
-            )
+            (StatusCode::CONFLICT, html! { (message) " " a href=(about.page) { (view.t("error.show_it")) } })
         }
-        Problem::Refused(status, message) => {
+        Problem::Refused(status, message) if status.is_client_error() && !is_partly => {
             (status, html! { (view.f("error.refused", &[("message", &visible(&message))])) })
         }
-        Problem::Other(message) => {
-            (StatusCode::BAD_GATEWAY, html! { (view.f("error.refused", &[("message", &visible(&message))])) })
+        Problem::NoAnswer => (StatusCode::GATEWAY_TIMEOUT, html! { (view.t("error.answer_lost")) }),
+        Problem::Refused(_, message) | Problem::Other(message) => {
+            (StatusCode::BAD_GATEWAY, html! { (view.t("error.answer_lost")) " " (visible(&message)) })
         }
     }
 }
@@ -116,25 +121,22 @@ fn form_page(console: &Console, view: &View, action: Action, form: &Form, proble
         h1 tabindex="-1" { (title) }
         p { (action.text(view, "text", &about, form)) }
         p class="muted" { (view.f("action.stack", &stack)) }
-        form class="form" method="post" action=(action_name(action)) {
+        form class="form" method="post" action="act" {
             input type="hidden" name="token" value=(token);
+            input type="hidden" name="do" value=(form.one("do"));
             @for name in PARAMETERS { @if !form.one(name).is_empty() { input type="hidden" name=(name) value=(form.one(name)); } }
-            @if action == Action::Resolve { (outcomes(view, form)) }
+            @if action == Action::Resolve { (outcomes(view, form, is_bad)) }
             @if action == Action::Pause { (minutes(view, form)) }
             (note(view, action, form, is_bad))
             div class="buttons" {
                 button class=(if action == Action::Delete { "btn danger" } else { "btn main" }) {
                     (action.text(view, "button", &about, form)) }
-                a href=(format!("../{}", about.page)) { (view.t("do.cancel")) }
+                a href=(about.page) { (view.t("do.cancel")) }
             }
         }
     };
     let title = if is_bad { view.f("error.error", &[("title", &title)]) } else { title };
     Page { at: "", title, every: 0, command: String::new(), content }
-}
-
-fn action_name(action: Action) -> &'static str {
-    action.into()
 }
 
 /// The outcomes to choose from.
@@ -149,14 +151,10 @@ pub fn outcomes_of_many(view: &View, chosen: &str) -> Markup {
     }
 }
 
-fn outcomes(view: &View, form: &Form) -> Markup {
-    // The attempt's end is when the item became unknown.
-    let ended = form.one("ended").parse::<jiff::Timestamp>().ok();
-    let late = ended.is_some_and(|ended| view.now.duration_since(ended).as_secs_f64() < LATE);
+fn outcomes(view: &View, form: &Form, is_bad: bool) -> Markup {
     html! {
         (outcomes_of_many(view, form.one("outcome")))
-        @if late {
-            input type="hidden" name="late" value="1";
+        @if is_bad && form.one("outcome") == "retry" {
             label class="choice" { input type="checkbox" name="known" value="1"; (view.t("action.resolve.late")) }
         }
     }

@@ -101,11 +101,18 @@ pub fn about(view: &View, form: &Form) -> About {
         () if !partner.is_empty() => About::order(partner, form.one("id")),
         () if !endpoint.is_empty() => About::body(endpoint, form.one("digest")),
         () if !form.one("key").is_empty() => About::call(call, form.one("key")),
+        () if !form.one("message").is_empty() => About {
+            name: form.one("message").to_owned(),
+            id: String::new(),
+            of: form.one("queue").to_owned(),
+            page: "dead-letters".to_owned(),
+            parameters: Vec::new(),
+        },
         () => About {
             name: if call == "all" { view.t("action.all_calls").to_owned() } else { call.to_owned() },
             id: String::new(),
             of: call.to_owned(),
-            page: if form.one("queue").is_empty() { "now".to_owned() } else { "dead-letters".to_owned() },
+            page: "now".to_owned(),
             parameters: Vec::new(),
         },
     }
@@ -152,11 +159,17 @@ fn request(action: Action, form: &Form) -> Option<(String, Value)> {
     Some((path, body))
 }
 
-/// Performs an action.
+/// Performs an action. Whatever comes of it, what was read before is forgotten.
 ///
 /// # Errors
 /// If the API or SQS refused it, or did not answer.
 pub async fn perform(console: &Console, action: Action, form: &Form) -> Result<()> {
+    let performed = request_all(console, action, form).await;
+    console.forget().await;
+    performed
+}
+
+async fn request_all(console: &Console, action: Action, form: &Form) -> Result<()> {
     let deployment = &console.deployment;
     match action {
         Action::Pause | Action::Resume => {
@@ -165,6 +178,9 @@ pub async fn perform(console: &Console, action: Action, form: &Form) -> Result<(
                 body["remind_in_minutes"] = form.one("minutes").parse::<u32>().unwrap_or(60).into();
             }
             let meant = form.one("call");
+            if meant != "all" && meant.parse::<CallKind>().is_err() {
+                bail!("there is no call {meant}");
+            }
             for kind in CallKind::ALL.into_iter().filter(|kind| meant == "all" || kind.as_ref() == meant) {
                 let path = path(["breakers", kind.as_ref(), action.name()]);
                 match ask(deployment, "POST", &path, &[], &body.to_string()).await {
@@ -181,6 +197,5 @@ pub async fn perform(console: &Console, action: Action, form: &Form) -> Result<(
             ask(deployment, "POST", &path, &[], &body.to_string()).await?;
         }
     }
-    console.forget().await;
     Ok(())
 }

@@ -1,21 +1,25 @@
 //! One action about many items: the plan freezes them, the run touches one after another, and the end says what came of it.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use anyhow::Result;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use clap::ValueEnum as _;
 use maud::{Markup, html};
+use relay_types::api::MAX_NOTE_BYTES;
 use serde_json::Value;
+use tokio::time::MissedTickBehavior;
 
 use super::guard::{Form, parameters};
 use super::page::Page;
 use super::parts::{self, About, tag};
-use super::unfinished::{age, why};
+use super::unfinished::{age, selected, why};
 use super::view::{View, number, visible};
 use super::{Console, Problem};
 use crate::args::Outcome;
@@ -79,13 +83,19 @@ impl Run {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The items that were not touched, or that failed.
+    /// The items that were not touched; or those that failed or were skipped.
     fn rest(&self, failed: bool) -> Vec<Value> {
         let progress = self.progress();
         if failed {
-            return progress.failed.iter().map(|(index, _)| self.items[*index].clone()).collect();
+            let not_done = progress.failed.iter().chain(&progress.skipped);
+            return not_done.map(|(index, _)| self.items[*index].clone()).collect();
         }
         self.items[progress.touched..].to_vec()
+    }
+
+    fn is_running(&self) -> bool {
+        let progress = self.progress();
+        progress.started_at.is_some() && !progress.ended
     }
 }
 
@@ -94,9 +104,30 @@ impl Runs {
         self.all.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|run| run.id == id).cloned()
     }
 
-    fn add(&self, action: &'static str, items: &[Value]) -> Arc<Run> {
+    /// Stops all runs, and writes what they did not do into files.
+    pub async fn stop_all(&self) -> Result<()> {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.iter().for_each(|run| run.stop.store(true, Ordering::Relaxed));
+        while all.iter().any(|run| run.is_running()) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for run in all.iter().filter(|run| run.progress().started_at.is_some()) {
+            let items: Vec<Value> = [run.rest(true), run.rest(false)].concat();
+            if !items.is_empty() {
+                let file = format!("relay-bulk-{}-{}.jsonl", run.frozen_at.as_second(), run.id);
+                let lines: String = items.iter().map(|item| format!("{}\n", unfinished::kept(item, None))).collect();
+                std::fs::write(&file, lines)?;
+                // If stderr is closed, the file is still there.
+                let _ =
+                    writeln!(std::io::stderr(), "{} not done: relay bulk {} --from {file}", items.len(), run.action);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&self, action: &'static str, items: &[Value], mut left_out: Vec<(&'static str, usize)>) -> Arc<Run> {
         let args = arguments(action, "", None);
-        let (mut left_out, mut kept): (Vec<(&'static str, usize)>, Vec<Value>) = (Vec::new(), Vec::new());
+        let mut kept: Vec<Value> = Vec::new();
         for item in items {
             match planned(&args, item) {
                 Ok(_) => kept.push(item.clone()),
@@ -117,8 +148,12 @@ impl Runs {
         });
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.push(run.clone());
-        let excess = all.len().saturating_sub(KEPT);
-        all.drain(..excess);
+        let mut excess = all.len().saturating_sub(KEPT);
+        all.retain(|run| {
+            let goes = excess > 0 && !run.is_running();
+            excess -= usize::from(goes);
+            !goes
+        });
         run
     }
 }
@@ -176,7 +211,10 @@ pub async fn post(
             run.stop.store(true, Ordering::Relaxed);
             see(&run.id)
         }
-        (step @ ("rest" | "failed"), Some(run)) => see(&console.runs.add(run.action, &run.rest(step == "failed")).id),
+        (step @ ("rest" | "failed"), Some(run)) if run.progress().ended => {
+            see(&console.runs.add(run.action, &run.rest(step == "failed"), Vec::new()).id)
+        }
+        ("rest" | "failed", Some(run)) => see(&run.id),
         _ => plan(&console, &view, &form).await,
     }
 }
@@ -188,17 +226,20 @@ async fn plan(console: &Arc<Console>, view: &View, form: &Form) -> Response {
             .await
             .into_response();
     };
-    // The whole list, so a selection carries the revisions of now.
     let items = match unfinished::read(&console.deployment, &filters(form), None).await {
         Ok(page) => crate::table::list(&page, "items").to_vec(),
         Err(error) => return console.framed(view, Err(error.into())).await.into_response(),
     };
-    let selected = form.all("sel");
-    let key = |item: &Value| serde_json::from_value(item.clone()).ok().map(|item| About::of(&item).page);
-    let is_meant =
-        |item: &&Value| form.one("scope") == "all" || key(item).is_some_and(|key| selected.contains(&key.as_str()));
-    let items: Vec<_> = items.iter().filter(is_meant).cloned().collect();
-    see(&console.runs.add(action, &items).id)
+    if form.one("scope") == "all" {
+        return see(&console.runs.add(action, &items, Vec::new()).id);
+    }
+    // A tick names the item as it was shown. One that has changed since may need another decision.
+    let ticked = form.all("sel");
+    let name = |item: &Value| serde_json::from_value(item.clone()).ok().map(|item| selected(&item)).unwrap_or_default();
+    let meant: Vec<_> = items.iter().filter(|item| ticked.contains(&name(item).as_str())).cloned().collect();
+    let gone = ticked.len() - meant.len();
+    let left_out = if gone > 0 { vec![("changed or finished since the list was shown", gone)] } else { Vec::new() };
+    see(&console.runs.add(action, &meant, left_out).id)
 }
 
 /// Starts a run. Returns the key of what is wrong with the form.
@@ -209,6 +250,9 @@ fn start(console: &Arc<Console>, run: &Arc<Run>, form: &Form) -> Option<&'static
     }
     if form.one("note").trim().is_empty() {
         return Some("error.note_missing");
+    }
+    if form.one("note").len() > MAX_NOTE_BYTES {
+        return Some("error.note_long");
     }
     if run.items.len() > MANY && form.one("count").trim().replace(',', "") != run.items.len().to_string() {
         return Some("error.count");
@@ -229,6 +273,8 @@ fn start(console: &Arc<Console>, run: &Arc<Run>, form: &Form) -> Option<&'static
 /// Sends one request after another, and stops after the current one if it is told to.
 async fn execute(console: Arc<Console>, run: Arc<Run>, args: BulkArgs, rate: u32) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
+    // After a slow answer, the rate stays what the operator chose.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for (index, item) in run.items.iter().enumerate() {
         ticks.tick().await;
         if run.stop.load(Ordering::Relaxed) {
@@ -265,7 +311,10 @@ pub async fn show(State(console): State<Arc<Console>>, Extension(view): Extensio
 
 fn page(view: &View, run: &Run, console: &Console, wrong: Option<(&'static str, &Form)>) -> Page {
     let token = console.sessions.form_token(&view.session).unwrap_or_default();
-    let (is_started, is_ended) = (run.progress().started_at.is_some(), run.progress().ended);
+    let (is_started, is_ended) = {
+        let progress = run.progress();
+        (progress.started_at.is_some(), progress.ended)
+    };
     let verb = view.t(ACTIONS.iter().find(|(name, _)| *name == run.action).map_or("do.replay", |(_, key)| *key));
     let title = format!("{} {}", verb.trim_end_matches('…'), view.count("bulk.items", run.items.len()));
     let content = html! {
@@ -377,7 +426,7 @@ fn ended(view: &View, run: &Run, token: &str) -> Markup {
         }
         div class="buttons" {
             @if left > 0 { form method="post" action="bulk" { (hidden(run, token, "rest")) button { (view.f("bulk.continue", &[("n", &number(left))])) } } }
-            @if !progress.failed.is_empty() { form method="post" action="bulk" { (hidden(run, token, "failed")) button { (view.t("bulk.again")) } } }
+            @if !not_done.is_empty() { form method="post" action="bulk" { (hidden(run, token, "failed")) button { (view.t("bulk.again")) } } }
             a href="unfinished" { (view.t("nav.unfinished")) }
         }
         @if !not_done.is_empty() { (rows(view, run, &not_done)) }

@@ -79,7 +79,8 @@ async fn state(console: &Console, view: &View, message: &Value) -> Markup {
     };
     match state {
         Ok(state) => html! { (parts::tag(view, &state)) " " (missing(&state)) },
-        Err(_) => html! { (view.t("dead.no_record")) },
+        Err(Problem::Refused(StatusCode::NOT_FOUND, _)) => html! { (view.t("dead.no_record")) },
+        Err(_) => html! { (view.t("dead.unread")) },
     }
 }
 
@@ -99,8 +100,8 @@ fn row(view: &View, message: &Value, state: Option<&Markup>) -> Markup {
             }
             td role="cell" class="c-age" { (age(view, message["sent_at"].as_str().unwrap_or_default())) }
             td role="cell" class="c-do" { div class="buttons" {
-                @if about.is_some() { (parts::button(&format!("act/redrive{}", query(&of)), view.t("do.redrive"), &id)) }
-                (parts::button(&format!("act/delete{}", query(&of)), view.t("do.delete"), &id))
+                @if about.is_some() { (parts::button(&format!("act{}", query(&[&[("do", "redrive")], &of[..]].concat())), view.t("do.redrive"), &id)) }
+                (parts::button(&format!("act{}", query(&[&[("do", "delete")], &of[..]].concat())), view.t("do.delete"), &id))
             } }
         }
     }

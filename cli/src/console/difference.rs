@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::guard::parameters;
 use super::page::Page;
-use super::parts::{About, query};
+use super::parts::{About, command, query};
 use super::view::{View, number, visible};
 use super::{Console, Problem};
 use crate::api::{encoded, path};
@@ -48,7 +48,7 @@ async fn page(console: &Console, view: &View) -> Result<Page, Problem> {
         }
     };
     let title = format!("{} – {}", view.t("difference.title"), about.name);
-    Ok(Page { at: "orders", title, every: 0, command: format!("relay order diff {partner} {id} {from} {to}"), content })
+    Ok(Page { at: "orders", title, every: 0, command: command(&["order", "diff", partner, id, from, to]), content })
 }
 
 fn row(view: &View, field: &Field) -> Markup {

@@ -38,7 +38,7 @@ pub async fn guard(State(console): State<Arc<Console>>, mut request: Request, ne
     } else if path == "/start" {
         start(&console, &view, request.uri().query().unwrap_or_default())
     } else if !console.sessions.is_open(&view.session, !request.headers().contains_key("relay-poll")) {
-        without_session(&view, request.method())
+        without_session(&console, &view, request.method())
     } else if let Some(other) = other {
         let command = html! { code { "relay --stack " (other) " console" } };
         let text = view.h(
@@ -101,6 +101,7 @@ async fn form(console: &Console, view: &View, request: Request) -> Result<Reques
     };
     let form = Form(form_urlencoded::parse(&body).into_owned().collect());
     if !console.sessions.take_form_token(&view.session, form.one("token")) {
+        // The first of two clicks did it, and the browser shows the answer to the second.
         return Err(refused(StatusCode::CONFLICT, "error.form_used"));
     }
     parts.extensions.insert(form);
@@ -182,7 +183,11 @@ fn start(console: &Console, view: &View, query: &str) -> Response {
         Ok(Some(id)) => {
             let cookie = format!("relay_{}={id}; Path=/; HttpOnly; SameSite=Strict", console.port);
             let to = format!("/{}/now", crate::api::encoded(&console.stack));
-            (StatusCode::SEE_OTHER, [(header::SET_COOKIE, cookie), (header::LOCATION, to)]).into_response()
+            // Not a redirect: one that another program began would not send the strict cookie.
+            let refresh = format!("0;url={to}");
+            let content = html! { p { a class="btn main" href=(to) { (view.t("open.button")) } } };
+            let page = page::bare(view, view.t("nav.now"), &content);
+            ([(header::SET_COOKIE, cookie), (header::REFRESH, refresh)], page).into_response()
         }
         _ => {
             let text = view.h("start.text", &[("command", html! { code { "relay console" } })]);
@@ -192,10 +197,10 @@ fn start(console: &Console, view: &View, query: &str) -> Response {
 }
 
 /// Shows only how to open the page. Links from other sites arrive without the cookie; opening the page here sends it.
-fn without_session(view: &View, method: &Method) -> Response {
+fn without_session(console: &Console, view: &View, method: &Method) -> Response {
     let content = html! {
         p { (view.t("open.text")) }
-        @if method == Method::GET { p { a class="btn main" href=(view.address) { (view.t("open.button")) } } }
+        @if method == Method::GET { p { a class="btn main" href=(format!("http://127.0.0.1:{}{}", console.port, view.address)) { (view.t("open.button")) } } }
         p { (view.h("open.or", &[("command", html! { code { "relay console" } })])) }
     };
     (StatusCode::FORBIDDEN, page::bare(view, view.t("open.title"), &content)).into_response()

@@ -18,7 +18,7 @@ use crate::table::text;
 use crate::unfinished::time;
 
 /// How many lines the page shows: the newest.
-const MOST: usize = 200;
+const MOST: usize = 120;
 
 /// Shows the page.
 pub async fn show(State(console): State<Arc<Console>>, Extension(view): Extension<View>) -> (StatusCode, Markup) {
@@ -28,7 +28,7 @@ pub async fn show(State(console): State<Arc<Console>>, Extension(view): Extensio
 
 async fn page(console: &Console, view: &View) -> Result<Page, Problem> {
     let asked = parameters(&view.address);
-    let since = Some(asked.one("since")).filter(|since| !since.is_empty()).unwrap_or("15m");
+    let since = Some(asked.one("since")).filter(|since| !since.is_empty()).unwrap_or("5m");
     let since_at = time(since).map_err(|message| Problem::Refused(StatusCode::BAD_REQUEST, message))?;
     let about = Some(asked.one("about").to_owned()).filter(|about| !about.is_empty());
     let problems = asked.one("problems") == "1";
@@ -52,8 +52,15 @@ async fn page(console: &Console, view: &View) -> Result<Page, Problem> {
         }
         div id="nothing" data-live="all" { @if shown.is_empty() { p class="empty" { (view.t("livelog.empty")) } } }
     };
-    let command = format!("relay log --since {since}{} --follow", if problems { " --problems" } else { "" });
-    Ok(Page { at: "live", title: view.t("nav.live").to_owned(), every: 5, command, content })
+    let mut arguments = vec!["log", "--since", since, "--follow"];
+    if problems {
+        arguments.push("--problems");
+    }
+    if let Some(about) = &about {
+        arguments.extend(["--about", about]);
+    }
+    let command = parts::command(&arguments);
+    Ok(Page { at: "live", title: view.t("nav.live").to_owned(), every: 10, command, content })
 }
 
 fn row(view: &View, id: &str, line: &Value) -> Markup {

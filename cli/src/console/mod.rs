@@ -47,6 +47,7 @@ use self::view::View;
 use crate::api::{Refused, ask};
 use crate::dead_letters;
 use crate::deployment::Deployment;
+use crate::doctor;
 use crate::http::NoAnswer;
 
 /// How long an answer of the API serves all tabs.
@@ -65,6 +66,7 @@ pub struct Console {
     runs: bulk::Runs,
     cache: Mutex<HashMap<String, (Instant, Value)>>,
     dead: Mutex<Option<(Instant, u64)>>,
+    firing: Mutex<Option<(Instant, Option<Vec<String>>)>>,
 }
 
 /// Why a page cannot be shown.
@@ -130,6 +132,18 @@ impl Console {
         count
     }
 
+    /// The alarms that are firing, read at most once a minute. `None` if they could not be read.
+    async fn firing(&self) -> Option<Vec<String>> {
+        let mut known = self.firing.lock().await;
+        if let Some((_, names)) = known.as_ref().filter(|(at, _)| at.elapsed() < Duration::from_secs(60)) {
+            return names.clone();
+        }
+        // A page without the alarms is better than none.
+        let names = doctor::firing(&self.deployment).await.ok();
+        *known = Some((Instant::now(), names.clone()));
+        names
+    }
+
     async fn counts(&self) -> Result<Counts, Problem> {
         let first = self.get::<relay_types::unfinished::UnfinishedPage>("/unfinished?limit=1");
         let held = self.get::<relay_types::api::HeldBackList>("/breakers");
@@ -149,11 +163,8 @@ impl Console {
     async fn framed(&self, view: &View, page: Result<Page, Problem>) -> (StatusCode, Markup) {
         let counts = self.counts().await;
         let token = self.sessions.form_token(&view.session).unwrap_or_default();
-        let (counts, page) = match (counts, page) {
-            (Ok(counts), page) => (counts, page),
-            (Err(problem), Ok(_)) => (Counts::default(), Err(problem)),
-            (Err(_), Err(problem)) => (Counts::default(), Err(problem)),
-        };
+        // Without the counts, the page is still right.
+        let counts = counts.unwrap_or_default();
         let (status, page) = match page {
             Ok(page) => (StatusCode::OK, page),
             Err(problem) => self.problem(view, &problem),
@@ -165,6 +176,9 @@ impl Console {
     fn problem(&self, view: &View, problem: &Problem) -> (StatusCode, Page) {
         let (status, message) = match problem {
             Problem::NoAnswer => (StatusCode::GATEWAY_TIMEOUT, view.f("banner.api_silent", &[("seconds", "35")])),
+            Problem::Refused(StatusCode::FORBIDDEN, message) if message.contains("xpired") => {
+                (StatusCode::BAD_GATEWAY, format!("{} {message}", view.t("error.login")))
+            }
             Problem::Refused(StatusCode::FORBIDDEN, message) => {
                 let values = [("who", self.who.as_str()), ("permission", "execute-api:Invoke"), ("route", message)];
                 (StatusCode::FORBIDDEN, view.f("error.forbidden", &values))
@@ -200,6 +214,7 @@ pub async fn serve(deployment: Deployment, port: u16, open: bool) -> Result<()> 
         runs: bulk::Runs::default(),
         cache: Mutex::default(),
         dead: Mutex::default(),
+        firing: Mutex::default(),
         deployment,
     });
     let address =
@@ -212,7 +227,7 @@ pub async fn serve(deployment: Deployment, port: u16, open: bool) -> Result<()> 
         console.stack
     )?;
     if open {
-        open_browser(&first)?;
+        open_browser(&first);
     }
     let again = console.clone();
     std::thread::spawn(move || {
@@ -223,8 +238,9 @@ pub async fn serve(deployment: Deployment, port: u16, open: bool) -> Result<()> 
             }
         }
     });
+    let running = console.clone();
     axum::serve(listener, router(console)).with_graceful_shutdown(interrupted()).await?;
-    Ok(())
+    running.runs.stop_all().await
 }
 
 async fn interrupted() {
@@ -243,17 +259,26 @@ async fn listen(port: u16) -> Result<(tokio::net::TcpListener, u16)> {
     Ok((listener, port))
 }
 
-/// Opens the browser with a file that only this user can read, so the token is in no process list.
-fn open_browser(address: &str) -> Result<()> {
+/// Opens the browser with a file that only this user can read, so the token is in no process list. Without a browser,
+/// the address in the terminal is enough.
+fn open_browser(address: &str) {
     let folder: PathBuf = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    let file = folder.join(format!("relay-console-{}.html", std::process::id()));
-    let mut options = std::fs::OpenOptions::new();
-    let mut written = options.write(true).create_new(true).mode(0o600).open(&file)?;
-    write!(written, "<!doctype html><meta http-equiv=\"refresh\" content=\"0;url={address}\">")?;
+    let Ok(name) = session::random(16) else { return };
+    let file = folder.join(format!("relay-console-{name}.html"));
+    let written =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file).and_then(|mut file| {
+            write!(file, "<!doctype html><meta http-equiv=\"refresh\" content=\"0;url={address}\">")
+        });
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    // Without a browser, the address in the terminal is enough.
-    let _ = std::process::Command::new(opener).arg(&file).spawn();
-    Ok(())
+    if written.is_ok() && std::process::Command::new(opener).arg(&file).spawn().is_ok() {
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            // The token in it is used or too old by now.
+            let _ = std::fs::remove_file(file);
+        });
+    } else {
+        let _ = std::fs::remove_file(file);
+    }
 }
 
 fn router(console: Arc<Console>) -> Router {
@@ -273,7 +298,7 @@ fn router(console: Arc<Console>) -> Router {
         .route("/report", get(report::show))
         .route("/health", get(health::show))
         .route("/settings", post(guard::settings))
-        .route("/act/{action}", get(act::ask_first).post(act::act));
+        .route("/act", get(act::ask_first).post(act::act));
     Router::new()
         .nest("/{stack}", pages)
         .route("/", get(guard::home))

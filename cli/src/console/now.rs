@@ -15,7 +15,7 @@ use relay_types::unfinished::{Unfinished, UnfinishedPage};
 use super::page::Page;
 use super::parts::{self, About, query, tag};
 use super::unfinished::{age, buttons, why};
-use super::view::{View, number};
+use super::view::{View, number, visible};
 use super::{Console, Problem};
 
 /// From this number on, items of one state and reason are one row.
@@ -34,10 +34,11 @@ pub async fn show(State(console): State<Arc<Console>>, Extension(view): Extensio
 async fn page(console: &Console, view: &View) -> Result<Page, Problem> {
     let needs = format!("/unfinished?limit={MOST}&state={NEEDS_PERSON}");
     let held = format!("/unfinished?limit={MOST}&state=held");
-    let (needs, held, breakers) = tokio::join!(
+    let (needs, held, breakers, firing) = tokio::join!(
         console.get::<UnfinishedPage>(&needs),
         console.get::<UnfinishedPage>(&held),
         console.get::<HeldBackList>("/breakers"),
+        console.firing(),
     );
     let (needs, held, breakers) = (needs?, held?, breakers?.items);
     let count = |state: &str| number(needs.states.get(state).copied().unwrap_or_default());
@@ -68,6 +69,7 @@ async fn page(console: &Console, view: &View) -> Result<Page, Problem> {
         div id="nothing" data-live="all" { @if needs.total == 0 { p class="empty" { (nothing(view, &held)) } } }
         (held_back(view, &breakers, &held))
         (calls(view, &breakers))
+        (alarms(view, firing.as_deref(), &console.stack))
     };
     let title = format!("{total} – {}", view.t("nav.now"));
     Ok(Page { at: "now", title, every: 5, command: "relay status".to_owned(), content })
@@ -116,7 +118,7 @@ fn row(view: &View, group: &[&Unfinished]) -> Markup {
     let filters = [("state", item.state.as_ref()), ("reason", reason.as_str()), ("partner", partner.as_str())];
     let list = format!("unfinished{}", query(&filters));
     html! {
-        tr role="row" data-key=(list) {
+        tr role="row" data-key=(format!("{list} {}", why(view, item).into_string())) {
             td role="cell" class="c-age" { (age(view, &item.since)) }
             td role="cell" class="c-state" {
                 (tag(view, item.state.as_ref())) span class="vh" { (view.t("state.colon")) } " " (why(view, item))
@@ -171,9 +173,9 @@ fn held_back(view: &View, breakers: &[HeldBack], held: &UnfinishedPage) -> Marku
                         td role="cell" { (view.count("now.calls_n", waiting(one))) }
                         td role="cell" { (until(view, one)) }
                         td role="cell" class="c-do" { div class="buttons" {
-                            @if is_pause { (parts::button(&format!("act/resume?call={call}"), view.t("do.resume"), call)) }
+                            @if is_pause { (parts::button(&format!("act?do=resume&call={call}"), view.t("do.resume"), call)) }
                             @else {
-                                (parts::button(&format!("act/retry-kind{}", query(&[("call", call), ("account", &one.account)])), view.t("do.retry"), call))
+                                (parts::button(&format!("act{}", query(&[("do", "retry-kind"), ("call", call), ("account", &one.account)])), view.t("do.retry"), call))
                             }
                         } }
                     }
@@ -206,10 +208,28 @@ pub fn until(view: &View, one: &HeldBack) -> Markup {
     }
 }
 
+/// The alarms that are firing, without the stack's name before each.
+fn alarms(view: &View, firing: Option<&[String]>, stack: &str) -> Markup {
+    let short = |name: &String| name.strip_prefix(&format!("{stack}-")).unwrap_or(name).to_owned();
+    html! {
+        dl class="facts" id="alarms" data-live="all" {
+            dt { (view.t("now.alarms")) }
+            dd { @match firing {
+                None => (view.t("now.alarms_unread")),
+                Some([]) => (view.t("now.none_firing")),
+                Some(names) => {
+                    @let listed = names.iter().map(short).collect::<Vec<_>>().join(", ");
+                    span class="state red" { (parts::icon("attention")) " " (view.f("now.firing", &[("n", &number(names.len())), ("alarms", &visible(&listed))])) }
+                },
+            } }
+        }
+    }
+}
+
 /// Each kind of call, and whether it is sent.
 fn calls(view: &View, breakers: &[HeldBack]) -> Markup {
     html! {
-        div class="head" { h2 { (view.t("now.calls_to_top")) } (parts::button("act/pause?call=all", view.t("do.pause_all"), "")) }
+        div class="head" { h2 { (view.t("now.calls_to_top")) } (parts::button("act?do=pause&call=all", view.t("do.pause_all"), "")) }
         table role="table" class="slim narrow" {
             caption { (view.f("caption.zone", &[("zone", &view.zone_name())])) }
             thead role="rowgroup" { tr role="row" {
@@ -231,8 +251,8 @@ fn calls(view: &View, breakers: &[HeldBack]) -> Markup {
                             }
                         }
                         td role="cell" class="c-do" { div class="buttons" {
-                            @if paused { (parts::button(&format!("act/resume?call={call}"), view.t("do.resume"), call)) }
-                            @else { (parts::button(&format!("act/pause?call={call}"), view.t("do.pause"), call)) }
+                            @if paused { (parts::button(&format!("act?do=resume&call={call}"), view.t("do.resume"), call)) }
+                            @else { (parts::button(&format!("act?do=pause&call={call}"), view.t("do.pause"), call)) }
                         } }
                     }
                 }

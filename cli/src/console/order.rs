@@ -8,10 +8,11 @@ use axum::http::StatusCode;
 use maud::{Markup, html};
 use relay_types::api::{Call, CallState, Order};
 use relay_types::breaker::Cause;
+use relay_types::reason::Reason;
 
 use super::guard::{Form, parameters};
 use super::page::{Page, person};
-use super::parts::{self, About, tag};
+use super::parts::{self, About, command, tag};
 use super::timeline;
 use super::unfinished::pushed;
 use super::view::{View, visible};
@@ -20,6 +21,8 @@ use crate::api::{encoded, path};
 
 /// How often an unfinished order is read again, in seconds.
 const OFTEN: u32 = 5;
+/// How many payloads besides the first are open at the same time.
+const MOST_OPEN: usize = 7;
 
 /// Shows an order.
 pub async fn show(State(console): State<Arc<Console>>, Extension(view): Extension<View>) -> (StatusCode, Markup) {
@@ -36,15 +39,26 @@ pub async fn show_call(State(console): State<Arc<Console>>, Extension(view): Ext
 async fn page(console: &Console, view: &View) -> Result<Page, Problem> {
     let asked = parameters(&view.address);
     let (partner, id) = (asked.one("partner"), asked.one("id"));
-    let payload = Some(asked.one("open")).filter(|open| !open.is_empty()).unwrap_or("none");
-    let address = format!("{}?payload={}", path(["orders", partner, id]), encoded(payload));
-    let order: Order = match console.get(&address).await {
+    let opened = asked.all("open");
+    let payload = opened.first().copied().unwrap_or("none");
+    let address = |payload: &str| format!("{}?payload={}", path(["orders", partner, id]), encoded(payload));
+    let mut order: Order = match console.get(&address(payload)).await {
         Err(Problem::Refused(StatusCode::NOT_FOUND, _)) => {
             let name = visible(&format!("{partner} {id}"));
             return Err(Problem::Refused(StatusCode::NOT_FOUND, view.f("order.not_found", &[("order", &name)])));
         }
         other => other?,
     };
+    // The API returns one payload at a time.
+    for digest in opened.iter().skip(1).take(MOST_OPEN) {
+        let other: Order = console.get(&address(digest)).await?;
+        let payload = other.notifications.into_iter().find(|one| one.digest == *digest).and_then(|one| one.payload);
+        order
+            .notifications
+            .iter_mut()
+            .filter(|one| one.digest == *digest)
+            .for_each(|one| one.payload.clone_from(&payload));
+    }
     let about = About::order(partner, id);
     let state = state(&order);
     let content = html! {
@@ -63,18 +77,19 @@ async fn page(console: &Console, view: &View) -> Result<Page, Problem> {
         @for call in &order.calls { (request(view, call)) }
         p class="muted" { (view.t("order.hidden")) }
     };
-    let is_finished = order.calls.iter().all(|call| call.state == CallState::Succeeded) && order.attention.is_none();
+    let is_finished = ["succeeded", "closed", "withdrawn", "no_call"].contains(&state) && order.undecided == 0;
     let title = format!("{} – {}", view.language.of_code("state", state), about.name);
-    let command = format!("relay order show {partner} {id}");
+    let command = command(&["order", "show", partner, id]);
     Ok(Page { at: "orders", title, every: if is_finished { 0 } else { OFTEN }, command, content })
 }
 
 /// The state of an order as one of the list's states.
 pub fn state(order: &Order) -> &'static str {
     let has = |state: CallState| order.calls.iter().any(|call| call.state == state);
+    let needs = |reason| order.attention.iter().any(|one| one.reasons.iter().any(|text| text.code == reason));
     match () {
-        () if has(CallState::Unknown) => "unknown",
-        () if has(CallState::Refused) => "refused",
+        () if needs(Reason::Unknown) => "unknown",
+        () if needs(Reason::Refused) => "refused",
         () if order.attention.is_some() => "attention",
         () if has(CallState::InProgress) => "in_progress",
         () if order.calls.iter().any(|call| !call.held_back.is_empty()) => "held",
@@ -169,7 +184,7 @@ fn notifications(view: &View, order: &Order, asked: &Form) -> Markup {
     html! {
         @for (index, one) in order.notifications.iter().enumerate() {
             @let short = one.digest.get(..8).unwrap_or(&one.digest);
-            details class="pay" id=(format!("pay-{}", one.digest)) data-load=(one.digest) open[asked.one("open") == one.digest] {
+            details class="pay" id=(format!("pay-{}", one.digest)) data-load=(one.digest) open[asked.all("open").contains(&one.digest.as_str())] {
                 summary { (pushed(view, one)) " " (short) ", " (view.time_of(&one.received_at)) }
                 @match &one.payload {
                     Some(payload) => (parts::json(payload)),
@@ -227,5 +242,5 @@ async fn call_page(console: &Console, view: &View) -> Result<Page, Problem> {
     };
     let title = format!("{} – {}", view.language.of_code("state", state), about.name);
     let every = if matches!(call.state, CallState::Pending | CallState::InProgress) { OFTEN } else { 15 };
-    Ok(Page { at: "orders", title, every, command: format!("relay call show {kind} {key}"), content })
+    Ok(Page { at: "orders", title, every, command: command(&["call", "show", kind, key]), content })
 }

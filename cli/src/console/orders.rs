@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::guard::parameters;
 use super::page::Page;
-use super::parts::{About, tag};
+use super::parts::{About, command, tag};
 use super::view::{View, number, visible};
 use super::{Console, Problem};
 use crate::find;
@@ -68,7 +68,7 @@ fn page(view: &View, wanted: &str, hits: &[Value]) -> Page {
         }
     };
     let title = format!("{words} – {}", view.t("nav.orders"));
-    Page { at: "orders", title, every: 0, command: format!("relay find {wanted}"), content }
+    Page { at: "orders", title, every: 0, command: command(&["find", wanted]), content }
 }
 
 fn state(view: &View, hit: &Value) -> Markup {

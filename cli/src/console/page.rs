@@ -132,7 +132,7 @@ fn banners(view: &View, counts: &Counts) -> Markup {
                     ("note", html! { (visible(pause.note.as_deref().unwrap_or_default())) }),
                     ("reminder", view.time_of(pause.remind_at.as_deref().unwrap_or_default())),
                 ])) }
-                (parts::button(&format!("act/resume?call={call}"), view.t("do.resume"), call))
+                (parts::button(&format!("act?do=resume&call={call}"), view.t("do.resume"), call))
             }
         }
     }

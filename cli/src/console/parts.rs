@@ -80,6 +80,16 @@ pub fn query(parameters: &[(&str, &str)]) -> String {
     if shown.is_empty() { String::new() } else { format!("?{}", shown.join("&")) }
 }
 
+/// The command that shows the same in a terminal. An id may hold any character, so each argument is quoted for the shell.
+pub fn command(arguments: &[&str]) -> String {
+    let quoted = |argument: &&str| {
+        let is_plain = !argument.is_empty()
+            && argument.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:=@,+".contains(&byte));
+        if is_plain { (*argument).to_owned() } else { format!("'{}'", visible(argument).replace('\'', r"'\''")) }
+    };
+    format!("relay {}", arguments.iter().map(quoted).collect::<Vec<_>>().join(" "))
+}
+
 /// What an unfinished item is, and where it is shown.
 #[derive(Debug, Clone)]
 pub struct About {
@@ -146,10 +156,11 @@ impl About {
     /// The address of an action about it, which is valid only for the state that is shown.
     pub fn action(&self, action: &str, revision: Option<i64>, attempt: u32) -> String {
         let (revision, attempt) = (revision.map(|revision| revision.to_string()), attempt.to_string());
-        let mut parameters: Vec<_> = self.parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut parameters = vec![("do", action)];
+        parameters.extend(self.parameters.iter().map(|(name, value)| (*name, value.as_str())));
         parameters.push(("revision", revision.as_deref().unwrap_or_default()));
         parameters.push(("attempt", if attempt == "0" { "" } else { &attempt }));
-        format!("act/{action}{}", query(&parameters))
+        format!("act{}", query(&parameters))
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::guard::parameters;
 use super::page::Page;
-use super::parts::query;
+use super::parts::{command, query};
 use super::view::View;
 use super::{Console, Problem};
 use crate::report::{self, Form as ReportForm};
@@ -83,7 +83,7 @@ fn page(view: &View, since: &str, report: &Value) -> Page {
         }
         @for (name, columns) in TABLES { (table(view, list(report, name), columns)) }
     };
-    let command = format!("relay report --since {since}");
+    let command = command(&["report", "--since", since]);
     Page { at: "report", title: view.t("nav.report").to_owned(), every: 0, command, content }
 }
 

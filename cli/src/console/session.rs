@@ -32,7 +32,7 @@ struct Session {
 }
 
 /// Random digits: two for each byte.
-fn random(bytes: usize) -> Result<String> {
+pub fn random(bytes: usize) -> Result<String> {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random).map_err(|error| anyhow!("no random numbers: {error}"))?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())

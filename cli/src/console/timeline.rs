@@ -86,9 +86,15 @@ fn between(view: &View, last: Timestamp, at: Timestamp, index: usize) -> Markup 
     }
 }
 
+/// Whether another link has replaced this one.
+fn is_replaced(order: &Order, event: &Event) -> bool {
+    let present = order.link.as_ref().and_then(|link| link["version"].as_i64());
+    event.kind == EventKind::Link && event.link_version != present
+}
+
 fn entry(view: &View, order: &Order, event: &Event, index: usize) -> Markup {
     let key = format!("e-{index}-{}", event.at);
-    let is_old = event.link.is_some() || (event.request.is_some() && event.kind == EventKind::Attempt);
+    let is_old = is_replaced(order, event) || (event.request.is_some() && event.kind == EventKind::Attempt);
     html! {
         li data-key=(key) class=[is_old.then_some("old")] {
             span class="at" { (view.time_of(&event.at)) }
@@ -116,7 +122,7 @@ fn heard(view: &View, order: &Order, event: &Event) -> Markup {
         div class="line" {
             @match event.kind {
                 EventKind::Link => span { (view.f("order.linked", &[("who", &by)])) " " (view.f("order.version", &[("n", &event.link_version.unwrap_or_default().to_string())]))
-                    @if event.link.is_some() { ", " (view.t("order.replaced")) } },
+                    @if is_replaced(order, event) { (view.t("list.comma")) (view.t("order.replaced")) } },
                 EventKind::Notification => span { @match push { Some(one) => (pushed(view, one)), None => (visible(&event.event)) } },
                 EventKind::Operator => span { (by) ": " (view.language.of_code("outcome", event.outcome.as_deref().unwrap_or_default()))
                     @if let Some(note) = &event.note { " " (view.h("order.quote", &[("words", html! { blockquote { (visible(note)) } })])) } },

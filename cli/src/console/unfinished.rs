@@ -90,11 +90,11 @@ fn address(asked: &Form, other: &[(&str, &str)]) -> String {
 }
 
 fn command(asked: &Form) -> String {
-    let quoted = |value: &str| if value.contains(' ') { format!("'{value}'") } else { value.to_owned() };
-    FILTERS
-        .into_iter()
-        .filter(|name| !asked.one(name).is_empty())
-        .fold("relay list".to_owned(), |command, name| format!("{command} --{name} {}", quoted(asked.one(name))))
+    let flags: Vec<_> = FILTERS.map(|name| (format!("--{name}"), asked.one(name))).into();
+    let set = flags.iter().filter(|(_, value)| !value.is_empty());
+    let arguments: Vec<&str> =
+        std::iter::once("list").chain(set.flat_map(|(flag, value)| [flag.as_str(), value])).collect();
+    parts::command(&arguments)
 }
 
 fn states(view: &View, asked: &Form, list: &UnfinishedPage) -> Markup {
@@ -169,6 +169,11 @@ fn filters(view: &View, asked: &Form) -> Markup {
     }
 }
 
+/// What a tick means: the item as it is shown.
+pub fn selected(item: &Unfinished) -> String {
+    format!("{} {}", item.revision.unwrap_or_default(), About::of(item).page)
+}
+
 /// The actions for the selected items, or for all that match.
 fn bulk(view: &View, console: &Console, asked: &Form, total: usize) -> Markup {
     let token = console.sessions.form_token(&view.session).unwrap_or_default();
@@ -206,7 +211,7 @@ fn table(view: &View, list: &UnfinishedPage) -> Markup {
                     @let about = About::of(item);
                     tr role="row" data-key=(about.page) {
                         td role="cell" class="c-tick" { label class="tick" {
-                            input type="checkbox" name="sel" value=(about.page) aria-label=(view.f("unfinished.select", &[("what", &about.name)]));
+                            input type="checkbox" name="sel" value=(selected(item)) aria-label=(view.f("unfinished.select", &[("what", &about.name)]));
                         } }
                         td role="cell" class="c-state" { (tag(view, item.state.as_ref())) span class="vh" { (view.t("state.colon")) } " " (why(view, item)) }
                         td role="cell" class="c-what" { (about.link()) (call_of(item)) }
@@ -223,7 +228,7 @@ fn table(view: &View, list: &UnfinishedPage) -> Markup {
 /// How long ago something began, and when.
 pub fn age(view: &View, since: &str) -> Markup {
     match since.parse::<Timestamp>() {
-        Ok(at) => html! { (view.relative(at)) " " time class="abs" datetime=(since) { (view.clock(at)) } },
+        Ok(at) => html! { (view.relative(at)) " " time class="abs" { (view.clock(at)) } },
         Err(_) => html! { (since) },
     }
 }

@@ -106,6 +106,6 @@ async fn body_page(console: &Console, view: &View, asked: &Form, shows_body: boo
         }
     };
     let title = format!("{} – {}", about.name, view.t("nav.unreadable"));
-    let command = format!("relay unreadable show {endpoint} {digest}");
+    let command = parts::command(&["unreadable", "show", endpoint, digest]);
     Ok(Page { at: "unreadable", title, every: 0, command, content })
 }

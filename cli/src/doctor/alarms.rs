@@ -65,14 +65,16 @@ impl<'a> Alarms<'a> {
         Ok(format!("all {} alarms exist and notify the topic", alarms.len()))
     }
 
+    /// The names of the alarms that are firing.
+    pub async fn firing(&self) -> Result<Vec<String>> {
+        let (_, alarms) = self.described().await?;
+        let firing = alarms.iter().filter(|alarm| alarm.state_value().is_some_and(|state| state.as_str() == "ALARM"));
+        Ok(firing.filter_map(|alarm| alarm.alarm_name()).map(str::to_owned).collect())
+    }
+
     /// Checks that no alarm is firing.
     pub async fn none_firing(&self) -> Found {
-        let (_, alarms) = self.described().await?;
-        let firing: Vec<_> = alarms
-            .iter()
-            .filter(|alarm| alarm.state_value().is_some_and(|state| state.as_str() == "ALARM"))
-            .filter_map(|alarm| alarm.alarm_name())
-            .collect();
+        let firing = self.firing().await?;
         if firing.is_empty() { Ok("no alarm is firing".to_owned()) } else { Err(anyhow!(firing.join(", ")).into()) }
     }
 }

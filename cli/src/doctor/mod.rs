@@ -40,6 +40,11 @@ pub async fn examine(deployment: impl Future<Output = Result<Deployment>>) -> (V
     report(&findings)
 }
 
+/// The names of the alarms that are firing.
+pub async fn firing(deployment: &Deployment) -> Result<Vec<String>> {
+    Alarms::of(deployment).firing().await
+}
+
 /// Examines a deployment that was found.
 pub async fn of(deployment: &Deployment) -> (Value, String, bool) {
     let alarms = Alarms::of(deployment);

@@ -229,7 +229,7 @@ impl OrderLink {
     async fn read(&self, key: &RecordKey, payload: Option<&str>) -> Result<Option<(OrderRecord, Bodies)>, StoreError> {
         let Some(payload) = payload else { return self.store.whole(key).await };
         let Some(record) = self.store.record(key).await? else { return Ok(None) };
-        let mut digests = record.stored_besides_notifications();
+        let mut digests = record.stored_of_present();
         let notification = record.notifications.get(payload).and_then(|one| one.body.as_ref()?.stored());
         digests.extend(notification.map(str::to_owned));
         let bodies = self.store.bodies(key, digests).await?;

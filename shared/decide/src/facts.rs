@@ -213,8 +213,9 @@ impl Deciding<'_> {
     }
 
     pub(super) fn ended(&mut self, attempted: &Attempted, began: Option<EpochMillis>, at: EpochMillis) {
-        let sending = self.record.sending.take();
-        let began = began.or(sending.and_then(|sending| sending.since));
+        self.record.sending = None;
+        let began = began.or(self.record.began.take());
+        self.record.began = None;
         if let Attempted::Succeeded(reply) = attempted {
             self.tell(Outcome::Succeeded, Some(reply.clone()), began, at);
             return;

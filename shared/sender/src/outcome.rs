@@ -21,9 +21,8 @@ impl Sender {
         trace_header: Option<&str>,
     ) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let sending = claimed.sending.as_ref();
-        let owner = sending.map(|sending| sending.owner.clone()).unwrap_or_default();
-        let began = sending.and_then(|sending| sending.since);
+        let owner = claimed.sending.as_ref().map(|sending| sending.owner.clone()).unwrap_or_default();
+        let began = claimed.began;
         if let Ok(decided) = relay_decide::finish(claimed, attempted, now, &self.settings)
             && decided.wakes.is_empty()
             && self.store.replace(claimed, &decided.record, &owner).await?

@@ -13,8 +13,8 @@ use crate::index::shard_of;
 use crate::{Item, StoreError, n, s};
 
 /// The attributes that this version writes, besides those with a prefix.
-pub const KNOWN: [&str; 31] = [
-    "touched", "pk", "sk", "revision", "writer", "link", "facts", "current", "repeat", "wanted", "generation",
+pub const KNOWN: [&str; 32] = [
+    "touched", "began", "pk", "sk", "revision", "writer", "link", "facts", "current", "repeat", "wanted", "generation",
     "attempt", "unsettled", "quiet", "told", "submissions", "waits", "stopped", "dismissed", "waiting", "history",
     "entries", "summarised", "kept_until", "expires_at", "points_to", "attention", "since", "reasons", "unfinished",
     "look_at",
@@ -39,10 +39,7 @@ pub fn read_record(mut item: Item) -> Result<OrderRecord, StoreError> {
     let foreign = || StoreError::Foreign { pk: pk.clone(), sk: sk.clone() };
     let key = RecordKey::parse(&pk).ok_or_else(foreign)?;
     let target = read_part(&mut item, TARGET).map_err(|()| foreign())?;
-    // Another version may have ended a claim without removing an attribute that it does not know.
-    let is_claimed = item.contains_key("s_owner");
-    let sending = read_part(&mut item, SENDING).map_err(|()| foreign());
-    let sending = if is_claimed { sending? } else { None };
+    let sending = read_part(&mut item, SENDING).map_err(|()| foreign())?;
     let mut notifications = BTreeMap::new();
     for (digest, value) in take_prefixed(&mut item, NOTIFICATION) {
         notifications.insert(digest, serde_dynamo::from_attribute_value(value).map_err(|_| foreign())?);

@@ -432,7 +432,7 @@ impl Store {
         let result = self
             .update(&key.pk(), RECORD)
             .update_expression(
-                "SET s_owner = :me, s_until = :until, s_since = :now, s_generation = t_generation, \
+                "SET s_owner = :me, s_until = :until, began = :now, s_generation = t_generation, \
                  attempt = if_not_exists(attempt, :zero) + :one, unsettled = if_not_exists(unsettled, :zero) + :one \
                  ADD revision :one",
             )
@@ -478,7 +478,7 @@ impl Store {
         let fact = Fact::Ended { owner: owner.to_owned(), attempted: attempted.clone(), at: now, began };
         let result = self
             .with_fact(key, &fact, now)?
-            .update_expression(format!("SET {FACT} REMOVE s_owner, s_until, s_since, s_generation, t_due"))
+            .update_expression(format!("SET {FACT} REMOVE s_owner, s_until, began, s_generation, t_due"))
             .condition_expression("s_owner = :me")
             .expression_attribute_values(":me", s(owner))
             .send()

@@ -22,7 +22,7 @@ use crate::record::{
 use crate::redact::mask_personal;
 
 /// How many bytes of payloads a response may hold. Lambda returns at most 6 MB, and the link and calls need some of them.
-const MAX_PAYLOADS: usize = 4_000_000;
+const MAX_PAYLOADS: usize = 3_500_000;
 
 /// The call state of a record's target.
 #[must_use]
@@ -329,11 +329,16 @@ pub fn order(order: &OrderKey, record: &OrderRecord, bodies: &Bodies, payload: O
 
 /// The JSON of a body, with personal data masked; `null` if it is lost.
 fn masked(body: &Body, bodies: &Bodies) -> Value {
-    let json = match body {
-        Body::Inline(json) => Some(json),
-        Body::Stored(digest) => bodies.get(digest),
-    };
+    let json = text_of(body, bodies);
     let mut value = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or(Value::Null);
     mask_personal(&mut value);
     value
+}
+
+/// The JSON of a body; `None` if it is lost or was not read.
+fn text_of<'a>(body: &'a Body, bodies: &'a Bodies) -> Option<&'a str> {
+    match body {
+        Body::Inline(json) => Some(json),
+        Body::Stored(digest) => bodies.get(digest).map(String::as_str),
+    }
 }

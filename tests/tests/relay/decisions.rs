@@ -194,8 +194,8 @@ impl Order {
         let target = self.record.target.as_ref().unwrap();
         assert!(target.due.is_some_and(|due| due <= self.now), "the call must be due: {target:?}");
         let until = self.now.plus(Duration::from_secs(3600));
-        let (owner, generation, since) = ("me".to_owned(), target.generation, Some(self.now));
-        self.record.sending = Some(Sending { owner, until, generation, since });
+        self.record.sending = Some(Sending { owner: "me".to_owned(), until, generation: target.generation });
+        self.record.began = Some(self.now);
         self.record.attempt += 1;
         self.record.unsettled += 1;
     }

@@ -50,7 +50,7 @@ async fn outcome_that_was_handed_in_has_its_beginning() {
     let until = now.plus(Duration::from_secs(60));
     let call = relay_types::call::CallKind::ShipNotify;
     relay.store.claim(&key, call, ("me", until), now).await.unwrap();
-    let began = relay.record("order#sctt#T-1").await.sending.and_then(|sending| sending.since);
+    let began = relay.record("order#sctt#T-1").await.began;
     assert_eq!(began, Some(now));
     pause(&relay).await;
     let succeeded = relay_types::record::Attempted::Succeeded(relay_types::failure::Reply::default());

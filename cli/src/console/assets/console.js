@@ -126,9 +126,10 @@
       const left = $$('.left[data-key]').map(row => encodeURIComponent(row.dataset.key)).join();
       const answer = await fetch(location.href, {
         headers: { 'Relay-Poll': '1', 'Relay-Left': left },
-        signal: AbortSignal.timeout(15000),
+        signal: AbortSignal.timeout(40000),
       });
       if (answer.redirected) return location.replace(answer.url);
+      if (answer.status === 403) return location.reload();
       if (!answer.ok) throw answer.status;
       const next = new DOMParser().parseFromString(await answer.text(), 'text/html');
       if (!$('[data-live]', next)) return location.reload();
@@ -140,12 +141,14 @@
         else if (fresh) replace(box, fresh);
       }
       document.title = next.title;
-      wait = every = $('#main', next).dataset.every * 1000 || 0;
+      const then = $('#main', next).dataset.every * 1000 || 0;
+      if (every && !then) return location.reload();
+      wait = every = then;
       lost.hidden = true;
       ready();
-    } catch {
+    } catch (error) {
       wait = Math.min(wait * 2, 60000);
-      if (lost.hidden) {
+      if (lost.hidden && isNaN(error)) {
         $('time', lost).textContent = $('#updated time').textContent;
         lost.hidden = false;
         say(lost.textContent, true);

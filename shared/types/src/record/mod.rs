@@ -262,6 +262,8 @@ pub struct OrderRecord {
     /// The current claim. Stored in the attributes `s_…`.
     #[serde(skip)]
     pub sending: Option<Sending>,
+    /// When the current attempt began. Without a claim it means nothing: an older version does not remove it.
+    pub began: Option<EpochMillis>,
     /// Number of targets that the record has had.
     #[serde(skip_serializing_if = "is_default")]
     pub generation: u32,
@@ -370,18 +372,18 @@ impl OrderRecord {
     #[must_use]
     pub fn stored_bodies(&self) -> BTreeSet<String> {
         let notifications = self.notifications.values().filter_map(|one| one.body.as_ref()?.stored());
-        notifications.map(str::to_owned).chain(self.stored_besides_notifications()).collect()
+        let replaced = self.history.iter().filter_map(|entry| entry.body.as_ref()?.stored());
+        notifications.chain(replaced).map(str::to_owned).chain(self.stored_of_present()).collect()
     }
 
-    /// The digests of bodies that are separate items, except those of notifications.
+    /// The digests of bodies that are separate items: of the link, of calls, and of submissions.
     #[must_use]
-    pub fn stored_besides_notifications(&self) -> BTreeSet<String> {
+    pub fn stored_of_present(&self) -> BTreeSet<String> {
         let told = self.told.values().filter_map(|told| told.request.as_ref());
         let submitted = self.submissions.iter().map(|one| &one.request);
         let link = self.link.iter().map(|link| &link.body);
         let target = self.target.iter().map(|target| &target.request);
-        let replaced = self.history.iter().filter_map(|entry| entry.body.as_ref());
-        let bodies = told.chain(submitted).chain(link).chain(target).chain(replaced);
+        let bodies = told.chain(submitted).chain(link).chain(target);
         bodies.filter_map(Body::stored).map(str::to_owned).collect()
     }
 

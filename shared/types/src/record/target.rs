@@ -81,7 +81,6 @@ impl Target {
 }
 
 /// The owner and lease of the target. Stored in the top-level attributes `s_…`.
-#[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sending {
     /// The owner's token, unique to one claim.
@@ -90,8 +89,6 @@ pub struct Sending {
     pub until: EpochMillis,
     /// The target's generation when it was claimed.
     pub generation: u32,
-    /// When it was claimed.
-    pub since: Option<EpochMillis>,
 }
 
 /// What TOP was told last on a lane.

@@ -1,14 +1,19 @@
 //! The events of an order, from its facts and its history.
 
+use serde_json::Value;
+
 use crate::api::{Event, EventKind};
 use crate::failure::Failure;
 use crate::reason::Reason;
 use crate::record::{Bodies, Entry, LinkFact, Notification, OrderRecord, Told};
 use crate::time::EpochMillis;
-use crate::view::{masked, reason_text, undecided_deliveries};
+use crate::view::{masked, reason_text, text_of, undecided_deliveries};
 
 /// How many digits of a digest identify a notification in the timeline of an order.
 const SHOWN_OF_DIGEST: usize = 8;
+
+/// How many bytes of replaced links and requests a response may hold: the newest ones.
+const MAX_REPLACED: usize = 500_000;
 
 /// The events of an order, oldest first.
 pub(super) fn timeline(record: &OrderRecord, bodies: &Bodies) -> Vec<Event> {
@@ -19,7 +24,16 @@ pub(super) fn timeline(record: &OrderRecord, bodies: &Bodies) -> Vec<Event> {
     let target = record.target.iter().map(|target| (target.since, target.lane().to_string(), target.generation));
     let told = record.told.iter().map(|(lane, told)| (told.since, lane.clone(), told.generation));
     events.extend(told.chain(target).map(|(since, lane, generation)| requested(since, &lane, generation)));
-    events.extend(record.history.iter().map(|entry| (entry.at, happened(record, entry, bodies))));
+    let mut left = MAX_REPLACED;
+    let mut happenings = Vec::new();
+    for entry in record.history.iter().rev() {
+        let size = entry.body.as_ref().and_then(|body| text_of(body, bodies)).map_or(usize::MAX, str::len);
+        let fits = size <= left;
+        left = left.saturating_sub(if fits { size } else { 0 });
+        let body = entry.body.as_ref().filter(|_| fits).map(|body| masked(body, bodies));
+        happenings.push((entry.at, happened(record, entry, body)));
+    }
+    events.extend(happenings.into_iter().rev());
     events.extend(record.told.iter().map(|(lane, told)| (told.at, ended(lane, told))));
     events.sort_by_key(|(at, _)| *at);
     let shown = |(at, event): (EpochMillis, Event)| Event {
@@ -87,7 +101,7 @@ fn requested(since: EpochMillis, lane: &str, generation: u32) -> (EpochMillis, E
 }
 
 /// An entry of the history.
-fn happened(record: &OrderRecord, entry: &Entry, bodies: &Bodies) -> Event {
+fn happened(record: &OrderRecord, entry: &Entry, body: Option<Value>) -> Event {
     let what = entry.what.as_str();
     let is_link = what == "link_replaced";
     let kind = match what {
@@ -98,6 +112,10 @@ fn happened(record: &OrderRecord, entry: &Entry, bodies: &Bodies) -> Event {
         _ => EventKind::Attempt,
     };
     let call = entry.lane.as_ref().filter(|_| entry.generation > 0);
+    // Before version 0.2, the version was only in the note.
+    let version =
+        entry.note.as_deref().filter(|_| is_link).and_then(|note| note.strip_prefix("version ")?.parse().ok());
+    let version = version.unwrap_or(entry.version);
     let event = match call {
         Some(lane) if entry.attempt > 0 && kind != EventKind::Decision => {
             format!("{lane} attempt {} {what}", entry.attempt)
@@ -112,13 +130,12 @@ fn happened(record: &OrderRecord, entry: &Entry, bodies: &Bodies) -> Event {
     let texts = Some(entry.reasons.iter().map(|reason| reason.text()).collect::<Vec<_>>().join("; "));
     let detail = [
         entry.by.as_ref().map(|by| format!("by {by}")),
-        (entry.version > 0).then(|| format!("version {}", entry.version)),
+        (entry.version > 0).then(|| format!("version {version}")),
         texts.filter(|texts| !texts.is_empty()),
         entry.note.clone(),
         entry.failure.as_ref().map(worded),
         entry.reply.as_ref().and_then(|reply| reply.request_id.as_ref()).map(|id| format!("TOP request {id}")),
     ];
-    let body = entry.body.as_ref().map(|body| masked(body, bodies));
     let is_attempt = kind == EventKind::Attempt;
     Event {
         at: String::new(),
@@ -128,7 +145,7 @@ fn happened(record: &OrderRecord, entry: &Entry, bodies: &Bodies) -> Event {
         by: entry.by.clone(),
         note: entry.note.clone(),
         digest: entry.digest.clone(),
-        link_version: (entry.version > 0).then_some(entry.version),
+        link_version: (version > 0).then_some(version),
         call: call.cloned(),
         generation: call.map(|_| entry.generation),
         attempt: (entry.attempt > 0 && call.is_some()).then_some(entry.attempt),
