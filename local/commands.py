@@ -87,6 +87,8 @@ def demo() -> int:
     with temporary("demo", _demo_settings) as connection:
         verdict = Demo(Relay(connection)).run()
     steps.say("All scenarios passed" if verdict else "The demo FAILED")
+    if verdict:
+        steps.note("To look around in a browser: make up, then make console")
     return 0 if verdict else 1
 
 

@@ -70,7 +70,7 @@ async fn page(console: &Console, view: &View) -> Result<Page, Problem> {
             }
             (facts(view, &order))
         }
-        (timeline::timeline(view, &order, asked.one("before")))
+        (timeline::timeline(view, &order))
         h2 { (view.t("order.notifications")) }
         div id="notifications" data-live="all" { (notifications(view, &order, &asked)) }
         @if let Some(link) = &order.link { details id="link" { summary { (view.t("order.link")) } (parts::json(link)) } }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use relay_types::api::{Attempt, Call, Event, EventKind, Order};
+use relay_types::api::{Attempt, Call, CallState, Event, EventKind, Order};
 
 use super::page::person;
 use super::parts::{self, icon};
@@ -14,8 +14,8 @@ const FOLD_FROM: usize = 6;
 /// A gap of this length is shown, in seconds.
 const SHOWN_GAP: i64 = 10;
 
-/// The timeline, oldest first. `_before` is reserved for pages of very long timelines.
-pub fn timeline(view: &View, order: &Order, _before: &str) -> Markup {
+/// The timeline, oldest first.
+pub fn timeline(view: &View, order: &Order) -> Markup {
     let events: Vec<_> = order.timeline.iter().filter(|event| is_shown(event)).collect();
     let groups = folded(&events);
     let end = |index: usize| groups.get(index)?.last()?.at.parse::<Timestamp>().ok();
@@ -28,7 +28,8 @@ pub fn timeline(view: &View, order: &Order, _before: &str) -> Markup {
                 @if let Some((last, at)) = index.checked_sub(1).and_then(end).zip(at) { (between(view, last, at, index)) }
                 @if group.len() == 1 { (entry(view, order, group[0], index)) } @else { (fold(view, group, index)) }
             }
-            li class="now" data-key="now" { span class="at" { (view.time(view.now)) } div class="l" { (view.t("order.now")) } }
+            li class=(if is_held(order) { "now ban" } else { "now" }) data-key="now" { span class="at" { (view.time(view.now)) } div class="l" { (view.t("order.now")) } }
+            (planned(view, order))
         }
     }
 }
@@ -82,6 +83,31 @@ fn between(view: &View, last: Timestamp, at: Timestamp, index: usize) -> Markup 
         }
         @if view.day(last) != view.day(at) {
             li class="day" data-key=(format!("day-{index}")) { div class="l" { b { (view.day(at)) } } }
+        }
+    }
+}
+
+/// The call that waits to be sent.
+fn waiting(order: &Order) -> Option<&Call> {
+    order.calls.iter().find(|call| call.state == CallState::Pending)
+}
+
+fn is_held(order: &Order) -> bool {
+    waiting(order).is_some_and(|call| !call.held_back.is_empty())
+}
+
+/// The next attempt, if its time is known.
+fn planned(view: &View, order: &Order) -> Markup {
+    let call = waiting(order);
+    let held = call.and_then(|call| call.held_back.iter().filter_map(|held| held.until.as_deref()).max());
+    let at = held.or_else(|| call?.not_before.as_deref());
+    let number = call.map_or(1, |call| call.attempt + 1).to_string();
+    html! {
+        @if let Some(at) = at {
+            li class="future" data-key="next" {
+                span class="at" { (view.time_of(at)) }
+                div class="r" { (dot("pending", "blue")) div class="line" { (view.f("order.attempt", &[("n", &number)])) } }
+            }
         }
     }
 }
