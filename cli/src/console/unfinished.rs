@@ -286,7 +286,7 @@ pub fn buttons(view: &View, item: &Unfinished) -> Markup {
     html! {
         div class="buttons" {
             @for (action, key) in can {
-                // An outcome belongs to the call, whoever it is for.
+                // An outcome belongs to the call, also if an order leads to it.
                 @let of = if *action == "resolve" { call(item).unwrap_or_else(|| about.clone()) } else { about.clone() };
                 (parts::button(&of.action(action, item.revision, item.attempts), view.t(key), &about.name))
             }

@@ -56,7 +56,10 @@ fn named<'a>(record: &'a OrderRecord, name: &str) -> Result<Option<&'a Stored>, 
         return match (found.next(), found.next()) {
             (Some((_, one)), None) => Ok(one.body.as_ref()),
             (None, _) => Err((StatusCode::NOT_FOUND, "the order has no such notification")),
-            (Some(_), Some(_)) => Err((StatusCode::BAD_REQUEST, "several notifications begin so; give more digits")),
+            (Some(_), Some(_)) => Err((
+                StatusCode::BAD_REQUEST,
+                "several notifications have digests that begin with these digits; give more digits",
+            )),
         };
     };
     let present = record.link.iter().map(|link| (link.version, Some(&link.body)));

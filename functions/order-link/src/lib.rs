@@ -1,5 +1,6 @@
 //! `PUT /orders/{partner}/{order_id}`: records the link of an order. `GET`: shows the order with its timeline.
-//! `GET …/difference`: compares two of its notifications or links. `POST …/replay`, `…/dismiss`, `…/withdraw`, `…/close`: records an operator's request about the order.
+//! `GET …/difference`: compares two of its notifications or links. `POST …/replay`, `…/dismiss`, `…/withdraw`, `…/close`:
+//! records an operator's request about the order.
 
 pub mod config;
 mod difference;
