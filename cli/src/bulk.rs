@@ -80,7 +80,8 @@ pub struct BulkArgs {
 
 /// A request about one item.
 pub struct Planned {
-    item: Value,
+    /// The item.
+    pub item: Value,
     path: String,
     body: Value,
 }
@@ -145,6 +146,22 @@ pub fn planned(args: &BulkArgs, item: &Value) -> Result<Planned, &'static str> {
     Ok(Planned { item: item.clone(), path, body: request })
 }
 
+/// The requests for these items, and the number of items without one, by the reason.
+pub fn plan_of(args: &BulkArgs, items: &[Value]) -> (Vec<Planned>, Vec<(&'static str, usize)>) {
+    let mut left_out: Vec<(&'static str, usize)> = Vec::new();
+    let mut plan = Vec::new();
+    for item in items {
+        match planned(args, item) {
+            Ok(one) => plan.push(one),
+            Err(why) => match left_out.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, count)) => *count += 1,
+                None => left_out.push((why, 1)),
+            },
+        }
+    }
+    (plan, left_out)
+}
+
 /// Runs the action on all items.
 pub async fn run(deployment: &Deployment, args: &BulkArgs) -> Result<(Value, String, bool)> {
     if args.action == Action::Resolve && args.outcome.is_none() {
@@ -158,17 +175,7 @@ pub async fn run(deployment: &Deployment, args: &BulkArgs) -> Result<(Value, Str
             (list(&page, "items").to_vec(), unfinished::missing(&page))
         }
     };
-    let mut left_out: Vec<(&'static str, usize)> = Vec::new();
-    let mut plan = Vec::new();
-    for item in &items {
-        match planned(args, item) {
-            Ok(one) => plan.push(one),
-            Err(why) => match left_out.iter_mut().find(|(known, _)| *known == why) {
-                Some((_, count)) => *count += 1,
-                None => left_out.push((why, 1)),
-            },
-        }
-    }
+    let (plan, left_out) = plan_of(args, &items);
     let mut shown = format!("{missing}{} of {} items\n", plan.len(), items.len());
     shown.extend(left_out.iter().map(|(why, count)| format!("left out: {count} ({why})\n")));
     let mut json = json!({"planned": plan.len(), "left_out": left_out.iter().map(|(why, count)| json!({"why": why, "count": count})).collect::<Vec<_>>()});

@@ -1,4 +1,4 @@
-"""Tests an operator's night with the command line: lists, reasons, and the requests that mend them."""
+"""Tests the command line for operators: lists, reasons, and requests that correct unfinished records."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ use super::unfinished::{age, selected, why};
 use super::view::{View, number, visible};
 use super::{Console, Problem};
 use crate::args::Outcome;
-use crate::bulk::{Action, BulkArgs, Done, Planned, planned, send_one};
+use crate::bulk::{Action, BulkArgs, Done, plan_of, planned, send_one};
 use crate::unfinished::{self, Filters};
 
 /// Rows that a plan or an end shows.
@@ -126,23 +126,14 @@ impl Runs {
     }
 
     fn add(&self, action: &'static str, items: &[Value], mut left_out: Vec<(&'static str, usize)>) -> Arc<Run> {
-        let args = arguments(action, "", None);
-        let mut kept: Vec<Value> = Vec::new();
-        for item in items {
-            match planned(&args, item) {
-                Ok(_) => kept.push(item.clone()),
-                Err(why) => match left_out.iter_mut().find(|(known, _)| *known == why) {
-                    Some((_, count)) => *count += 1,
-                    None => left_out.push((why, 1)),
-                },
-            }
-        }
+        let (plan, others) = plan_of(&arguments(action, "", None), items);
+        left_out.extend(others);
         let run = Arc::new(Run {
             id: format!("b{}", self.last.fetch_add(1, Ordering::Relaxed) + 1),
             action,
             frozen_at: jiff::Timestamp::now(),
             left_out,
-            items: kept,
+            items: plan.into_iter().map(|one| one.item).collect(),
             stop: AtomicBool::default(),
             progress: Mutex::default(),
         });
@@ -281,7 +272,7 @@ async fn execute(console: Arc<Console>, run: Arc<Run>, args: BulkArgs, rate: u32
             break;
         }
         let done = match planned(&args, item) {
-            Ok(one) => send(&console, one).await,
+            Ok(one) => send_one(&console.deployment, one).await.1,
             Err(why) => Done::Skipped(why.to_owned()),
         };
         let mut progress = run.progress();
@@ -294,10 +285,6 @@ async fn execute(console: Arc<Console>, run: Arc<Run>, args: BulkArgs, rate: u32
     }
     console.forget().await;
     run.progress().ended = true;
-}
-
-async fn send(console: &Console, one: Planned) -> Done {
-    send_one(&console.deployment, one).await.1
 }
 
 /// Shows a plan, a run, or its end.

@@ -182,7 +182,7 @@ fn start(console: &Console, view: &View, query: &str) -> Response {
     match console.sessions.start(parameters.one("token")) {
         Ok(Some(id)) => {
             let cookie = format!("relay_{}={id}; Path=/; HttpOnly; SameSite=Strict", console.port);
-            let to = format!("/{}/now", crate::api::encoded(&console.stack));
+            let to = console.home();
             // Not a redirect: one that another program began would not send the strict cookie.
             let refresh = format!("0;url={to}");
             let content = html! { p { a class="btn main" href=(to) { (view.t("open.button")) } } };
@@ -225,8 +225,7 @@ pub async fn settings(State(console): State<Arc<Console>>, Extension(form): Exte
 
 /// Goes to the first page.
 pub async fn home(State(console): State<Arc<Console>>) -> Response {
-    let to = format!("/{}/now", crate::api::encoded(&console.stack));
-    (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
+    (StatusCode::SEE_OTHER, [(header::LOCATION, console.home())]).into_response()
 }
 
 /// Says that there is no such page, or that it is one of another stack.

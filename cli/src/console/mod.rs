@@ -44,7 +44,7 @@ use tokio::sync::Mutex;
 use self::page::{Counts, Page};
 use self::session::Sessions;
 use self::view::View;
-use crate::api::{Refused, ask};
+use crate::api::{Refused, ask, encoded};
 use crate::dead_letters;
 use crate::deployment::Deployment;
 use crate::doctor;
@@ -113,6 +113,16 @@ impl Console {
         serde_json::from_value(value).map_err(|error| Problem::Other(format!("the API is of another version: {error}")))
     }
 
+    /// The address of the first page.
+    fn home(&self) -> String {
+        format!("/{}/now", encoded(&self.stack))
+    }
+
+    /// A new address that lets one browser in.
+    fn start_address(&self) -> Result<String> {
+        Ok(format!("http://127.0.0.1:{}/start?token={}", self.port, self.sessions.token()?))
+    }
+
     /// Forgets what was read, because something was changed.
     async fn forget(&self) {
         self.cache.lock().await.clear();
@@ -149,17 +159,17 @@ impl Console {
         let held = self.get::<relay_types::api::HeldBackList>("/breakers");
         let (first, held, dead) = tokio::join!(first, held, self.dead_letters());
         let (first, held) = (first?, held?);
-        let of = |states: &[&str]| states.iter().filter_map(|state| first.states.get(*state)).sum();
+        let of = |state: &str| first.states.get(state).copied().unwrap_or_default();
         let is_pause = |one: &relay_types::api::HeldBack| one.cause == relay_types::breaker::Cause::Paused;
         Ok(Counts {
-            needs: of(&["attention", "refused", "unknown", "unreadable"]),
-            unreadable: of(&["unreadable"]),
+            needs: now::NEEDS_PERSON.split(',').map(of).sum(),
+            unreadable: of("unreadable"),
             dead,
             pauses: held.items.into_iter().filter(is_pause).collect(),
         })
     }
 
-    /// Puts a page into its frame. If the counts cannot be read, the page says why.
+    /// Puts a page into its frame.
     async fn framed(&self, view: &View, page: Result<Page, Problem>) -> (StatusCode, Markup) {
         let counts = self.counts().await;
         let token = self.sessions.form_token(&view.session).unwrap_or_default();
@@ -217,9 +227,7 @@ pub async fn serve(deployment: Deployment, port: u16, open: bool) -> Result<()> 
         firing: Mutex::default(),
         deployment,
     });
-    let address =
-        || -> Result<String> { Ok(format!("http://127.0.0.1:{port}/start?token={}", console.sessions.token()?)) };
-    let first = address()?;
+    let first = console.start_address()?;
     let mut stderr = std::io::stderr();
     writeln!(
         stderr,
@@ -232,9 +240,9 @@ pub async fn serve(deployment: Deployment, port: u16, open: bool) -> Result<()> 
     let again = console.clone();
     std::thread::spawn(move || {
         for _ in std::io::stdin().lines() {
-            if let Ok(token) = again.sessions.token() {
+            if let Ok(address) = again.start_address() {
                 // If stderr is closed, nobody can read the address.
-                let _ = writeln!(std::io::stderr(), "http://127.0.0.1:{port}/start?token={token}");
+                let _ = writeln!(std::io::stderr(), "{address}");
             }
         }
     });

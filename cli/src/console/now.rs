@@ -168,7 +168,7 @@ fn held_back(view: &View, breakers: &[HeldBack], held: &UnfinishedPage) -> Marku
                     @let call = one.call.as_ref();
                     @let is_pause = one.cause == Cause::Paused;
                     tr role="row" data-key=(format!("{call}/{}", one.account)) {
-                        td role="cell" class="c-state" { (held_tag(view, one)) " " span class="muted" { (code(one)) } }
+                        td role="cell" class="c-state" { (held_tag(view, one)) " " span class="muted" { (parts::codes(one.code, one.sub_code.as_deref())) } }
                         td role="cell" class="c-what" { (call) @if !is_pause { (view.t("list.comma")) (view.f("now.account", &[("account", &one.account)])) } }
                         td role="cell" { (view.count("now.calls_n", waiting(one))) }
                         td role="cell" { (until(view, one)) }
@@ -188,12 +188,6 @@ fn held_back(view: &View, breakers: &[HeldBack], held: &UnfinishedPage) -> Marku
 fn held_tag(view: &View, one: &HeldBack) -> Markup {
     let key = format!("cause.{}", one.cause.as_ref());
     html! { span class="tag amber" { (parts::icon("held")) span { (view.t(&key)) } } }
-}
-
-fn code(one: &HeldBack) -> String {
-    let code = one.code.map(|code| code.to_string());
-    let parts: Vec<_> = code.into_iter().chain(one.sub_code.clone()).collect();
-    super::view::visible(&parts.join(" "))
 }
 
 /// Until when calls are held back, or when the next one is tried.

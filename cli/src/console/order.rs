@@ -150,15 +150,12 @@ fn facts(view: &View, order: &Order) -> Markup {
 
 fn call_state(view: &View, call: &Call) -> Markup {
     let error = call.last_error.as_ref();
-    let codes = error.map(|error| {
-        let code = error.code.map(|code| code.to_string());
-        code.into_iter().chain(error.sub_code.clone()).collect::<Vec<_>>().join(" ")
-    });
+    let codes = error.map(|error| parts::codes(error.code, error.sub_code.as_deref()));
     let state = if call.held_back.is_empty() { call.state.as_ref() } else { "held" };
     html! {
         span class=(format!("state {}", parts::color(state))) { (parts::icon(state)) " " (view.language.of_code("state", state)) }
         @if let Some(at) = &call.updated_at { ", " (view.time_of(at)) }
-        @if let Some(codes) = codes { @if !codes.is_empty() { ", " (visible(&codes)) } }
+        @if let Some(codes) = codes { @if !codes.is_empty() { ", " (codes) } }
         @if let Some(error) = error { " " span class="why muted" { (view.f("said.top", &[("words", &visible(&error.message))])) } }
     }
 }

@@ -59,6 +59,12 @@ pub fn id(id: &str) -> Markup {
     html! { span class="id" { span aria-hidden="true" { (begin) "…" (end) } span class="vh" { (id) } } }
 }
 
+/// TOP's code and sub-code.
+pub fn codes(code: Option<i64>, sub_code: Option<&str>) -> String {
+    let code = code.map(|code| code.to_string());
+    visible(&code.into_iter().chain(sub_code.map(str::to_owned)).collect::<Vec<_>>().join(" "))
+}
+
 /// A link that looks like a button. `of` names its object for screen readers.
 pub fn button(href: &str, text: &str, of: &str) -> Markup {
     html! { a class="btn" href=(href) { (text) @if !of.is_empty() { span class="vh" { " " (visible(of)) } } } }

@@ -236,10 +236,7 @@ pub fn age(view: &View, since: &str) -> Markup {
 /// Why an item is unfinished, with TOP's code and words.
 pub fn why(view: &View, item: &Unfinished) -> Markup {
     let error = item.last_error.as_ref();
-    let codes = error.map(|error| {
-        let code = error.code.map(|code| code.to_string());
-        code.into_iter().chain(error.sub_code.clone()).collect::<Vec<_>>().join(" ")
-    });
+    let codes = error.map(|error| parts::codes(error.code, error.sub_code.as_deref()));
     html! {
         @match item.state {
             // Each body has its own problem.
@@ -249,7 +246,7 @@ pub fn why(view: &View, item: &Unfinished) -> Markup {
         @for held in &item.held_back {
             span class="why" { (view.language.of_code("cause", held.cause.as_ref())) ": " (super::now::until(view, held)) }
         }
-        @if let Some(codes) = codes.filter(|codes| !codes.is_empty()) { span class="why" { (visible(&codes)) } }
+        @if let Some(codes) = codes.filter(|codes| !codes.is_empty()) { span class="why" { (codes) } }
         @if let Some(error) = error.filter(|error| !error.message.is_empty()) {
             span class="why muted" { (view.f("said.top", &[("words", &visible(&error.message))])) }
         }

@@ -23,7 +23,7 @@ pub async fn show(State(console): State<Arc<Console>>, Extension(view): Extensio
     console.framed(&view, page).await
 }
 
-/// Shows what is known of one body.
+/// Shows the details of one body.
 pub async fn one(State(console): State<Arc<Console>>, Extension(view): Extension<View>) -> (StatusCode, Markup) {
     let page = body_page(&console, &view, &parameters(&view.address), false).await;
     console.framed(&view, page).await
